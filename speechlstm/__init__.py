@@ -1,0 +1,32 @@
+"""Plugin-based speech recognition with a stacked bidirectional LSTM trained by CTC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from speechlstm.bundle import Bundle
+
+__all__ = ["__version__", "load"]
+
+
+def load(bundle: str | Path | None = None, *, device: str = "cpu") -> Bundle:
+    """Load a trained recogniser; without an argument the one that ships with the package.
+
+    Args:
+        bundle: folder written by `speechlstm train`.
+        device: where to compute, such as `"cpu"` or `"cuda"`.
+
+    Returns:
+        The recogniser; `load().transcribe("call.wav")` gives a `Transcript`.
+
+    Raises:
+        BundleError: the folder is not a bundle, is damaged, or was written by an incompatible version.
+    """
+    from speechlstm.bundle import load_bundle  # torch takes a second to import: not for `speechlstm --help`
+
+    return load_bundle(bundle, device=device)

@@ -1,0 +1,47 @@
+"""The console command: `speechlstm COMMAND ...` hands over to `speechlstm/commands/COMMAND.py`."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import sys
+from pathlib import Path
+
+_COMMANDS = Path(__file__).parent / "commands"
+
+
+def commands() -> dict[str, str]:
+    """Return each command's name and the first line of its module's docstring, without importing any."""
+    modules = sorted(path for path in _COMMANDS.glob("*.py") if path.stem != "__init__")
+    summaries = ((path.stem, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))) for path in modules)
+    return {name: (summary or "").partition("\n")[0] for name, summary in summaries}
+
+
+def main() -> None:
+    """Run the command that the first argument names. Exit status 2 when there is no such command."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    known = commands()
+    if name in ("-h", "--help", "help"):
+        print("usage: speechlstm COMMAND [FILE ...] [KEY=VALUE ...]\n")
+        print("\n".join(f"  {command:<12} {summary}" for command, summary in known.items()))
+        print("\nspeechlstm COMMAND --help shows a command's settings.")
+        return
+    if name in ("-V", "--version"):
+        from speechlstm import __version__
+
+        print(f"speechlstm {__version__}")
+        return
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        print(f"error: no command {name!r}{hint}; there are: {', '.join(known)}", file=sys.stderr)
+        sys.exit(2)
+    # Lightning starts further ranks by running `sys.argv` again, so it must name the command's own file.
+    sys.argv = [str(_COMMANDS / f"{name}.py"), *sys.argv[2:]]
+    sys.modules["__main__"].__spec__ = None
+    importlib.import_module(f"speechlstm.commands.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The values that flow between the stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One line of a manifest: a stretch of audio and what is said in it.
+
+    Attributes:
+        audio_filepath: path of the audio file, absolute or relative to the working directory.
+        duration: length in seconds.
+        text: what is said; empty when unknown.
+        id: unique name within the manifest.
+        offset: where the stretch begins in the file, in seconds.
+        speaker: who speaks, if known.
+        lang: language code, if known.
+        extra: every other key of the manifest line, kept for writing it back.
+    """
+
+    audio_filepath: str
+    duration: float
+    text: str
+    id: str
+    offset: float = 0.0
+    speaker: str | None = None
+    lang: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Utterances padded to one length.
+
+    Attributes:
+        waveforms: `(batch, samples)` float32, zeros after each length.
+        lengths: `(batch,)` int64, samples of each utterance.
+        targets: `(batch, tokens)` int64 token ids, zeros after each length.
+        target_lengths: `(batch,)` int64, tokens of each utterance.
+        utterances: the manifest lines the rows came from, in order.
+    """
+
+    waveforms: Tensor
+    lengths: Tensor
+    targets: Tensor
+    target_lengths: Tensor
+    utterances: list[Utterance]
+
+    def to(self, device: Any) -> Batch:
+        """Return the batch with its tensors on `device`."""
+        tensors = (self.waveforms, self.lengths, self.targets, self.target_lengths)
+        return Batch(*(t.to(device, non_blocking=True) for t in tensors), self.utterances)
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """One token sequence a decoder found, with where its tokens lie.
+
+    Attributes:
+        tokens: token ids, without blanks.
+        starts: for each token the first encoder frame it covers.
+        ends: for each token the frame after its last; `starts[i] < ends[i] <= starts[i + 1]`.
+        score: natural logarithm of the sequence's probability, or the decoder's own total.
+        confidences: for each token a probability in [0, 1].
+        text: the text, when the decoder works in words; otherwise the tokenizer makes it from `tokens`.
+    """
+
+    tokens: list[int]
+    starts: list[int]
+    ends: list[int]
+    score: float
+    confidences: list[float]
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a transcript: its text, start and end in seconds, and a confidence in [0, 1]."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said in one audio file.
+
+    Attributes:
+        audio: the path as it was given.
+        text: the best text.
+        words: its words with times in seconds and confidences.
+        score: the decoder's score of the best text, natural log.
+        duration: seconds of audio.
+        alternatives: further texts with their scores, best first, without the best one.
+    """
+
+    audio: str
+    text: str
+    words: list[Word]
+    score: float
+    duration: float
+    alternatives: list[tuple[str, float]] = field(default_factory=list)
