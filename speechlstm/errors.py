@@ -31,3 +31,7 @@ class BundleError(SpeechlstmError):
 
 class DecoderError(SpeechlstmError):
     """A decoder cannot be found, imported or built; the message names its package."""
+
+
+class TokenizerError(SpeechlstmError):
+    """Text cannot be written in a tokenizer's tokens, or a tokenizer cannot be made; the message names what."""
