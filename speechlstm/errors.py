@@ -1,7 +1,7 @@
 """Errors whose message is meant for the person at the keyboard.
 
-Every message says what was got, what was wanted and what to do, with the file, line or utterance. The commands
-print it as one line and leave with `exit_status`; any other exception is a fault of this package.
+Every message says what was got, what was wanted and what to do, with the file, line or utterance. The
+commands print it as one line and leave with `exit_status`; any other exception is a fault of this package.
 """
 
 
@@ -34,4 +34,4 @@ class DecoderError(SpeechlstmError):
 
 
 class TokenizerError(SpeechlstmError):
-    """Text cannot be written in a tokenizer's tokens, or a tokenizer cannot be made; the message names what."""
+    """Text cannot be written in a tokenizer's tokens, or a tokenizer cannot be made."""

@@ -9,10 +9,12 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
 from speechlstm.errors import TokenizerError
+from speechlstm.lexicon import Lexicon, Pronunciations, read_lexicon
 
 BLANK = "<blank>"
 SPACE = "<space>"  # longer than a character, so it is never mistaken for one
@@ -23,8 +25,8 @@ CASES = ("lower", "upper", "keep")
 class Tokenizer(ABC):
     """Turns text into token ids and token ids into words.
 
-    `decode(encode(text)) == normalize(text)` for every text that can be encoded (for `Phones`: up to words that
-    sound the same).
+    `decode(encode(text)) == normalize(text)` for every text that can be encoded (by `Phones`: up to words
+    that sound the same).
 
     Args:
         tokens: the token of each id; `tokens[0]` is `"<blank>"`.
@@ -42,9 +44,7 @@ class Tokenizer(ABC):
             raise TokenizerError(f"tokenizer case is {case!r}, but must be one of {', '.join(CASES)}")
         strings = all(isinstance(token, str) and token for token in tokens)
         if not strings or len(set(tokens)) != len(tokens) or list(tokens[:1]) != [BLANK]:
-            raise TokenizerError(
-                f"tokens must be distinct and not empty, the first {BLANK!r}; got {str(tokens)[:80]}"
-            )
+            raise TokenizerError(f"tokens must be distinct, the first {BLANK!r}, but are {str(tokens)[:60]}")
         if len(tokens) < 2:
             raise TokenizerError(f"no tokens but {BLANK!r}: the training text is empty")
         self.tokens = list(tokens)
@@ -78,13 +78,15 @@ class Tokenizer(ABC):
         """Return the ids of a text, without blanks.
 
         Raises:
-            TokenizerError: characters (or words) that are not among the tokens; they are named with their counts.
+            TokenizerError: characters (or words) that are not among the tokens, with their counts.
         """
         text = self.normalize(text)
         if unknown := self.unknown(text):
-            raise TokenizerError(
-                f"{_listed(unknown)} not in the tokenizer's {self.unit}s, in {_excerpt(text, unknown)}"
-            )
+            first = re.escape(next(iter(unknown)))  # counted in the order of the text
+            match = re.search(first if self.unit == "character" else rf"(?<!\S){first}(?!\S)", text)
+            at = match.start() if match else 0
+            where = f"{text[max(0, at - 30) : at + 30]!r} at character {at + 1}"
+            raise TokenizerError(f"{_listed(unknown)} not in the tokenizer's {self.unit}s, in {where}")
         return self._encode(text)
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -104,7 +106,7 @@ class Tokenizer(ABC):
         wrong = [index for index in ids if not 0 < index < len(self.tokens)]
         if wrong:
             raise TokenizerError(
-                f"token id {wrong[0]} is not a token: ids go from 1 to {len(self) - 1}, 0 is the blank"
+                f"id {wrong[0]} is no token's: they go from 1 to {len(self) - 1}, 0 is the blank"
             )
         return [self.tokens[index] for index in ids]
 
@@ -194,8 +196,8 @@ class Subwords(Tokenizer):
         model = io.BytesIO()
         try:
             _sentencepiece().SentencePieceTrainer.train(
-                sentence_iterator=iter(lines), model_writer=model, vocab_size=vocab_size, model_type="unigram",
-                character_coverage=1.0, normalization_rule_name="identity", max_sentence_length=1 << 30,
+                sentence_iterator=iter(lines), model_writer=model, vocab_size=vocab_size,
+                model_type="unigram", character_coverage=1.0, normalization_rule_name="identity", max_sentence_length=1 << 30,
                 unk_id=0, bos_id=-1, eos_id=-1, pad_id=-1, num_threads=1, minloglevel=2,
             )  # fmt: skip
         except (RuntimeError, OSError) as error:
@@ -248,35 +250,24 @@ class Subwords(Tokenizer):
 class Phones(Tokenizer):
     """Phones by a pronunciation lexicon, with `|` between words.
 
-    A text is encoded by each word's first pronunciation. Phones between two boundaries are read back as the word that
-    is pronounced so (of several: the most frequent in the training text, then the first in the lexicon), else as the
-    fewest words that together are, else they stay as phones joined by `-`.
+    A text is encoded by each word's first pronunciation. Phones between two boundaries are read back as the
+    word that is pronounced so, else as the fewest words that together are, else they stay as phones joined by
+    `-`. So a word comes back as the one it sounds like that is the most frequent in the training text.
 
     Args:
         tokens: the blank, the boundary, the phones.
-        lexicon: the pronunciations of each word, best first, words in order of preference.
+        lexicon: the pronunciations of each word, as `Lexicon` takes them.
         case: as in `Tokenizer`; folds the words, never the phones.
     """
 
     kind = "phones"
     unit = "word"
 
-    def __init__(
-        self, tokens: Sequence[str], lexicon: dict[str, list[list[str]]], case: str = "lower"
-    ) -> None:
+    def __init__(self, tokens: Sequence[str], lexicon: Pronunciations, case: str = "lower") -> None:
         super().__init__(tokens, case)
-        self.lexicon = lexicon
-        spoken = {phone for variants in lexicon.values() for variant in variants for phone in variant}
-        if BOUNDARY not in self._ids or not spoken <= self._ids.keys() or not all(lexicon.values()):
+        self.lexicon = Lexicon(lexicon)
+        if not {BOUNDARY, *self.lexicon.phones()} <= self._ids.keys():
             raise TokenizerError(f"the lexicon's phones and {BOUNDARY!r} must be among the tokens")
-        self._words: dict[tuple[str, ...], str] = {}
-        for depth in range(
-            max(map(len, lexicon.values()), default=0)
-        ):  # a first pronunciation beats a second
-            for word, variants in lexicon.items():
-                if depth < len(variants):
-                    self._words.setdefault(tuple(variants[depth]), word)
-        self._longest = max(map(len, self._words), default=0)
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], lexicon: str | Path, case: str = "lower") -> Phones:
@@ -285,33 +276,31 @@ class Phones(Tokenizer):
         Raises:
             TokenizerError: a bad line in the lexicon, or words of the texts that it has not.
         """
-        entries = read_lexicon(lexicon, case)
+        entries = read_lexicon(lexicon, lambda word: normalize(word, case))
         counts = Counter(word for text in texts for word in normalize(text, case).split())
-        missing = Counter({word: count for word, count in counts.items() if word not in entries})
-        if missing:
+        if missing := Counter({word: count for word, count in counts.items() if word not in entries}):
             raise TokenizerError(f"{_listed(missing)} of the training text not in the lexicon {lexicon}")
-        phones = sorted({phone for variants in entries.values() for variant in variants for phone in variant})
+        phones = Lexicon(entries).phones()
+        if clash := phones & {BLANK, BOUNDARY}:
+            raise TokenizerError(f"{lexicon}: {min(clash)!r} must not be a phone, it has a meaning here")
         ordered = sorted(entries, key=lambda word: -counts[word])  # sorting is stable: then as in the file
-        return cls([BLANK, BOUNDARY, *phones], {word: entries[word] for word in ordered}, case)
+        return cls([BLANK, BOUNDARY, *sorted(phones)], {word: entries[word] for word in ordered}, case)
 
     def unknown(self, text: str) -> Counter[str]:
         """Count the words of the text that have no pronunciation."""
-        return Counter(word for word in self.normalize(text).split() if word not in self.lexicon)
+        return Counter(word for word in self.normalize(text).split() if word not in self.lexicon.entries)
 
     def words(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:
         """Return the words pronounced between boundaries, as the class describes."""
         found: list[tuple[str, int, int]] = []
         for phones, start, end in _split(self._spelled(ids), BOUNDARY):
-            cuts = self._cuts(phones)
-            for first, after in zip(cuts[:-1], cuts[1:], strict=True):
-                found.append((self._words[tuple(phones[first:after])], start + first, start + after))
-            if not cuts:
-                found.append(("-".join(phones), start, end))
+            words = self.lexicon.words(phones) or [("-".join(phones), 0, end - start)]
+            found += [(word, start + first, start + after) for word, first, after in words]
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; the lexicon is in it."""
-        return super().to_dict() | {"lexicon": self.lexicon}
+        return super().to_dict() | {"lexicon": self.lexicon.entries}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Phones:
@@ -319,19 +308,8 @@ class Phones(Tokenizer):
         return cls(content["tokens"], content["lexicon"], content["case"])
 
     def _encode(self, text: str) -> list[int]:
-        spelled = [[self._ids[phone] for phone in self.lexicon[word][0]] for word in text.split()]
+        spelled = [[self._ids[phone] for phone in self.lexicon.entries[word][0]] for word in text.split()]
         return [index for word in spelled for index in (self._ids[BOUNDARY], *word)][1:]
-
-    def _cuts(self, phones: list[str]) -> list[int]:
-        """Return where the fewest words begin that the phones are, and their end; empty when there are none."""
-        best: list[list[int]] = [[0]]
-        for end in range(1, len(phones) + 1):
-            starts = range(max(0, end - self._longest), end)
-            ways = [
-                best[start] for start in starts if best[start] and tuple(phones[start:end]) in self._words
-            ]
-            best.append([*min(ways, key=len), end] if ways else [])
-        return best[-1]
 
 
 _KINDS: dict[str, type[Tokenizer]] = {kind.kind: kind for kind in (Characters, Words, Subwords, Phones)}
@@ -361,48 +339,16 @@ def normalize(text: str, case: str = "lower") -> str:
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
-def read_lexicon(path: str | Path, case: str = "lower") -> dict[str, list[list[str]]]:
-    """Read a pronunciation lexicon: each line a word and its phones; `WORD(2)` is a second way to say `WORD`.
-
-    Raises:
-        TokenizerError: the file cannot be read, is empty, or a line has no phones.
-    """
-    entries: dict[str, list[list[str]]] = {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TokenizerError(f"{path}: cannot read the lexicon: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith((";;;", "#")):
-            continue
-        word, *phones = line.split()
-        if not phones or BOUNDARY in phones or BLANK in phones:
-            raise TokenizerError(
-                f"{path}:{number}: {line.strip()!r} must be a word and its phones (not {BOUNDARY!r})"
-            )
-        variants = entries.setdefault(normalize(re.sub(r"(?<=.)\(\d+\)$", "", word), case), [])
-        if phones not in variants:
-            variants.append(phones)
-    if not entries:
-        raise TokenizerError(f"{path}: no words; each line of a lexicon is a word and its phones")
-    return entries
-
-
 def _split(tokens: Sequence[str], separator: str) -> list[tuple[list[str], int, int]]:
-    """Return the runs without separators, each with the index of its first token and the one after its last."""
+    """Return the runs between separators, each with its first index and the one after its last."""
     cuts = [-1, *(index for index, token in enumerate(tokens) if token == separator), len(tokens)]
-    runs = ((before + 1, after) for before, after in zip(cuts[:-1], cuts[1:], strict=True))
+    runs = ((before + 1, after) for before, after in pairwise(cuts))
     return [(list(tokens[start:end]), start, end) for start, end in runs if start < end]
 
 
 def _listed(counts: Counter[str]) -> str:
     shown = [f"{name!r} ({count})" for name, count in counts.most_common(10)]
     return ", ".join(shown) + (f" and {len(counts) - 10} more" if len(counts) > 10 else "")
-
-
-def _excerpt(text: str, unknown: Counter[str]) -> str:
-    at = min(text.find(name) for name in unknown)
-    return f"{text[max(0, at - 30) : at + 30]!r} at character {at + 1}"
 
 
 def _sentencepiece() -> Any:

@@ -19,7 +19,8 @@ TOLERANCE = (
 class Decoder(ABC):
     """Searches CTC log-probabilities for the most likely token sequences.
 
-    A decoder of one's own derives from this, takes `tokenizer` and its parameters as keywords, and writes `decode`.
+    A decoder of one's own derives from this, takes `tokenizer` and its parameters as keywords, and writes
+    `decode`.
 
     Args:
         tokenizer: whose ids the columns of the log-probabilities are; column 0 is the blank.
@@ -43,7 +44,8 @@ class Decoder(ABC):
         """Decode a padded batch; a decoder that works on batches overrides this.
 
         Args:
-            log_probs: `(batch, frames, vocab)` normalised natural logs on any device; frames past a length are ignored.
+            log_probs: `(batch, frames, vocab)` normalised natural logs on any device; what lies past a
+                length is ignored.
             lengths: `(batch,)` frames of each utterance.
 
         Returns:

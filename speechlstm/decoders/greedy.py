@@ -13,8 +13,8 @@ from speechlstm.types import Hypothesis
 class GreedyDecoder(Decoder):
     """Takes each frame's most likely token, joins repeats and leaves out blanks.
 
-    A token covers the frames of its repeats; its confidence is their mean probability. The score is the probability
-    of this one path, a lower bound of the sequence's.
+    A token covers the frames of its repeats; its confidence is their mean probability. The score is the
+    probability of this one path, a lower bound of the sequence's.
     """
 
     def decode(self, log_probs: Tensor) -> list[Hypothesis]:
