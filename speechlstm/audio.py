@@ -1,0 +1,335 @@
+"""Audio files to mono waveforms: the only place that opens audio.
+
+libsndfile (through soundfile) reads wav, flac, ogg, opus, mp3 and NIST sphere; ffmpeg (through PyAV) reads what it
+cannot: m4a, mp4, webm, aac. Neither says so when a file ends early or holds nonsense, so everything is checked here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from speechlstm.errors import AudioError
+
+_SNDFILE_SUFFIXES = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".sph",
+    ".raw",
+    ".aiff",
+    ".aif",
+    ".au",
+    ".caf",
+)
+_FFMPEG_SUFFIXES = (".m4a", ".mp4", ".m4b", ".mov", ".webm", ".mka", ".mkv", ".aac", ".3gp", ".amr", ".wma")
+# What a search through folders takes for audio, in lower case; `load_audio` itself looks at the contents.
+AUDIO_SUFFIXES = frozenset(_SNDFILE_SUFFIXES + _FFMPEG_SUFFIXES)
+
+MAX_CHANNELS = 64
+MIN_RATE, MAX_RATE = 1000, 768_000  # Hz
+MAX_PEAK = 64.0  # full scale is 1; integers stored as floats reach 32767
+
+_RAW: dict[
+    str, Any
+] = {  # what `.raw` means, as in AN4's big-endian release: a file without a header cannot say
+    "format": "RAW",
+    "subtype": "PCM_16",
+    "endian": "BIG",
+    "samplerate": 16_000,
+    "channels": 1,
+}
+# ffmpeg also reads play lists, which may name other files and addresses: only what holds its audio itself is let in.
+_CONTAINERS = "mov,mp4,m4a,3gp,matroska,webm,aac,asf,amr,avi,flv,mpegts,ac3,eac3,wav,ogg,flac,mp3,caf"
+_END_TOLERANCE = 0.1  # seconds: how far a segment may reach past the end, for times that were rounded
+_stderr_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What an audio file's header says: seconds, samples per second (Hz) and channels."""
+
+    duration: float
+    sample_rate: int
+    channels: int
+
+
+def audio_info(path: str | Path) -> AudioInfo:
+    """Read length, rate and channels of a file without decoding it.
+
+    Raises:
+        AudioError: the file is missing, unreadable, no audio, empty, or shorter than its header says.
+    """
+    with _open(str(path)) as source:
+        if source.samples is None:  # a live recording, whose header was never completed
+            source.samples = len(source.read(0, None))
+        return AudioInfo(source.samples / source.sample_rate, source.sample_rate, source.channels)
+
+
+def load_audio(
+    path: str | Path,
+    sample_rate: int,
+    offset: float = 0.0,
+    duration: float | None = None,
+    channel: int | None = None,
+) -> NDArray[np.float32]:
+    """Read a file, or a segment of it, as one channel at the wanted rate.
+
+    `.raw` files have no header and are taken for 16-bit big-endian mono at 16 kHz.
+
+    Args:
+        path: any audio file.
+        sample_rate: Hz of the result; other rates are resampled (soxr, high quality).
+        offset: where the segment begins, in seconds.
+        duration: its length in seconds; None reads to the end. Only the segment is decoded.
+        channel: index of the channel to take; None takes the mean of all.
+
+    Returns:
+        `(samples,)` float32; full scale is 1, which loud mp3s and resampling may pass a little.
+
+    Raises:
+        AudioError: the file is missing, unreadable, no audio, damaged or shorter than its header says, holds values
+            that are not finite, or does not contain the segment or channel. The message begins with the path.
+    """
+    path = str(path)
+    with _open(path) as source:
+        rate, known = source.sample_rate, source.samples
+        if channel is not None and not 0 <= channel < source.channels:
+            raise AudioError(f"{path}: no channel {channel}; there are {source.channels}, counted from 0")
+        if not 0 <= offset < float("inf") or (duration is not None and not 0 < duration < float("inf")):
+            raise AudioError(
+                f"{path}: segment at {offset} s of {duration} s; must be offset >= 0, duration > 0"
+            )
+        start, count = round(offset * rate), None if duration is None else max(1, round(duration * rate))
+        if known is not None and start > 0 and start >= known:
+            raise AudioError(
+                f"{path}: segment begins at {offset:g} s, but the file ends at {known / rate:.3f} s"
+            )
+        if known is not None:
+            count = _inside(path, start, count, known, rate)
+        data = source.read(start, count)
+        _check_length(path, len(data), count, known, source)
+    if not len(data):
+        raise AudioError(f"{path}: no samples from {offset:g} s on; record it again or leave it out")
+    mono = data.mean(axis=1) if channel is None else data[:, channel]
+    peak = float(np.abs(mono).max())
+    if not np.isfinite(data).all():
+        raise AudioError(f"{path}: holds values that are not finite (NaN or infinity); convert it again")
+    if peak > MAX_PEAK:
+        raise AudioError(
+            f"{path}: reaches {peak:g}, but full scale is 1; divide by 32768 if it was 16-bit audio"
+        )
+    if rate != sample_rate:
+        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
+        if not len(mono):
+            raise AudioError(
+                f"{path}: {len(data)} samples at {rate} Hz are none at {sample_rate} Hz; too short"
+            )
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+class _Source(Protocol):
+    """An open file. `samples` is None when its header does not say; `slack` is how many of them may be missing."""
+
+    sample_rate: int
+    channels: int
+    samples: int | None
+    slack: int
+
+    def read(self, start: int, count: int | None) -> NDArray[np.float32]:
+        """Return `(samples, channels)` from sample `start` on; `count` None reads to the end."""
+
+
+class _Sndfile:
+    """A file read by libsndfile."""
+
+    def __init__(self, path: str) -> None:
+        options = _RAW if path.lower().endswith(".raw") else {}
+        self.file = soundfile.SoundFile(os.fsencode(path), **options)
+        self.sample_rate, self.channels = self.file.samplerate, self.file.channels
+        self.samples: int | None = self.file.frames
+        # Encoders round the length of an mp3 to whole frames in different ways.
+        self.slack = 1152 if self.file.format == "MP3" else 0
+
+    def read(self, start: int, count: int | None) -> NDArray[np.float32]:
+        if start:
+            self.file.seek(start)
+        data: NDArray[np.float32] = self.file.read(-1 if count is None else count, "float32", always_2d=True)
+        return data
+
+    def check(self, path: str) -> None:
+        """Compare the header's length with the file's, which libsndfile only notes in its log."""
+        said, there = 0, 0
+        log = self.file.extra_info
+        if self.file.format == "NIST":
+            header = Path(path).read_bytes()[:1024].decode("latin-1")
+            found = re.search(r"^sample_count -i (\d+)", header, re.MULTILINE)
+            said, there = int(found[1]) if found else 0, self.file.frames
+        elif found := re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", log, re.MULTILINE):
+            said, there = int(found[1]), int(found[2])
+            said = (
+                0 if said >= 0x7FFF_0000 else said
+            )  # a stream: the length was not known when it was written
+        elif self.file.format == "RAW":
+            there = os.path.getsize(path)
+            said = there + there % 2
+        if said > there:
+            raise AudioError(f"{path}: truncated, {there} of {said} in its header; copy or download it again")
+
+
+class _Container:
+    """A file read by ffmpeg."""
+
+    def __init__(self, path: str, container: Any) -> None:
+        self.path, self.container = path, container
+        if not container.streams.audio:
+            raise AudioError(f"{path}: has no audio track")
+        self.stream = container.streams.audio[0]
+        self.sample_rate, self.channels = self.stream.rate, self.stream.channels
+        seconds = None
+        if container.format.name == "aac":  # has no header: its length is guessed from the bit rate
+            seconds = None
+        elif self.stream.duration:
+            seconds = float(self.stream.duration * self.stream.time_base)
+        elif container.duration:
+            seconds = container.duration / av.time_base
+        self.samples = None if seconds is None else round(seconds * self.sample_rate)
+        self.slack = round(0.1 * self.sample_rate)  # encoder delay and whole frames
+
+    def read(self, start: int, count: int | None) -> NDArray[np.float32]:
+        rate = self.sample_rate
+        seekable = self.samples is not None
+        if start and seekable:  # a little early: lossy decoders need a run-up
+            self.container.seek(max(0, int((start / rate - 0.5) * av.time_base)))
+        resampler = av.AudioResampler(format="fltp", layout=self.stream.layout, rate=rate)
+        pieces: list[NDArray[np.float32]] = []
+        first, have = None, 0
+        for frame in self.container.decode(self.stream):
+            for piece in resampler.resample(frame):
+                if first is None:  # where decoding began, in samples of the file
+                    time = frame.pts * frame.time_base if frame.pts is not None and seekable else 0
+                    first = max(0, round(float(time) * rate))
+                pieces.append(piece.to_ndarray())
+                have += piece.samples
+            if count is not None and first is not None and first + have >= start + count:
+                break
+        if not pieces:
+            return np.zeros((0, self.channels), np.float32)
+        skip = start - (first or 0)
+        data = np.concatenate(pieces, axis=1).T[max(0, skip) :]
+        return data if count is None else data[:count]
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[_Source]:
+    """Open a file with the reader that understands it, and turn the readers' exceptions into `AudioError`."""
+    head = _head(path)
+    try:
+        with contextlib.ExitStack() as stack:
+            if head.startswith(b"ID3") or (head[0] == 0xFF and head[1:2] >= b"\xe0"):
+                stack.enter_context(_listening(path))
+            source: _Source
+            try:
+                sound = _Sndfile(path)
+            except soundfile.LibsndfileError as error:
+                if error.code != 1 and "malformed" in str(error):  # 1: format not recognised
+                    raise
+                file = stack.enter_context(Path(path).open("rb"))
+                container = av.open(file, options={"format_whitelist": _CONTAINERS})
+                source = _Container(path, stack.enter_context(container))
+            else:
+                stack.enter_context(sound.file)
+                sound.check(path)
+                source = sound
+            _check_header(path, source)
+            yield source
+    except soundfile.SoundFileError as error:
+        reason = str(error).rpartition(": ")[2].rstrip(".")
+        raise AudioError(f"{path}: damaged or truncated ({reason}); copy or download it again") from None
+    except av.FFmpegError as error:
+        if isinstance(error, OSError) and not isinstance(error, ValueError):
+            raise AudioError(f"{path}: cannot be read ({error.strerror})") from None
+        raise AudioError(f"{path}: not audio in a known format, or damaged; try to play it") from None
+
+
+def _head(path: str) -> bytes:
+    try:
+        mode = Path(path).stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise AudioError(f"{path}: a folder; name an audio file")
+        if not stat.S_ISREG(mode):
+            raise AudioError(f"{path}: not a regular file; copy its audio to a file first")
+        with Path(path).open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError:
+        raise AudioError(f"{path}: no such file; check the name") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise AudioError(f"{path}: cannot be read ({reason})") from None
+    if not head:
+        raise AudioError(f"{path}: empty (0 bytes); copy or download it again")
+    return head
+
+
+def _check_header(path: str, source: _Source) -> None:
+    if not 1 <= source.channels <= MAX_CHANNELS:
+        raise AudioError(f"{path}: {source.channels} channels; can be 1 to {MAX_CHANNELS}")
+    if not MIN_RATE <= source.sample_rate <= MAX_RATE:
+        raise AudioError(f"{path}: sample rate {source.sample_rate} Hz; can be {MIN_RATE} to {MAX_RATE}")
+    if source.samples == 0:
+        raise AudioError(f"{path}: no samples, only a header; record it again or leave it out")
+
+
+def _inside(path: str, start: int, count: int | None, known: int, rate: int) -> int:
+    """Return how many samples to read, given how many there are."""
+    rest = known - start
+    if count is None:
+        return rest
+    if count > rest + _END_TOLERANCE * rate:
+        end = (start + count) / rate
+        raise AudioError(f"{path}: segment ends at {end:.3f} s, but the file ends at {known / rate:.3f} s")
+    return min(count, rest)
+
+
+def _check_length(path: str, got: int, count: int | None, known: int | None, source: _Source) -> None:
+    if known is not None and count is not None and got + source.slack < count:
+        raise AudioError(
+            f"{path}: damaged or truncated, {got} of {count} samples could be read; copy or download it again"
+        )
+
+
+@contextlib.contextmanager
+def _listening(path: str) -> Iterator[None]:
+    """Hear what the mp3 decoder writes to standard error, the only place where it tells of damage."""
+    with _stderr_lock, tempfile.TemporaryFile() as log:
+        sys.stderr.flush()
+        keep = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(keep, 2)
+            os.close(keep)
+            log.seek(0)
+            text = log.read().decode(errors="replace")
+    if "resync" in text:
+        raise AudioError(f"{path}: damaged mp3 (the decoder had to look for the next frame); copy it again")
