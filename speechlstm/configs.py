@@ -1,4 +1,4 @@
-"""The only calls into Hydra: `main` runs a command with its config, `build` makes an object from a config node."""
+"""The only calls into Hydra: `main` runs a command with its config, `build` makes what a node describes."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def plugin_conf_folders() -> Iterator[tuple[str, Path]]:
 def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Callable[[], None]]:
     """Make a command's function into a program: config in, exit status out.
 
-    The function gets the composed config and returns the exit status (None means 0). Errors of the package are
-    printed as one line; `debug=true` on the command line shows the traceback too.
+    The function gets the composed config and returns the exit status (None means 0). Errors of the package
+    are printed as one line; `debug=true` on the command line shows the traceback too.
     """
 
     def decorate(task: Callable[[DictConfig], int | None]) -> Callable[[], None]:
@@ -126,13 +126,20 @@ def build(cfg: DictConfig | dict[str, Any] | None, /, *args: Any, **sizes: Any) 
     if cfg is None:
         return None
     node = cfg if isinstance(cfg, DictConfig) else OmegaConf.create(cfg)
+    if unset := [str(node._get_full_key(key)) for key in OmegaConf.missing_keys(node) if key not in sizes]:
+        raise UsageError(f"{unset[0]} is not set: add {unset[0]}=... to the command line")
     for target in _targets(OmegaConf.to_container(node, resolve=False)):
         if not str(target).startswith(_TARGETS):
             raise UsageError(f"config asks for {target!r}, but may only build from {', '.join(_TARGETS)}")
     try:
-        return hydra.utils.instantiate(node, *args, **sizes, _convert_="all")
-    except hydra.errors.InstantiationException as error:
-        cause = error.__cause__ or error
+        # Hydra would turn `args` and `sizes` into config nodes: slow for many texts, wrong for a text with "${".
+        make = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
+        return functools.partial(make, *args, **sizes) if node.get("_partial_") else make(*args, **sizes)
+    except (SpeechlstmError, OSError):
+        raise
+    except Exception as error:  # whatever the constructors of other packages raise
+        inner = isinstance(error, hydra.errors.InstantiationException)
+        cause = error.__cause__ if inner and error.__cause__ else error
         if isinstance(cause, SpeechlstmError):
             raise cause from None
         raise UsageError(f"cannot build {node.get('_target_')}: {cause}") from error
