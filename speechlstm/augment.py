@@ -1,0 +1,100 @@
+"""Changed copies of the training data: speed perturbation of waveforms, masks in features (SpecAugment)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from speechlstm.errors import UsageError
+
+
+class SpeedPerturb:
+    """Plays a waveform faster or slower, which changes its tempo and its pitch.
+
+    Ko, Peddinti, Povey and Khudanpur: Audio augmentation for speech recognition, Interspeech 2015. Runs in the
+    workers that load the data; a factor above 1 is faster, so shorter.
+
+    Args:
+        low: least factor.
+        high: greatest factor; factors are drawn evenly between the two.
+        factors: draw one of these instead, for example `[0.9, 1.0, 1.1]`.
+    """
+
+    def __init__(self, low: float = 0.9, high: float = 1.1, factors: Sequence[float] | None = None) -> None:
+        if not 0.25 <= low <= high <= 4 or not all(0.25 <= factor <= 4 for factor in factors or [1.0]):
+            raise UsageError(
+                f"speed perturbation from {low} to {high} or by {factors}: factors must be from 0.25 to 4, low <= high"
+            )
+        self.low, self.high, self.factors = low, high, list(factors) if factors else None
+
+    def __call__(self, waveform: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return `(samples / factor,)` for a factor drawn from `rng`; factor 1 returns the waveform itself."""
+        factor = float(rng.choice(self.factors) if self.factors else rng.uniform(self.low, self.high))
+        if factor == 1.0 or round(len(waveform) / factor) < 1:
+            return waveform
+        changed: NDArray[np.float32] = soxr.resample(waveform, factor, 1.0, quality="MQ")
+        return changed
+
+
+class SpecAugment(nn.Module):
+    """Sets random stripes of the features to zero, their mean after normalisation.
+
+    Park et al.: SpecAugment, Interspeech 2019, with time masks in proportion to each utterance's length as in their
+    SpecAugment on large scale datasets, ICASSP 2020. No time warping, which they found to matter least. Draws from
+    torch's global generator of the features' device. Does nothing in evaluation mode.
+
+    Args:
+        time_masks: stripes of frames per utterance.
+        time_width: greatest width of each, as a share of the utterance's frames.
+        freq_masks: stripes of features per utterance.
+        freq_width: greatest width of each, in features.
+    """
+
+    def __init__(
+        self, time_masks: int = 10, time_width: float = 0.05, freq_masks: int = 2, freq_width: int = 27
+    ) -> None:
+        super().__init__()
+        if time_masks < 0 or freq_masks < 0 or not 0 <= time_width <= 1 or freq_width < 0:
+            raise UsageError(
+                f"SpecAugment with {time_masks} time masks of {time_width} and {freq_masks} frequency masks of "
+                f"{freq_width}: numbers must be 0 or more, time_width a share from 0 to 1"
+            )
+        self.time_masks, self.time_width = time_masks, time_width
+        self.freq_masks, self.freq_width = freq_masks, freq_width
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Mask a batch.
+
+        Args:
+            features: `(batch, frames, num_features)`.
+            lengths: `(batch,)` frames of each utterance.
+
+        Returns:
+            a changed copy of the features.
+        """
+        if not self.training:
+            return features
+        batch, frames, size = features.shape
+        sizes = torch.full_like(lengths, size)
+        widths = sizes.clamp(max=self.freq_width)
+        masked = _stripes(self.time_masks, (lengths * self.time_width).long(), lengths, frames)[..., None]
+        masked = masked | _stripes(self.freq_masks, widths, sizes, size)[:, None]
+        return features.masked_fill(masked, 0.0)
+
+
+def _stripes(count: int, widths: Tensor, extents: Tensor, size: int) -> Tensor:
+    """Draw `count` stripes per row, each 0 to `widths` wide and inside `extents`.
+
+    Returns:
+        `(batch, size)` bool, true inside a stripe.
+    """
+    draw = torch.rand(2, len(widths), count, 1, device=widths.device)
+    width = (draw[0] * (widths[:, None, None] + 1)).long()
+    start = (draw[1] * (extents[:, None, None] - width + 1)).long()
+    place = torch.arange(size, device=widths.device)
+    return ((place >= start) & (place < start + width)).any(dim=1)
