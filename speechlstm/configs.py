@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import os
@@ -18,7 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -27,6 +28,8 @@ from speechlstm.errors import SpeechlstmError, UsageError
 
 PLUGIN_GROUP = "speechlstm.decoders"
 _TARGETS = ("speechlstm.", "torch.optim.", "pytorch_lightning.")  # what a config may instantiate
+
+_NULL_GROUP = "Config group override must be"  # Hydra's ValueError for `decoder=null`
 
 _installed = Path(__file__).parent / "conf"  # in a wheel; a checkout has it beside the package
 CONF = _installed if _installed.is_dir() else Path(__file__).parents[1] / "conf"
@@ -74,6 +77,11 @@ def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Cal
                 where = f"{error.filename}: " if error.filename else ""
                 print(f"error: {where}{error.strerror or error}", file=sys.stderr)
                 status = 1
+            except OmegaConfBaseException as error:
+                if cfg.get("debug"):
+                    raise
+                print(f"error: {explain(error, config_name, sys.argv[1:])}", file=sys.stderr)
+                status = UsageError.exit_status
             if status:
                 sys.exit(status)
 
@@ -83,10 +91,11 @@ def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Cal
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here, to be explained
             try:
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(wrapped)()
-            except (HydraException, OmegaConfBaseException) as error:
-                if "debug=true" in sys.argv:
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
+                foreign = isinstance(error, ValueError) and _NULL_GROUP not in str(error)
+                if "debug=true" in sys.argv or foreign:
                     raise
-                print(f"error: {explain(error, config_name)}", file=sys.stderr)
+                print(f"error: {explain(error, config_name, sys.argv[1:])}", file=sys.stderr)
                 sys.exit(UsageError.exit_status)
             except KeyboardInterrupt:
                 sys.exit(130)
@@ -114,7 +123,7 @@ def load(config_name: str, overrides: list[str] | None = None) -> DictConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose(config_name, overrides or [])
     except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(explain(error, config_name)) from error
+        raise UsageError(explain(error, config_name, overrides or [])) from error
 
 
 def build(cfg: DictConfig | dict[str, Any] | None, /, *args: Any, **sizes: Any) -> Any:
@@ -132,7 +141,7 @@ def build(cfg: DictConfig | dict[str, Any] | None, /, *args: Any, **sizes: Any) 
         if not str(target).startswith(_TARGETS):
             raise UsageError(f"config asks for {target!r}, but may only build from {', '.join(_TARGETS)}")
     try:
-        # Hydra would turn `args` and `sizes` into config nodes: slow for many texts, wrong for a text with "${".
+        # Hydra would make config nodes of `args` and `sizes`: slow for many texts, wrong for one with "${".
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
         return functools.partial(make, *args, **sizes) if node.get("_partial_") else make(*args, **sizes)
     except (SpeechlstmError, OSError):
@@ -145,23 +154,40 @@ def build(cfg: DictConfig | dict[str, Any] | None, /, *args: Any, **sizes: Any) 
         raise UsageError(f"cannot build {node.get('_target_')}: {cause}") from error
 
 
-def explain(error: Exception, config_name: str) -> str:
-    """Return Hydra's complaint in one or two lines, with the nearest key or option that exists."""
+def explain(error: Exception, config_name: str, overrides: list[str]) -> str:
+    """Return Hydra's complaint in one line, with the nearest key or the options that exist.
+
+    Args:
+        error: what Hydra or OmegaConf raised.
+        config_name: the command's config.
+        overrides: what the command line asks for.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     message = lines[0] if lines else type(error).__name__
-    key = re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", message)
-    option = re.search(r"Could not find '([^']+)'|In '[^']*': Could not (?:find|load) '([^']+)'", message)
-    if option:
-        wanted = (option[1] or option[2]).removesuffix(".yaml")
-        group, _, name = wanted.rpartition("/")
+    if option := re.search(r"Could not (?:find|load) '([^']+)'", message):
+        group, _, name = option[1].removesuffix(".yaml").rpartition("/")
         known = sorted(option_names(group))
         return f"no {group or 'config'} {name!r}{_nearest(name, known)}; there are: {', '.join(known)}"
-    missing = re.search(r"Missing mandatory value: (\S+)", message)
-    if missing:
+    if group_missing := re.search(r"You must specify '([^']+)'", message):
+        group = group_missing[1]
+        return f"{group} is not set: add {group}=... with one of: {', '.join(sorted(option_names(group)))}"
+    if missing := re.search(r"Missing mandatory value: (\S+)", message):
         return f"{missing[1]} is not set: add {missing[1]}=... to the command line"
-    if key:
-        return f"no setting {key[1]!r}{_nearest(key[1], sorted(_keys(config_name)))}"
-    return message
+    if there := re.search(r"Could not append to config. An item is already at '([^']+)'", message):
+        return f"there is a setting {there[1]!r} already: write {there[1]}=... without a +"
+    if key := re.search(r"Could not (?:override|delete)[^']*'([^']+)'", message):
+        return f"no setting {key[1]!r}{_nearest(key[1], sorted(_keys(config_name, overrides)))}"
+    ambiguous = re.search(r"Ambiguous value for argument '(.*)'", message)
+    if ambiguous or isinstance(error, OverrideParseException):
+        text = ambiguous[1] if ambiguous else getattr(error, "override", message)
+        if "=" not in text:
+            return f"{text!r} is not a setting: write KEY=VALUE"
+        return f"cannot read {text}: a value with signs in it needs quotes twice, as in 'KEY=\"a, (b)\"'"
+    if _NULL_GROUP in message:
+        return "a group of settings cannot be null: choose one of its options, or leave it out with ~GROUP"
+    where = next((line.split()[-1] for line in lines if line.startswith("full_key:")), "")
+    detail = f"{message} {lines[1]}" if message.endswith("composing config:") and len(lines) > 1 else message
+    return f"{where}: {detail}" if where else detail
 
 
 def option_names(group: str) -> set[str]:
@@ -175,13 +201,13 @@ def _nearest(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _keys(config_name: str) -> set[str]:
-    choices = [arg for arg in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w/.-]+", arg)]
-    groups = [arg for arg in choices if (CONF / arg.partition("=")[0]).is_dir()]
-    try:
-        tree = OmegaConf.to_container(load(config_name, groups))
-    except UsageError:
-        tree = OmegaConf.to_container(load(config_name))
+def _keys(config_name: str, overrides: list[str]) -> set[str]:
+    """Return the dotted names of all settings, with the options that the overrides choose."""
+    choices = [each for each in overrides if (CONF / each.partition("=")[0]).is_dir() and "=" in each]
+    tree: Any = {}
+    for chosen in (choices, []):
+        with contextlib.suppress(UsageError):
+            tree = tree or OmegaConf.to_container(load(config_name, chosen))
 
     def walk(node: Any, prefix: str) -> Iterator[str]:
         for name, value in node.items() if isinstance(node, dict) else ():

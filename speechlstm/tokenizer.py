@@ -198,7 +198,8 @@ class Subwords(Tokenizer):
             _sentencepiece().SentencePieceTrainer.train(
                 sentence_iterator=iter(lines), model_writer=model, vocab_size=vocab_size,
                 model_type="unigram", character_coverage=1.0, normalization_rule_name="identity",
-                max_sentence_length=1 << 30, unk_id=0, bos_id=-1, eos_id=-1, pad_id=-1, num_threads=1, minloglevel=2,
+                max_sentence_length=1 << 30, num_threads=1, minloglevel=2,
+                unk_id=0, bos_id=-1, eos_id=-1, pad_id=-1,
             )  # fmt: skip
         except (RuntimeError, OSError) as error:
             reason = str(error).rpartition("] ")[2].strip() or str(error).strip()
