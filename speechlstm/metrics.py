@@ -1,7 +1,7 @@
 """Word, character and sentence error rates with their uncertainty.
 
-What is decided about empty references: an empty reference with an empty hypothesis has no errors and its
-sentence is right; with a hypothesis, each of its words is an insertion. An error rate over no reference words is
+What is decided about empty references: an empty reference with an empty hypothesis has no errors and is a
+right sentence; with a hypothesis, each of its words is an insertion. An error rate over no reference words is
 0 without errors and infinite with them. Texts are compared as they are, split at white space; for characters,
 words are joined by single spaces, and spaces count.
 """

@@ -1,0 +1,168 @@
+"""Measure word and character errors on a manifest, with the mistakes that matter."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+import speechlstm
+from speechlstm import configs
+from speechlstm.arguments import quoted
+from speechlstm.errors import AudioError, SpeechlstmError, UsageError
+from speechlstm.manifest import read_manifest, write_manifest
+from speechlstm.metrics import Counts, Score, corpus
+from speechlstm.transcriber import transcribe
+from speechlstm.types import Transcript, Utterance
+
+_SOME_FAILED = 3
+_SHOWN = 10  # worst utterances, and most frequent confusions
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What is reported: the score of the utterances that could be read, and how it came about."""
+
+    score: Score
+    utterances: list[Utterance]  # references normalised
+    hypotheses: list[str]
+    failed: int
+    audio_seconds: float
+    seconds: float
+    setup: dict[str, str]
+
+
+def main() -> None:
+    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    run()
+
+
+@configs.main("evaluate")
+def run(cfg: DictConfig) -> int:
+    """Recognise and score `cfg.manifest`. Exit status 3 when some audio failed, 1 when all did."""
+    if cfg.format not in ("table", "json"):
+        raise UsageError(f"no format {cfg.format!r}; there are: table, json")
+    utterances = read_manifest(cfg.manifest)
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    bundle = speechlstm.load(cfg.bundle, device=cfg.device)
+    decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
+    begin = time.perf_counter()
+    results: list[Transcript | AudioError | None] = [None] * len(utterances)
+    found = transcribe(bundle, decoder, utterances, cfg.batch_seconds)
+    for index, result in tqdm(found, "evaluating", len(utterances), unit="utterance", disable=None):
+        results[index] = result
+        if isinstance(result, AudioError):
+            tqdm.write(f"failed: {result}", sys.stderr)
+    seconds = time.perf_counter() - begin
+    scored = [(u, r) for u, r in zip(utterances, results, strict=True) if isinstance(r, Transcript)]
+    if not scored:
+        raise SpeechlstmError(f"{cfg.manifest}: none of the {len(utterances)} utterances could be read")
+    if cfg.out is not None:
+        write_manifest(cfg.out, [replace(u, extra=u.extra | {"pred_text": r.text}) for u, r in scored])
+    # The reference is brought to the form the recogniser writes; characters it cannot write stay, as errors.
+    references = [replace(u, text=bundle.tokenizer.normalize(u.text)) for u, _ in scored]
+    hypotheses = [r.text for _, r in scored]
+    score = corpus((u.text, hypothesis) for u, hypothesis in zip(references, hypotheses, strict=True))
+    failed, heard = len(utterances) - len(scored), sum(r.duration for _, r in scored)
+    setup = {"manifest": cfg.manifest, "bundle": bundle.name, "decoder": cfg.decoder.name}
+    report = _Report(score, references, hypotheses, failed, heard, seconds, setup)
+    print(
+        json.dumps(as_json(report), ensure_ascii=False, indent=1)
+        if cfg.format == "json"
+        else as_table(report)
+    )
+    return _SOME_FAILED if failed else 0
+
+
+def as_json(report: _Report) -> dict[str, Any]:
+    """Return the report as plain JSON; rates are fractions, null where infinite."""
+    score = report.score
+    return report.setup | {
+        "utterances": len(report.utterances),
+        "failed": report.failed,
+        "wer": _finite(score.wer),
+        "wer_interval": [_finite(end) for end in score.interval()],
+        "cer": _finite(score.cer),
+        "ser": score.ser,
+        "words": _counts(score.words),
+        "characters": _counts(score.characters),
+        "audio_seconds": round(report.audio_seconds, 3),
+        "seconds": round(report.seconds, 3),
+        "real_time_factor": report.seconds / report.audio_seconds,
+        "confusions": [
+            {"reference": reference, "hypothesis": hypothesis, "count": count}
+            for reference, hypothesis, count in score.confusions[:_SHOWN]
+        ],
+        "worst": [
+            {"id": u.id, "audio_filepath": u.audio_filepath, "text": u.text, "pred_text": hypothesis}
+            | {"errors": score.utterances[index].errors}
+            for index, u, hypothesis in _worst(report)
+        ],
+    }
+
+
+def as_table(report: _Report) -> str:
+    """Return the report as lines for people."""
+    score = report.score
+    low, high = score.interval()
+    speed = report.audio_seconds / report.seconds
+    lines = [
+        *(f"{key:<10} {value}" for key, value in report.setup.items()),
+        f"{'audio':<10} {len(report.utterances)} utterances, {report.audio_seconds:.1f} s,"
+        f" in {report.seconds:.1f} s: real-time factor {1 / speed:.4f}, {speed:.0f} times faster",
+        "",
+        f"{'':<10} {'errors':>8} {'ins':>6} {'del':>6} {'sub':>6} {'of':>8}",
+        _row("words", score.words) + f"   95 % interval {low:.2%} to {high:.2%}",
+        _row("characters", score.characters),
+        f"{'sentences':<10} {score.ser:>8.2%} {'':>20} {len(report.utterances):>8}",
+    ]
+    if score.confusions:
+        lines += ["", "most frequent confusions"]
+        for reference, hypothesis, count in score.confusions[:_SHOWN]:
+            lines.append(f"{count:>6}  {reference or '(nothing)'} -> {hypothesis or '(nothing)'}")
+    worst = _worst(report)
+    if worst:
+        lines += ["", "worst utterances"]
+    for index, u, hypothesis in worst:
+        lines += [f"{score.utterances[index].errors:>6}  {u.id}", f"{'ref':>11}: {u.text}"]
+        lines.append(f"{'hyp':>11}: {hypothesis}")
+    if report.failed:
+        lines += ["", f"{report.failed} utterances could not be read and are not in the score"]
+    return "\n".join(lines)
+
+
+def _worst(report: _Report) -> list[tuple[int, Utterance, str]]:
+    indices = report.score.worst(_SHOWN)
+    return [(index, report.utterances[index], report.hypotheses[index]) for index in indices]
+
+
+def _row(name: str, counts: Counts) -> str:
+    parts = f"{counts.insertions:>6} {counts.deletions:>6} {counts.substitutions:>6} {counts.length:>8}"
+    return f"{name:<10} {counts.rate:>8.2%} {parts}"
+
+
+def _counts(counts: Counts) -> dict[str, int]:
+    return {
+        "reference": counts.length,
+        "errors": counts.errors,
+        "insertions": counts.insertions,
+        "deletions": counts.deletions,
+        "substitutions": counts.substitutions,
+    }
+
+
+def _finite(rate: float) -> float | None:
+    return rate if math.isfinite(rate) else None
+
+
+if __name__ == "__main__":
+    main()

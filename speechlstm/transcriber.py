@@ -1,0 +1,223 @@
+"""Many recordings become transcripts: found, read ahead of the model, batched by length, recognised."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from speechlstm.audio import AUDIO_SUFFIXES, audio_info, load_audio
+from speechlstm.decoders.base import Decoder
+from speechlstm.errors import AudioError, UsageError
+from speechlstm.transcript import to_transcript
+from speechlstm.types import Transcript, Utterance
+
+if TYPE_CHECKING:
+    from speechlstm.bundle import Bundle
+
+MAX_SECONDS = 600.0  # longest recording: the encoder sees it whole
+_WINDOW = 512  # recordings sorted by length at a time: bounds how long results wait for their turn
+_READERS = 2  # threads that decode audio
+_AHEAD = 2  # batches read while the model works
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """An audio file: its path as given or found, and the relative path its output is named after."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What to read of which file; `duration` None is all of it, `seconds` its length for sorting."""
+
+    index: int
+    path: str
+    seconds: float
+    offset: float = 0.0
+    duration: float | None = None
+
+
+def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError]]:
+    """Turn files and folders into recordings; folders are searched through, sorted, without hidden files.
+
+    A relative path keeps its folders in `name`; of an absolute one, or one with `..`, only the last part is
+    kept, for a folder with what lies below. A file met twice counts once. A missing file becomes a recording
+    as well: opening it will tell.
+
+    Returns:
+        the recordings in the order given, and a complaint for each folder without audio or unreadable.
+    """
+    found: dict[Path, Recording] = {}
+    problems: list[AudioError] = []
+    for given in paths:
+        path = Path(given)
+        outside = path.is_absolute() or ".." in path.parts
+        if not path.is_dir():
+            found.setdefault(path.absolute(), Recording(given, path.name if outside else str(path)))
+            continue
+        name = Path(path.resolve().name) if outside else path
+        inside, unreadable = _search(path)
+        problems += unreadable
+        if not inside and not unreadable:
+            suffixes = " ".join(sorted(AUDIO_SUFFIXES))
+            problems.append(AudioError(f"{given}: no audio files in this folder; they end in {suffixes}"))
+        for file in inside:
+            recording = Recording(str(file), str(name / file.relative_to(path)))
+            found.setdefault(file.absolute(), recording)
+    return list(found.values()), problems
+
+
+def output_paths(recordings: Sequence[Recording], folder: str | Path, suffix: str) -> list[Path]:
+    """Return where each recording's output goes: `folder/name.suffix`, without the audio's own suffix.
+
+    Recordings that differ in nothing but that keep it: `call.wav` and `call.mp3` give `call.wav.txt` and
+    `call.mp3.txt`.
+
+    Raises:
+        UsageError: two recordings would still write to the same file.
+    """
+    short = [str(Path(recording.name).with_suffix("")) for recording in recordings]
+    counts = Counter(name.casefold() for name in short)  # some file systems do not tell upper from lower case
+    taken: dict[Path, Recording] = {}
+    for recording, name in zip(recordings, short, strict=True):
+        stem = name if counts[name.casefold()] == 1 else recording.name
+        other = taken.setdefault(path := Path(folder) / f"{stem}.{suffix}", recording)
+        if other is not recording:
+            both = f"{other.path} and {recording.path}"
+            raise UsageError(f"{both} would both become {path}; transcribe them into different folders")
+    return list(taken)
+
+
+def transcribe(
+    bundle: Bundle, decoder: Decoder, inputs: Sequence[str | Utterance], batch_seconds: float = 240.0
+) -> Iterator[tuple[int, Transcript | AudioError]]:
+    """Transcribe recordings in batches of similar length; a broken one does not stop the others.
+
+    Args:
+        bundle: the recogniser.
+        decoder: turns its log-probabilities into hypotheses.
+        inputs: paths of whole files, or utterances, of which only the stretch they name is read.
+        batch_seconds: most seconds in a batch, padding included; a longer recording is a batch by itself.
+
+    Yields:
+        `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
+    """
+    readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
+    ahead: deque[list[tuple[_Job, Future[NDArray[np.float32]]]]] = deque()
+    try:
+        for batch in _batches(inputs, readers, batch_seconds):
+            if isinstance(batch, tuple):
+                yield batch
+                continue
+            ahead.append([(job, readers.submit(_read, job, bundle.sample_rate)) for job in batch])
+            if len(ahead) > _AHEAD:
+                yield from _recognize(bundle, decoder, ahead.popleft())
+        while ahead:
+            yield from _recognize(bundle, decoder, ahead.popleft())
+    finally:
+        readers.shutdown(cancel_futures=True)
+
+
+def in_order(results: Iterator[tuple[int, Transcript | AudioError]]) -> Iterator[Transcript | AudioError]:
+    """Yield the results of `transcribe` in the order of its inputs, each when those before it are done."""
+    waiting: dict[int, Transcript | AudioError] = {}
+    position = 0
+    for index, result in results:
+        waiting[index] = result
+        while position in waiting:
+            yield waiting.pop(position)
+            position += 1
+
+
+def _batches(
+    inputs: Sequence[str | Utterance], readers: ThreadPoolExecutor, batch_seconds: float
+) -> Iterator[list[_Job] | tuple[int, AudioError]]:
+    """Yield batches, shortest first in each window, and what is unusable with the reason."""
+    for start in range(0, len(inputs), _WINDOW):
+        window = range(start, min(start + _WINDOW, len(inputs)))
+        jobs: list[_Job] = []
+        for index, job in zip(window, readers.map(_job, window, inputs[start : window.stop]), strict=True):
+            if isinstance(job, AudioError):
+                yield index, job
+            else:
+                jobs.append(job)
+        batch: list[_Job] = []
+        for job in sorted(jobs, key=lambda job: job.seconds):
+            if batch and job.seconds * (len(batch) + 1) > batch_seconds:
+                yield batch
+                batch = []
+            batch.append(job)
+        if batch:
+            yield batch
+
+
+def _job(index: int, given: str | Utterance) -> _Job | AudioError:
+    """Learn the length of a recording, and refuse what is too long."""
+    try:
+        if isinstance(given, str):
+            job = _Job(index, given, audio_info(given).duration)
+        else:
+            job = _Job(index, given.audio_filepath, given.duration, given.offset, given.duration or None)
+    except AudioError as error:
+        return error
+    if job.seconds > MAX_SECONDS:
+        limit = f"at most {MAX_SECONDS:.0f} s are transcribed at once; cut it into shorter files"
+        return AudioError(f"{job.path}: {job.seconds:.0f} s long, but {limit}")
+    return job
+
+
+def _read(job: _Job, sample_rate: int) -> NDArray[np.float32]:
+    return load_audio(job.path, sample_rate, job.offset, job.duration)
+
+
+def _recognize(
+    bundle: Bundle, decoder: Decoder, reads: list[tuple[_Job, Future[NDArray[np.float32]]]]
+) -> Iterator[tuple[int, Transcript | AudioError]]:
+    """Run one batch, leaving out what could not be read."""
+    jobs: list[_Job] = []
+    waveforms: list[torch.Tensor] = []
+    for job, future in reads:
+        try:
+            waveforms.append(torch.from_numpy(future.result()))
+            jobs.append(job)
+        except AudioError as error:
+            yield job.index, error
+    if not jobs:
+        return
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
+    hypotheses = decoder(*bundle.recognize(padded, lengths))
+    for job, samples, found in zip(jobs, lengths.tolist(), hypotheses, strict=True):
+        path, seconds = _printable(job.path), samples / bundle.sample_rate
+        yield job.index, to_transcript(found, bundle.tokenizer, bundle.frame_shift, path, seconds)
+
+
+def _search(folder: Path) -> tuple[list[Path], list[AudioError]]:
+    """Return the audio files below a folder, sorted, and the folders that cannot be searched."""
+    problems: list[AudioError] = []
+    found: list[Path] = []
+
+    def complain(error: OSError) -> None:
+        problems.append(AudioError(f"{error.filename}: cannot search this folder: {error.strerror}"))
+
+    for where, folders, files in os.walk(folder, onerror=complain):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(where, name) for name in files if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
+    return sorted(found), problems
+
+
+def _printable(path: str) -> str:
+    """Return the path as valid Unicode, whatever bytes the file system holds."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
