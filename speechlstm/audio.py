@@ -1,7 +1,8 @@
 """Audio files to mono waveforms: the only place that opens audio.
 
-libsndfile (through soundfile) reads wav, flac, ogg, opus, mp3 and NIST sphere; ffmpeg (through PyAV) reads what it
-cannot: m4a, mp4, webm, aac. Neither says so when a file ends early or holds nonsense, so everything is checked here.
+libsndfile (through soundfile) reads wav, flac, ogg, opus and NIST sphere; ffmpeg (through PyAV) reads m4a,
+mp4, webm, aac, and also mp3, because libsndfile guesses the length of an mp3 without a length header and
+cuts it there. Neither complains when a file ends early or holds nonsense, so everything is checked here.
 """
 
 from __future__ import annotations
@@ -10,9 +11,6 @@ import contextlib
 import os
 import re
 import stat
-import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +55,10 @@ _RAW: dict[
     "samplerate": 16_000,
     "channels": 1,
 }
-# ffmpeg also reads play lists, which may name other files and addresses: only what holds its audio itself is let in.
+# ffmpeg also reads play lists, which may name other files and addresses: let in only what holds its audio.
 _CONTAINERS = "mov,mp4,m4a,3gp,matroska,webm,aac,asf,amr,avi,flv,mpegts,ac3,eac3,wav,ogg,flac,mp3,caf"
+_SIZES = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 _END_TOLERANCE = 0.1  # seconds: how far a segment may reach past the end, for times that were rounded
-_stderr_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +104,9 @@ def load_audio(
         `(samples,)` float32; full scale is 1, which loud mp3s and resampling may pass a little.
 
     Raises:
-        AudioError: the file is missing, unreadable, no audio, damaged or shorter than its header says, holds values
-            that are not finite, or does not contain the segment or channel. The message begins with the path.
+        AudioError: the file is missing, unreadable, no audio, damaged or shorter than its header says, holds
+            values that are not finite, or does not contain the segment or channel. The message begins with
+            the path.
     """
     path = str(path)
     with _open(path) as source:
@@ -147,7 +146,7 @@ def load_audio(
 
 
 class _Source(Protocol):
-    """An open file. `samples` is None when its header does not say; `slack` is how many of them may be missing."""
+    """An open file; `samples` is None if its header does not say, `slack` is how many may be missing."""
 
     sample_rate: int
     channels: int
@@ -161,13 +160,13 @@ class _Source(Protocol):
 class _Sndfile:
     """A file read by libsndfile."""
 
+    slack = 0
+
     def __init__(self, path: str) -> None:
         options = _RAW if path.lower().endswith(".raw") else {}
         self.file = soundfile.SoundFile(os.fsencode(path), **options)
         self.sample_rate, self.channels = self.file.samplerate, self.file.channels
         self.samples: int | None = self.file.frames
-        # Encoders round the length of an mp3 to whole frames in different ways.
-        self.slack = 1152 if self.file.format == "MP3" else 0
 
     def read(self, start: int, count: int | None) -> NDArray[np.float32]:
         if start:
@@ -176,65 +175,67 @@ class _Sndfile:
         return data
 
     def check(self, path: str) -> None:
-        """Compare the header's length with the file's, which libsndfile only notes in its log."""
-        said, there = 0, 0
-        log = self.file.extra_info
+        """Compare what the header says with what is there, which libsndfile only notes in its log."""
+        said, there, unit = 0, 0, "bytes"
+        if self.file.format == "OGG" and not _ogg_ends(Path(path)):
+            raise AudioError(
+                f"{path}: truncated, no end mark; copy it again, or convert it to keep what is left"
+            )
         if self.file.format == "NIST":
-            header = Path(path).read_bytes()[:1024].decode("latin-1")
-            found = re.search(r"^sample_count -i (\d+)", header, re.MULTILINE)
-            said, there = int(found[1]) if found else 0, self.file.frames
-        elif found := re.search(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", log, re.MULTILINE):
-            said, there = int(found[1]), int(found[2])
-            said = (
-                0 if said >= 0x7FFF_0000 else said
-            )  # a stream: the length was not known when it was written
+            with Path(path).open("rb") as file:
+                count = re.search(rb"^sample_count -i (\d+)", file.read(1024), re.MULTILINE)
+            said, there, unit = int(count[1]) if count else 0, self.file.frames, "samples"
         elif self.file.format == "RAW":
-            there = os.path.getsize(path)
+            there = Path(path).stat().st_size
             said = there + there % 2
+        elif found := _SIZES.search(self.file.extra_info):
+            said, there = int(found[1]), int(found[2])
+            if 0x7FFF_0000 <= said <= 0xFFFF_FFFF:
+                return  # written to a pipe: the length was not known when the header was
         if said > there:
-            raise AudioError(f"{path}: truncated, {there} of {said} in its header; copy or download it again")
+            raise AudioError(
+                f"{path}: truncated, {there} of {said} {unit} are there; copy or download it again"
+            )
 
 
 class _Container:
     """A file read by ffmpeg."""
 
     def __init__(self, path: str, container: Any) -> None:
-        self.path, self.container = path, container
+        self.container = container
         if not container.streams.audio:
             raise AudioError(f"{path}: has no audio track")
         self.stream = container.streams.audio[0]
         self.sample_rate, self.channels = self.stream.rate, self.stream.channels
-        seconds = None
-        if container.format.name == "aac":  # has no header: its length is guessed from the bit rate
-            seconds = None
-        elif self.stream.duration:
-            seconds = float(self.stream.duration * self.stream.time_base)
+        self.slack = round(0.1 * self.sample_rate)  # decoder delay and whole frames
+        self.samples: int | None = None
+        kind = container.format.name
+        if kind == "aac" or (kind == "mp3" and not _mp3_tells_length(Path(path))):
+            return  # no header says how long it is, and ffmpeg guesses from the bit rate
+        if self.stream.duration:
+            self.samples = round(float(self.stream.duration * self.stream.time_base) * self.sample_rate)
         elif container.duration:
-            seconds = container.duration / av.time_base
-        self.samples = None if seconds is None else round(seconds * self.sample_rate)
-        self.slack = round(0.1 * self.sample_rate)  # encoder delay and whole frames
+            self.samples = round(container.duration / av.time_base * self.sample_rate)
 
     def read(self, start: int, count: int | None) -> NDArray[np.float32]:
-        rate = self.sample_rate
-        seekable = self.samples is not None
-        if start and seekable:  # a little early: lossy decoders need a run-up
-            self.container.seek(max(0, int((start / rate - 0.5) * av.time_base)))
+        rate, seekable = self.sample_rate, self.samples is not None
+        origin = float((self.stream.start_time or 0) * self.stream.time_base)  # mp3: the encoder's delay
+        if start and seekable:  # half a second early: lossy decoders need a run-up
+            self.container.seek(int((origin + max(0.0, start / rate - 0.5)) * av.time_base))
         resampler = av.AudioResampler(format="fltp", layout=self.stream.layout, rate=rate)
-        pieces: list[NDArray[np.float32]] = []
-        first, have = None, 0
+        pieces: list[NDArray[Any]] = []
+        begin, have = 0, 0  # the samples of the file where decoding began, and decoded since
         for frame in self.container.decode(self.stream):
+            if not pieces and seekable and frame.pts is not None:
+                begin = max(0, round((float(frame.pts * frame.time_base) - origin) * rate))
             for piece in resampler.resample(frame):
-                if first is None:  # where decoding began, in samples of the file
-                    time = frame.pts * frame.time_base if frame.pts is not None and seekable else 0
-                    first = max(0, round(float(time) * rate))
                 pieces.append(piece.to_ndarray())
                 have += piece.samples
-            if count is not None and first is not None and first + have >= start + count:
+            if count is not None and begin + have >= start + count:
                 break
         if not pieces:
             return np.zeros((0, self.channels), np.float32)
-        skip = start - (first or 0)
-        data = np.concatenate(pieces, axis=1).T[max(0, skip) :]
+        data: NDArray[np.float32] = np.concatenate(pieces, axis=1).T[max(0, start - begin) :]
         return data if count is None else data[:count]
 
 
@@ -242,32 +243,64 @@ class _Container:
 def _open(path: str) -> Iterator[_Source]:
     """Open a file with the reader that understands it, and turn the readers' exceptions into `AudioError`."""
     head = _head(path)
+    opened = False
     try:
         with contextlib.ExitStack() as stack:
-            if head.startswith(b"ID3") or (head[0] == 0xFF and head[1:2] >= b"\xe0"):
-                stack.enter_context(_listening(path))
-            source: _Source
-            try:
-                sound = _Sndfile(path)
-            except soundfile.LibsndfileError as error:
-                if error.code != 1 and "malformed" in str(error):  # 1: format not recognised
-                    raise
+            source: _Source | None = None
+            if not (head.startswith((b"ID3", b"\xff")) or path.lower().endswith(".mp3")):
+                with contextlib.suppress(_UnrecognisedError):
+                    sound = _sndfile(path)
+                    stack.enter_context(sound.file)
+                    sound.check(path)
+                    source = sound
+            if source is None:
                 file = stack.enter_context(Path(path).open("rb"))
                 container = av.open(file, options={"format_whitelist": _CONTAINERS})
                 source = _Container(path, stack.enter_context(container))
-            else:
-                stack.enter_context(sound.file)
-                sound.check(path)
-                source = sound
             _check_header(path, source)
+            opened = True
             yield source
     except soundfile.SoundFileError as error:
         reason = str(error).rpartition(": ")[2].rstrip(".")
         raise AudioError(f"{path}: damaged or truncated ({reason}); copy or download it again") from None
-    except av.FFmpegError as error:
-        if isinstance(error, OSError) and not isinstance(error, ValueError):
-            raise AudioError(f"{path}: cannot be read ({error.strerror})") from None
+    except av.FFmpegError:
+        if opened:
+            raise AudioError(f"{path}: damaged or truncated; copy or download it again") from None
         raise AudioError(f"{path}: not audio in a known format, or damaged; try to play it") from None
+
+
+class _UnrecognisedError(Exception):
+    """libsndfile does not know the format."""
+
+
+def _sndfile(path: str) -> _Sndfile:
+    try:
+        return _Sndfile(path)
+    except soundfile.LibsndfileError as error:
+        if "not recognised" in error.error_string or "unknown format" in error.error_string:
+            raise _UnrecognisedError from None
+        raise
+
+
+def _ogg_ends(path: Path) -> bool:
+    """Whether the last Ogg page is whole and marked as the end (RFC 3533, section 6)."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 0x1_0000))  # a page is at most 65,307 bytes
+        tail = file.read()
+    page = tail[max(0, tail.rfind(b"OggS\0")) :]
+    return len(page) > 27 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+
+
+def _mp3_tells_length(path: Path) -> bool:
+    """Whether the first frame of an mp3 is a header with the number of frames (Xing, Info or VBRI)."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        if head.startswith(b"ID3"):  # 28-bit size of the tag, seven bits in a byte
+            file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
+        else:
+            file.seek(0)
+        frame = file.read(2048)
+    return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
 
 
 def _head(path: str) -> bytes:
@@ -314,22 +347,3 @@ def _check_length(path: str, got: int, count: int | None, known: int | None, sou
         raise AudioError(
             f"{path}: damaged or truncated, {got} of {count} samples could be read; copy or download it again"
         )
-
-
-@contextlib.contextmanager
-def _listening(path: str) -> Iterator[None]:
-    """Hear what the mp3 decoder writes to standard error, the only place where it tells of damage."""
-    with _stderr_lock, tempfile.TemporaryFile() as log:
-        sys.stderr.flush()
-        keep = os.dup(2)
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(keep, 2)
-            os.close(keep)
-            log.seek(0)
-            text = log.read().decode(errors="replace")
-    if "resync" in text:
-        raise AudioError(f"{path}: damaged mp3 (the decoder had to look for the next frame); copy it again")

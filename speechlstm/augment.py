@@ -1,4 +1,4 @@
-"""Changed copies of the training data: speed perturbation of waveforms, masks in features (SpecAugment)."""
+"""Changed copies of the training data: speed perturbation of waveforms, SpecAugment's masks in features."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from speechlstm.errors import UsageError
 class SpeedPerturb:
     """Plays a waveform faster or slower, which changes its tempo and its pitch.
 
-    Ko, Peddinti, Povey and Khudanpur: Audio augmentation for speech recognition, Interspeech 2015. Runs in the
-    workers that load the data; a factor above 1 is faster, so shorter.
+    Ko, Peddinti, Povey and Khudanpur: Audio augmentation for speech recognition, Interspeech 2015. Runs in
+    the workers that load the data; a factor above 1 is faster, so shorter.
 
     Args:
         low: least factor.
@@ -28,25 +28,25 @@ class SpeedPerturb:
     def __init__(self, low: float = 0.9, high: float = 1.1, factors: Sequence[float] | None = None) -> None:
         if not 0.25 <= low <= high <= 4 or not all(0.25 <= factor <= 4 for factor in factors or [1.0]):
             raise UsageError(
-                f"speed perturbation from {low} to {high} or by {factors}: factors must be from 0.25 to 4, low <= high"
+                f"speed perturbation from {low} to {high} or by {factors}: must lie in 0.25 to 4, low <= high"
             )
         self.low, self.high, self.factors = low, high, list(factors) if factors else None
 
     def __call__(self, waveform: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return `(samples / factor,)` for a factor drawn from `rng`; factor 1 returns the waveform itself."""
+        """Return `(samples / factor,)`, the factor drawn from `rng`; 1 returns the waveform itself."""
         factor = float(rng.choice(self.factors) if self.factors else rng.uniform(self.low, self.high))
         if factor == 1.0 or round(len(waveform) / factor) < 1:
             return waveform
-        changed: NDArray[np.float32] = soxr.resample(waveform, factor, 1.0, quality="MQ")
+        changed: NDArray[np.float32] = soxr.resample(waveform, factor, 1.0, quality="HQ")
         return changed
 
 
 class SpecAugment(nn.Module):
     """Sets random stripes of the features to zero, their mean after normalisation.
 
-    Park et al.: SpecAugment, Interspeech 2019, with time masks in proportion to each utterance's length as in their
-    SpecAugment on large scale datasets, ICASSP 2020. No time warping, which they found to matter least. Draws from
-    torch's global generator of the features' device. Does nothing in evaluation mode.
+    Park et al.: SpecAugment, Interspeech 2019, with time masks in proportion to each utterance's length as
+    in their SpecAugment on large scale datasets, ICASSP 2020. No time warping, which they found to matter
+    least. Draws from torch's global generator of the features' device. Does nothing in evaluation mode.
 
     Args:
         time_masks: stripes of frames per utterance.
@@ -61,8 +61,8 @@ class SpecAugment(nn.Module):
         super().__init__()
         if time_masks < 0 or freq_masks < 0 or not 0 <= time_width <= 1 or freq_width < 0:
             raise UsageError(
-                f"SpecAugment with {time_masks} time masks of {time_width} and {freq_masks} frequency masks of "
-                f"{freq_width}: numbers must be 0 or more, time_width a share from 0 to 1"
+                f"SpecAugment with {time_masks} time masks of {time_width} and {freq_masks} frequency masks "
+                f"of {freq_width}: numbers must be 0 or more, time_width a share from 0 to 1"
             )
         self.time_masks, self.time_width = time_masks, time_width
         self.freq_masks, self.freq_width = freq_masks, freq_width
@@ -79,7 +79,7 @@ class SpecAugment(nn.Module):
         """
         if not self.training:
             return features
-        batch, frames, size = features.shape
+        _, frames, size = features.shape
         sizes = torch.full_like(lengths, size)
         widths = sizes.clamp(max=self.freq_width)
         masked = _stripes(self.time_masks, (lengths * self.time_width).long(), lengths, frames)[..., None]

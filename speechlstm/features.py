@@ -1,7 +1,7 @@
 """Waveforms to features: log-mel, MFCC, Kaldi filterbank, spectrogram.
 
-All of them run batched and in float32 on the waveform's device, are differentiable, and ignore padding: what lies
-past an utterance's length changes nothing, and their output is zero there.
+All of them run batched and in float32 on the waveform's device, are differentiable, and ignore padding: what
+lies past an utterance's length changes nothing, and their output is zero there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-import torchaudio.functional as AF  # noqa: N812 (the field's own name)
+import torchaudio.functional as AF
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.compliance import kaldi
@@ -23,18 +23,18 @@ _MIN_FFT = 512  # zero padding to this keeps the narrow low mel filters from fal
 
 
 class Features(nn.Module, ABC):
-    """What every feature extractor does: framing, masking and normalising. Subclasses compute the frames' values.
+    """What every feature extractor does: framing, masking, normalising. Subclasses compute the values.
 
-    Frame t is centred at sample t * hop, with zeros before the start and after the end, so an utterance of N samples
-    has `1 + N // hop` frames and even an empty one has a frame.
+    Frame t is centred at sample t * hop, with zeros before the start and after the end, so an utterance of N
+    samples has `1 + N // hop` frames and even an empty one has a frame.
 
     Args:
         sample_rate: samples per second of the waveforms, in Hz.
         window: length of a frame in seconds.
         hop: seconds from one frame to the next.
         num_features: numbers per frame.
-        normalize: "utterance" gives each utterance mean 0 and deviation 1 in every feature, "global" does so with
-            figures of the whole training data (see `estimate`), "none" leaves the values alone.
+        normalize: "utterance" gives each utterance mean 0 and deviation 1 in every feature, "global" does so
+            with figures of the whole training data (see `estimate`), "none" leaves the values alone.
 
     Attributes:
         num_features: numbers per frame.
@@ -54,8 +54,8 @@ class Features(nn.Module, ABC):
         self.window_length, self.hop_length = round(window * sample_rate), round(hop * sample_rate)
         if sample_rate < 1 or not 1 <= self.hop_length <= self.window_length:
             raise UsageError(
-                f"features at {sample_rate} Hz with a window of {window} s and a hop of {hop} s: the hop must be at "
-                "least one sample and no longer than the window"
+                f"features at {sample_rate} Hz with a window of {window} s and a hop of {hop} s: the hop must "
+                "be at least one sample and no longer than the window"
             )
         if normalize not in NORMALIZE:
             raise UsageError(f"features.normalize is {normalize!r}, but can be {', '.join(NORMALIZE)}")
@@ -170,7 +170,7 @@ def normalize_utterances(features: Tensor, frames: Tensor, mask: Tensor) -> Tens
         frames: `(batch,)`, frames of each utterance, at least 1.
         mask: `(batch, frames, 1)`, true inside each utterance.
     """
-    # Relative to the first frame, so that a constant feature (digital silence) becomes exactly 0, not noise / 0.
+    # Relative to the first frame, so that a constant feature (digital silence) becomes exactly 0.
     features = (features - features[:, :1]).masked_fill(~mask, 0.0)
     count = frames[:, None, None]
     centred = (features - features.sum(dim=1, keepdim=True) / count).masked_fill(~mask, 0.0)
@@ -227,7 +227,7 @@ class Mfcc(Features):
 
     Args:
         sample_rate: samples per second of the waveforms, in Hz.
-        num_coefficients: cepstral coefficients; a frame has three times as many numbers when `deltas` is true.
+        num_coefficients: cepstral coefficients; `deltas` makes it three times as many numbers per frame.
         deltas: whether the differences follow the coefficients.
         num_mels: mel bands the coefficients are made of.
         window: length of a frame in seconds.
@@ -274,7 +274,7 @@ class Mfcc(Features):
 
 
 def differences(features: Tensor, frames: Tensor, context: int = 2) -> Tensor:
-    """Fit a line to `context` frames on each side and return its slope; the end frames repeat beyond the ends.
+    """Fit a line to `context` frames on each side, return its slope; the end frames repeat beyond the ends.
 
     Args:
         features: `(batch, frames, num_features)`.
@@ -294,10 +294,12 @@ def differences(features: Tensor, frames: Tensor, context: int = 2) -> Tensor:
 
 
 class KaldiFbank(Features):
-    """Log mel energies as Kaldi computes them (`compute-fbank-feats --dither=0`, `torchaudio.compliance.kaldi`).
+    """Log mel energies as Kaldi's `compute-fbank-feats` gives them without dither.
 
-    Frames are cut where they fit whole (Kaldi's `snip_edges`): `1 + (N - window) // hop` of them. An utterance
-    shorter than a window is filled up with zeros to one frame, where Kaldi has none.
+    The same numbers as `torchaudio.compliance.kaldi.fbank`, but batched.
+
+    Frames are cut where they fit whole (Kaldi's `snip_edges`): `1 + (N - window) // hop` of them. An
+    utterance shorter than a window is filled up with zeros to one frame, where Kaldi has none.
 
     Args:
         sample_rate: samples per second of the waveforms, in Hz.
@@ -307,7 +309,7 @@ class KaldiFbank(Features):
         low_freq: lower edge of the lowest band, in Hz.
         high_freq: upper edge of the highest band, in Hz; 0 and below count from half the sample rate.
         preemphasis: share of the sample before that is subtracted from each.
-        scale: factor for the waveforms; 32768 gives the numbers of programs that read 16-bit samples as integers.
+        scale: factor for the waveforms; 32768 gives the numbers of programs that read samples as integers.
         normalize: "utterance", "global" or "none".
     """
 
