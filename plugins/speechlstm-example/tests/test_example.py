@@ -1,0 +1,57 @@
+"""The example decoder, by what it promises."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from speechlstm_example import BlankPenaltyDecoder
+
+from speechlstm.decoders import create
+from speechlstm.decoders.greedy import GreedyDecoder
+from speechlstm.errors import UsageError
+from speechlstm.tokenizer import Characters
+
+TOKENIZER = Characters.from_texts(["ab"])  # <blank>, <space>, a, b
+
+
+def noise(seed: int, frames: int = 200) -> torch.Tensor:
+    logits = torch.randn(frames, len(TOKENIZER), generator=torch.Generator().manual_seed(seed))
+    return logits.log_softmax(-1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_a_penalty_it_is_best_path(seed: int) -> None:
+    [ours] = BlankPenaltyDecoder(tokenizer=TOKENIZER, blank_penalty=0).decode(noise(seed))
+    [greedy] = GreedyDecoder(tokenizer=TOKENIZER).decode(noise(seed))
+    assert (ours.tokens, ours.starts, ours.ends) == (greedy.tokens, greedy.starts, greedy.ends)
+    assert ours.score == pytest.approx(greedy.score, rel=1e-5)
+    assert ours.confidences == pytest.approx(greedy.confidences, rel=1e-5)
+
+
+def test_the_penalty_brings_back_a_token_just_below_the_blank() -> None:
+    log_probs = torch.tensor(
+        [[0.6, 0.0, 0.4, 0.0], [0.1, 0.0, 0.0, 0.9]]
+    ).log()  # 0.6 / 0.4: 0.405 nats apart
+    decode = [BlankPenaltyDecoder(TOKENIZER, penalty).decode(log_probs)[0] for penalty in (0.4, 0.41)]
+    assert [TOKENIZER.decode(hypothesis.tokens) for hypothesis in decode] == ["b", "ab"]
+    assert (decode[1].starts, decode[1].ends) == ([0, 1], [1, 2])
+    assert decode[1].score == pytest.approx(math.log(0.4) + math.log(0.9))
+
+
+def test_the_log_probs_are_left_alone() -> None:
+    log_probs = noise(0)
+    BlankPenaltyDecoder(TOKENIZER, 3.0).decode(log_probs)
+    assert torch.equal(log_probs, noise(0))
+
+
+def test_no_frames_are_no_tokens() -> None:
+    [hypothesis] = BlankPenaltyDecoder(TOKENIZER).decode(torch.zeros(0, len(TOKENIZER)))
+    assert hypothesis.tokens == [] and hypothesis.score == 0
+
+
+@pytest.mark.parametrize("penalty", [-1.0, math.nan, math.inf])
+def test_a_penalty_out_of_range_is_a_usage_error(penalty: float) -> None:
+    with pytest.raises(UsageError, match=r"example.*blank_penalty"):
+        create("example", tokenizer=TOKENIZER, blank_penalty=penalty)
