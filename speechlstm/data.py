@@ -1,0 +1,187 @@
+"""From manifests to batches: dataset, duration buckets, and the data module that Lightning asks for loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from speechlstm.audio import load_audio
+from speechlstm.errors import UsageError
+from speechlstm.types import Batch, Utterance
+
+Key = tuple[int, int]  # (utterance number, epoch): all that the randomness of a training example depends on
+
+
+class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
+    """Waveforms and token ids of utterances, decoded once and kept in memory when `cache` is set.
+
+    Args:
+        utterances: what to read.
+        encode: text -> token ids.
+        sample_rate: Hz of the waveforms.
+        augment: `(waveform, random generator) -> waveform`, for training; its randomness depends on seed, epoch and
+            utterance only, so that it is the same with any number of workers.
+        seed: of the augmentation.
+        cache: keep the decoded audio (2 bytes a sample: 0.1 GB an hour at 16 kHz).
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        encode: Callable[[str], list[int]],
+        sample_rate: int,
+        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+        seed: int = 0,
+        cache: bool = False,
+    ) -> None:
+        self.utterances = list(utterances)
+        self.targets = [encode(utterance.text) for utterance in self.utterances]
+        self.sample_rate, self.augment, self.seed = sample_rate, augment, seed
+        self.cache: dict[int, np.ndarray] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, key: Key) -> tuple[np.ndarray, list[int], Utterance]:
+        index, epoch = key
+        waveform = self._waveform(index)
+        if self.augment is not None:
+            waveform = self.augment(waveform, np.random.default_rng((self.seed, epoch, index)))
+        return waveform, self.targets[index], self.utterances[index]
+
+    def _waveform(self, index: int) -> np.ndarray:
+        if self.cache is not None and index in self.cache:
+            return self.cache[index].astype(np.float32) / 32767
+        utterance = self.utterances[index]
+        waveform = load_audio(
+            utterance.audio_filepath, self.sample_rate, offset=utterance.offset, duration=utterance.duration or None
+        )
+        if self.cache is not None:
+            self.cache[index] = np.round(waveform * 32767).clip(-32768, 32767).astype(np.int16)
+        return waveform
+
+
+def collate(items: list[tuple[np.ndarray, list[int], Utterance]]) -> Batch:
+    """Pad utterances to the longest of them."""
+    waveforms, targets, utterances = zip(*items, strict=True)
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    target_lengths = torch.tensor([len(target) for target in targets])
+    padded = torch.zeros(len(items), int(lengths.max()))
+    labels = torch.zeros(len(items), int(target_lengths.max()), dtype=torch.long)
+    for row, (waveform, target) in enumerate(zip(waveforms, targets, strict=True)):
+        padded[row, : len(waveform)] = torch.from_numpy(np.ascontiguousarray(waveform))
+        labels[row, : len(target)] = torch.tensor(target, dtype=torch.long)
+    return Batch(padded, lengths, labels, target_lengths, list(utterances))
+
+
+class BucketSampler(Sampler[list[Key]]):
+    """Batches of similar length whose padded audio stays below a bound, in an order of its own each epoch.
+
+    The sorted utterances are cut once into batches; every epoch sorts them anew with up to 5 % of jitter, so that a
+    batch seldom holds the same neighbours twice, cuts at the same places, and shuffles the batches. So all epochs
+    have equally many batches, and everything follows from `seed` and the epoch.
+
+    Args:
+        durations: seconds of each utterance.
+        batch_seconds: bound on `utterances x longest`, in seconds.
+        shuffle: false keeps the utterances sorted by length and the batches in order, for validation.
+        seed: of the order.
+        epoch: returns the current epoch.
+
+    Raises:
+        UsageError: an utterance is longer than `batch_seconds`.
+    """
+
+    def __init__(
+        self,
+        durations: Sequence[float],
+        batch_seconds: float,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.durations = np.asarray(durations, dtype=np.float64)
+        self.shuffle, self.seed, self.epoch = shuffle, seed, epoch
+        self.jitter = 0.05 if shuffle else 0.0
+        growth = (1 + self.jitter) / (1 - self.jitter)  # how much longer than sorted a place's utterance can be
+        if self.durations.max(initial=0.0) > batch_seconds:
+            raise UsageError(
+                f"data.batch_seconds is {batch_seconds:g}, but the longest utterance has "
+                f"{self.durations.max():.1f} s; raise data.batch_seconds or lower data.max_seconds"
+            )
+        self.cuts: list[int] = []  # where in the sorted order a batch begins, after the first
+        start = 0
+        for place, duration in enumerate(np.sort(self.durations)):
+            if duration * growth * (place + 1 - start) > batch_seconds and place > start:
+                self.cuts.append(place)
+                start = place
+
+    def batches(self, epoch: int) -> list[list[Key]]:
+        """Return the batches of an epoch."""
+        rng = np.random.default_rng((self.seed, epoch))
+        order = np.argsort(self.durations * rng.uniform(1 - self.jitter, 1 + self.jitter, len(self.durations)))
+        batches = [[(int(index), epoch) for index in part] for part in np.split(order, self.cuts)]
+        return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        yield from self.batches(self.epoch())
+
+    def __len__(self) -> int:
+        return len(self.cuts) + 1
+
+
+class SpeechData(pl.LightningDataModule):
+    """Training and validation batches for the trainer.
+
+    Args:
+        train: utterances to learn from.
+        dev: utterances to validate on.
+        encode: text -> token ids.
+        sample_rate: Hz.
+        batch_seconds: padded seconds of audio in a batch.
+        num_workers: loader processes; 0 loads in the training process.
+        cache: keep the decoded audio in memory.
+        augment: waveform augmentation of the training part.
+        seed: of order and augmentation.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[Utterance],
+        dev: Sequence[Utterance],
+        encode: Callable[[str], list[int]],
+        sample_rate: int,
+        batch_seconds: float = 60.0,
+        num_workers: int = 1,
+        cache: bool = True,
+        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.batch_seconds, self.num_workers, self.seed = batch_seconds, num_workers, seed
+        self.train_set = UtteranceDataset(train, encode, sample_rate, augment, seed, cache)
+        self.dev_set = UtteranceDataset(dev, encode, sample_rate, cache=cache)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return shuffled batches of the training part."""
+        return self._loader(self.train_set, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the validation part sorted by length, every utterance once."""
+        return self._loader(self.dev_set, shuffle=False)
+
+    def _loader(self, dataset: UtteranceDataset, shuffle: bool) -> DataLoader[Any]:
+        durations = [utterance.duration for utterance in dataset.utterances]
+        sampler = BucketSampler(durations, self.batch_seconds, shuffle, self.seed, self._epoch)
+        workers = self.num_workers if shuffle else 0
+        return DataLoader(
+            dataset, batch_sampler=sampler, collate_fn=collate, num_workers=workers, persistent_workers=workers > 0
+        )
+
+    def _epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer else 0
