@@ -112,7 +112,12 @@ def transcribe(
 
     Yields:
         `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
+
+    Raises:
+        UsageError: `batch_seconds` is no positive number.
     """
+    if isinstance(batch_seconds, bool | str) or not batch_seconds > 0:
+        raise UsageError(f"batch_seconds is {batch_seconds!r}, but must be a number of seconds above 0")
     readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
     ahead: deque[list[tuple[_Job, Future[NDArray[np.float32]]]]] = deque()
     try:
@@ -127,6 +132,19 @@ def transcribe(
             yield from _recognize(bundle, decoder, ahead.popleft())
     finally:
         readers.shutdown(cancel_futures=True)
+
+
+def use_threads(threads: int | None) -> None:
+    """Compute with so many processor threads; None leaves torch its choice.
+
+    Raises:
+        UsageError: not a positive whole number.
+    """
+    if threads is None:
+        return
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise UsageError(f"threads is {threads!r}, but must be a whole number above 0, or null")
+    torch.set_num_threads(threads)
 
 
 def in_order(results: Iterator[tuple[int, Transcript | AudioError]]) -> Iterator[Transcript | AudioError]:

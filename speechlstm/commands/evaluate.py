@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
@@ -19,7 +18,7 @@ from speechlstm.arguments import quoted
 from speechlstm.errors import AudioError, SpeechlstmError, UsageError
 from speechlstm.manifest import read_manifest, write_manifest
 from speechlstm.metrics import Counts, Score, corpus
-from speechlstm.transcriber import transcribe
+from speechlstm.transcriber import transcribe, use_threads
 from speechlstm.types import Transcript, Utterance
 
 _SOME_FAILED = 3
@@ -51,8 +50,7 @@ def run(cfg: DictConfig) -> int:
     if cfg.format not in ("table", "json"):
         raise UsageError(f"no format {cfg.format!r}; there are: table, json")
     utterances = read_manifest(cfg.manifest)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
+    use_threads(cfg.threads)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
     begin = time.perf_counter()

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 from tqdm import tqdm
 
@@ -16,7 +15,7 @@ from speechlstm import configs
 from speechlstm.arguments import with_inputs
 from speechlstm.errors import AudioError, UsageError
 from speechlstm.manifest import write_atomically
-from speechlstm.transcriber import Recording, find, in_order, output_paths, transcribe
+from speechlstm.transcriber import Recording, find, in_order, output_paths, transcribe, use_threads
 from speechlstm.transcript import FORMATS
 from speechlstm.types import Transcript
 
@@ -45,7 +44,10 @@ def run(cfg: DictConfig) -> int:
     given = len(recordings) + len(problems)
     outputs = None
     if cfg.out is not None:
-        outputs = output_paths(recordings, Path(cfg.out).expanduser(), suffix)
+        folder = Path(str(cfg.out)).expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"out={cfg.out} is a file, but must be a folder for the transcripts")
+        outputs = output_paths(recordings, folder, suffix)
         if not cfg.overwrite:
             left = [pair for pair in zip(recordings, outputs, strict=True) if not pair[1].exists()]
             print(f"{len(recordings) - len(left)} of {len(recordings)} done before", file=sys.stderr)
@@ -70,8 +72,7 @@ def run(cfg: DictConfig) -> int:
 
 def _results(cfg: DictConfig, recordings: list[Recording]) -> Iterable[tuple[int, Transcript | AudioError]]:
     """Load the recogniser and start: results come when they are done, or in order if they are printed."""
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
+    use_threads(cfg.threads)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     paths = [recording.path for recording in recordings]
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
