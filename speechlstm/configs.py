@@ -135,7 +135,7 @@ def build(cfg: DictConfig | dict[str, Any] | None, /, *args: Any, **sizes: Any) 
     if cfg is None:
         return None
     node = cfg if isinstance(cfg, DictConfig) else OmegaConf.create(cfg)
-    if unset := [str(node._get_full_key(key)) for key in OmegaConf.missing_keys(node) if key not in sizes]:
+    if unset := sorted(key for key in OmegaConf.missing_keys(node) if key.rpartition(".")[2] not in sizes):
         raise UsageError(f"{unset[0]} is not set: add {unset[0]}=... to the command line")
     for target in _targets(OmegaConf.to_container(node, resolve=False)):
         if not str(target).startswith(_TARGETS):

@@ -144,7 +144,8 @@ class Words(Tokenizer):
     @classmethod
     def from_texts(cls, texts: Iterable[str], case: str = "lower") -> Words:
         """Collect the words of the training texts, in code point order."""
-        return cls([BLANK, *sorted({word for text in texts for word in normalize(text, case).split()})], case)
+        found = {word for text in texts for word in normalize(text, case).split()}
+        return cls([BLANK, *sorted(found - {BLANK})], case)
 
     def unknown(self, text: str) -> Counter[str]:
         """Count the words of the text that are not among the tokens."""
