@@ -76,9 +76,11 @@ def audio_info(path: str | Path) -> AudioInfo:
     Raises:
         AudioError: the file is missing, unreadable, no audio, empty, or shorter than its header says.
     """
-    with _open(str(path)) as source:
-        if source.samples is None:  # a live recording, whose header was never completed
+    path = str(path)
+    with _open(path) as source:
+        if source.samples is None:  # a live recording, or a format that does not say: count
             source.samples = len(source.read(0, None))
+            _check_header(path, source)
         return AudioInfo(source.samples / source.sample_rate, source.sample_rate, source.channels)
 
 
@@ -125,13 +127,18 @@ def load_audio(
         if known is not None:
             count = _inside(path, start, count, known, rate)
         data = source.read(start, count)
-        _check_length(path, len(data), count, known, source)
+        if known is None:
+            _inside(path, start, count, start + len(data), rate)
+        elif count is not None and len(data) + source.slack < count:
+            raise AudioError(
+                f"{path}: damaged or truncated, {len(data)} of {count} samples could be read; copy it again"
+            )
     if not len(data):
         raise AudioError(f"{path}: no samples from {offset:g} s on; record it again or leave it out")
-    mono = data.mean(axis=1) if channel is None else data[:, channel]
-    peak = float(np.abs(mono).max())
     if not np.isfinite(data).all():
         raise AudioError(f"{path}: holds values that are not finite (NaN or infinity); convert it again")
+    mono = data.mean(axis=1) if channel is None else data[:, channel]
+    peak = float(np.abs(mono).max())
     if peak > MAX_PEAK:
         raise AudioError(
             f"{path}: reaches {peak:g}, but full scale is 1; divide by 32768 if it was 16-bit audio"
@@ -207,9 +214,10 @@ class _Container:
             raise AudioError(f"{path}: has no audio track")
         self.stream = container.streams.audio[0]
         self.sample_rate, self.channels = self.stream.rate, self.stream.channels
-        self.slack = round(0.1 * self.sample_rate)  # decoder delay and whole frames
         self.samples: int | None = None
         kind = container.format.name
+        # Encoders may or may not count an mp3's first frame; others round times and keep the decoder's delay.
+        self.slack = 1152 if kind == "mp3" else round(0.1 * self.sample_rate)
         if kind == "aac" or (kind == "mp3" and not _mp3_tells_length(Path(path))):
             return  # no header says how long it is, and ffmpeg guesses from the bit rate
         if self.stream.duration:
@@ -340,10 +348,3 @@ def _inside(path: str, start: int, count: int | None, known: int, rate: int) -> 
         end = (start + count) / rate
         raise AudioError(f"{path}: segment ends at {end:.3f} s, but the file ends at {known / rate:.3f} s")
     return min(count, rest)
-
-
-def _check_length(path: str, got: int, count: int | None, known: int | None, source: _Source) -> None:
-    if known is not None and count is not None and got + source.slack < count:
-        raise AudioError(
-            f"{path}: damaged or truncated, {got} of {count} samples could be read; copy or download it again"
-        )

@@ -54,8 +54,8 @@ class Features(nn.Module, ABC):
         self.window_length, self.hop_length = round(window * sample_rate), round(hop * sample_rate)
         if sample_rate < 1 or not 1 <= self.hop_length <= self.window_length:
             raise UsageError(
-                f"features at {sample_rate} Hz with a window of {window} s and a hop of {hop} s: the hop must "
-                "be at least one sample and no longer than the window"
+                f"features at {sample_rate} Hz with a window of {window} s and a hop of {hop} s; "
+                "the hop must be at least one sample and no longer than the window"
             )
         if normalize not in NORMALIZE:
             raise UsageError(f"features.normalize is {normalize!r}, but can be {', '.join(NORMALIZE)}")
@@ -150,8 +150,8 @@ class Features(nn.Module, ABC):
 
     def _power(self, frames: Tensor, fft_size: int) -> Tensor:
         """Return the power spectrum `(batch, frames, fft_size // 2 + 1)` of windowed frames."""
-        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window.float(), n=fft_size))
-        return spectrum.square().sum(dim=-1)
+        spectrum = torch.fft.rfft(frames * self.window.float(), n=fft_size)
+        return torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
 
     def _constant(self, name: str, value: Tensor) -> None:
         """Keep a tensor that moves with the module and is no part of its state."""
@@ -182,14 +182,10 @@ class LogMel(Features):
     """Natural logarithm of mel-band energies (Slaney's scale and normalisation, as librosa's default).
 
     Args:
-        sample_rate: samples per second of the waveforms, in Hz.
+        sample_rate, window, hop, normalize: see `Features`.
         num_mels: mel bands.
-        window: length of a frame in seconds.
-        hop: seconds from one frame to the next.
-        low_freq: lower edge of the lowest band, in Hz.
-        high_freq: upper edge of the highest band, in Hz; None is half the sample rate.
+        low_freq, high_freq: edges of the lowest and the highest band, in Hz; None is half the sample rate.
         floor: energies below it count as this; just under the rounding noise of 16-bit audio.
-        normalize: "utterance", "global" or "none".
     """
 
     mel: Tensor
@@ -226,16 +222,11 @@ class Mfcc(Features):
     """Mel-frequency cepstral coefficients with their first and second differences over time.
 
     Args:
-        sample_rate: samples per second of the waveforms, in Hz.
+        sample_rate, window, hop, normalize: see `Features`.
         num_coefficients: cepstral coefficients; `deltas` makes it three times as many numbers per frame.
         deltas: whether the differences follow the coefficients.
         num_mels: mel bands the coefficients are made of.
-        window: length of a frame in seconds.
-        hop: seconds from one frame to the next.
-        low_freq: lower edge of the lowest band, in Hz.
-        high_freq: upper edge of the highest band, in Hz; None is half the sample rate.
-        floor: energies below it count as this.
-        normalize: "utterance", "global" or "none".
+        low_freq, high_freq, floor: see `LogMel`.
     """
 
     dct: Tensor
@@ -302,15 +293,12 @@ class KaldiFbank(Features):
     utterance shorter than a window is filled up with zeros to one frame, where Kaldi has none.
 
     Args:
-        sample_rate: samples per second of the waveforms, in Hz.
+        sample_rate, window, hop, normalize: see `Features`.
         num_mels: mel bands.
-        window: length of a frame in seconds.
-        hop: seconds from one frame to the next.
-        low_freq: lower edge of the lowest band, in Hz.
-        high_freq: upper edge of the highest band, in Hz; 0 and below count from half the sample rate.
+        low_freq, high_freq: edges of the lowest and the highest band, in Hz; a `high_freq` of 0 and below
+            counts from half the sample rate.
         preemphasis: share of the sample before that is subtracted from each.
         scale: factor for the waveforms; 32768 gives the numbers of programs that read samples as integers.
-        normalize: "utterance", "global" or "none".
     """
 
     mel: Tensor
@@ -355,11 +343,9 @@ class Spectrogram(Features):
     """Natural logarithm of the power spectrum, one number per FFT bin from 0 Hz to half the sample rate.
 
     Args:
-        sample_rate: samples per second of the waveforms, in Hz.
+        sample_rate, window, hop, normalize: see `Features`.
         window: length of a frame in seconds; `window * sample_rate // 2 + 1` numbers per frame.
-        hop: seconds from one frame to the next.
         floor: powers below it count as this.
-        normalize: "utterance", "global" or "none".
     """
 
     def __init__(
