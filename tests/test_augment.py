@@ -1,0 +1,153 @@
+"""Augmentation changes what it should, inside the bounds it was given, and repeats with its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechlstm.augment import SpecAugment, SpeedPerturb
+from speechlstm.errors import UsageError
+
+
+def tone(frequency: float, samples: int = 16_000) -> np.ndarray:
+    return np.sin(2 * np.pi * frequency / 16_000 * np.arange(samples)).astype(np.float32)
+
+
+@settings(deadline=None)
+@given(st.floats(0.5, 1.0), st.floats(1.0, 2.0), st.integers(0, 2_000), st.integers(0, 99))
+def test_speed_changes_the_length(low: float, high: float, samples: int, seed: int) -> None:
+    waveform = tone(440, samples)
+    changed = SpeedPerturb(low, high)(waveform, np.random.default_rng(seed))
+    factor = np.random.default_rng(seed).uniform(low, high)
+    assert changed.dtype == np.float32
+    assert len(changed) == pytest.approx(samples / factor, abs=1)
+    assert len(changed) > 0 or not samples
+
+
+@pytest.mark.parametrize("factor", [0.8, 0.9, 1.1, 1.25])
+def test_speed_changes_the_pitch(factor: float) -> None:
+    changed = SpeedPerturb(factors=[factor])(tone(1_000), np.random.default_rng(0))
+    peak = np.abs(np.fft.rfft(changed * np.hanning(len(changed)))).argmax() * 16_000 / len(changed)
+    assert peak == pytest.approx(1_000 * factor, abs=2)
+    wanted = tone(1_000 * factor, len(changed))
+    np.testing.assert_allclose(changed[500:-500], wanted[500:-500], atol=1e-2)
+
+
+def test_speed_one_is_untouched() -> None:
+    waveform = tone(440)
+    assert SpeedPerturb(factors=[1.0])(waveform, np.random.default_rng(0)) is waveform
+    assert SpeedPerturb(1.0, 1.0)(waveform, np.random.default_rng(0)) is waveform
+
+
+def test_speeds_cover_their_range_and_repeat_with_the_seed() -> None:
+    waveform = tone(440, 2_000)
+
+    def lengths(perturb: SpeedPerturb, seed: int) -> list[int]:
+        rng = np.random.default_rng(seed)
+        return [len(perturb(waveform, rng)) for _ in range(300)]
+
+    perturb = SpeedPerturb(0.9, 1.1)
+    assert lengths(perturb, 1) == lengths(perturb, 1) != lengths(perturb, 2)
+    assert min(lengths(perturb, 1)) < 2_000 / 1.09
+    assert max(lengths(perturb, 1)) > 2_000 / 0.91
+    counts = np.unique(lengths(SpeedPerturb(factors=[0.8, 1.0, 1.25]), 3), return_counts=True)
+    assert counts[0].tolist() == [1_600, 2_000, 2_500]
+    assert counts[1].min() > 60
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 120), min_size=1, max_size=5),
+    st.integers(0, 4),
+    st.floats(0, 1),
+    st.integers(0, 9),
+)
+def test_masks_keep_their_bounds(lengths: list[int], count: int, share: float, seed: int) -> None:
+    torch.manual_seed(seed)
+    features = torch.ones(len(lengths), max(lengths) + 3, 7)
+    zeros = SpecAugment(count, share, 0, 0)(features, torch.tensor(lengths)) == 0
+    assert (zeros == zeros[..., :1]).all()  # whole frames
+    for row, length in enumerate(lengths):
+        assert not zeros[row, length:].any()  # inside the utterance
+        assert zeros[row, :, 0].sum() <= count * int(length * share + 1e-3)
+
+
+@pytest.mark.parametrize("width", [0, 3, 7, 100])
+def test_frequency_masks_keep_their_bounds(width: int) -> None:
+    torch.manual_seed(0)
+    zeros = SpecAugment(0, 0.0, 1, width)(torch.ones(500, 4, 8), torch.full((500,), 4)) == 0
+    assert (zeros == zeros[:, :1]).all()  # whole features
+    widths = zeros[:, 0].sum(dim=1)
+    assert set(widths.tolist()) == set(range(min(width, 8) + 1))
+    if width == 3:
+        assert zeros[:, 0].any(dim=0).all()  # every feature can be hit, the first and the last too
+
+
+def test_every_frame_can_be_masked_and_rows_differ() -> None:
+    torch.manual_seed(0)
+    zeros = SpecAugment(1, 0.2, 0, 0)(torch.ones(2_000, 50, 2), torch.full((2_000,), 50))[..., 0] == 0
+    assert zeros.any(dim=0).all()
+    assert zeros.sum(dim=1).double().mean() == pytest.approx(5, abs=0.3)  # evenly from 0 to 10 frames
+    assert len(torch.unique(zeros, dim=0)) > 200
+
+
+def test_masking_repeats_with_the_seed_and_leaves_its_input() -> None:
+    features, lengths = torch.randn(4, 100, 80), torch.tensor([100, 80, 60, 1])
+    before, masks = features.clone(), SpecAugment()
+
+    def draw(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        masked: torch.Tensor = masks(features, lengths)
+        return masked
+
+    torch.testing.assert_close(draw(1), draw(1), atol=0, rtol=0)
+    assert not torch.equal(draw(1), draw(2))
+    kept = draw(1) != 0
+    torch.testing.assert_close(draw(1)[kept], features[kept], atol=0, rtol=0)
+    torch.testing.assert_close(features, before, atol=0, rtol=0)
+
+
+def test_evaluation_masks_nothing() -> None:
+    features = torch.randn(2, 50, 80)
+    assert SpecAugment().eval()(features, torch.tensor([50, 40])) is features
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_masks_on_the_gpu() -> None:
+    masked = SpecAugment().cuda()(torch.ones(4, 100, 80).cuda(), torch.tensor([100, 90, 50, 3]).cuda())
+    assert masked.device.type == "cuda"
+    assert 0 < (masked == 0).float().mean() < 0.9
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SpeedPerturb(1.1, 0.9),
+        lambda: SpeedPerturb(0.0, 1.0),
+        lambda: SpeedPerturb(factors=[1.0, -1.0]),
+        lambda: SpecAugment(time_width=1.5),
+        lambda: SpecAugment(freq_masks=-1),
+    ],
+)
+def test_what_does_not_fit_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(UsageError):
+        make()
+
+
+@pytest.mark.parametrize("name", ["specaugment", "none"])
+def test_configs_build(name: str) -> None:
+    from omegaconf import OmegaConf
+
+    from speechlstm.configs import CONF, build
+
+    node = OmegaConf.load(Path(CONF) / "augment" / f"{name}.yaml")
+    made = build(node.waveform), build(node.features)
+    assert [type(part) for part in made] == (
+        [SpeedPerturb, SpecAugment] if name != "none" else [type(None)] * 2
+    )
