@@ -167,11 +167,8 @@ def test_global_estimate_is_that_of_all_frames_together(kind: Callable[..., Feat
     with pytest.raises(UsageError, match="estimate"):
         features(*batches[0])
     features.estimate(iter(batches))
-    rows = [
-        values[row, :count]
-        for values, frames in (plain(*b) for b in batches)
-        for row, count in enumerate(frames)
-    ]
+    outputs = [plain(*batch) for batch in batches]
+    rows = [values[row, :count] for values, frames in outputs for row, count in enumerate(frames)]
     every = torch.cat(rows).double()
     torch.testing.assert_close(features.mean.double(), every.mean(dim=0), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(features.std.double(), every.std(dim=0, correction=0), atol=1e-5, rtol=1e-4)
