@@ -1,0 +1,46 @@
+"""A stand-in for a trained bundle: audio whose loudness spells its text, so transcripts are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from speechlstm.tokenizer import Characters
+
+RATE, FRAME = 16_000, 320  # Hz, samples per frame (20 ms)
+TOKENS = Characters.from_texts(["abcdefghijklmnopqrstuvwxyz' "])
+
+
+class SpellingBundle:
+    """Hears token `i` where the waveform is `i / 64`, the blank where it is 0; records batch shapes."""
+
+    name, sample_rate, frame_shift, tokenizer = "spelling", RATE, FRAME / RATE, TOKENS
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, ...]] = []
+
+    def recognize(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        self.batches.append(tuple(waveforms.shape))
+        whole = torch.nn.functional.pad(waveforms, (0, -waveforms.shape[1] % FRAME))
+        ids = (whole.unflatten(1, (-1, FRAME)).mean(-1) * 64).round().long().clamp(0, len(TOKENS) - 1)
+        probs = torch.nn.functional.one_hot(ids, len(TOKENS)) * 0.9 + 0.1 / len(TOKENS)
+        return probs.log(), (lengths + FRAME - 1) // FRAME
+
+
+def spell(text: str, pause: int = 1) -> np.ndarray:
+    """Return the waveform of a text: two frames a character, `pause` blank frames after each."""
+    levels = [level for index in TOKENS.encode(text) for level in (index, index, *[0] * pause)]
+    return np.repeat(np.array(levels or [0], np.float32) / 64, FRAME)
+
+
+def write(path: Path, text: str, seconds: float = 0.0) -> Path:
+    """Write a text as audio, with silence up to a length if one is given."""
+    waveform = spell(text)
+    silence = max(0, round(seconds * RATE) - len(waveform))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.pad(waveform, (0, silence)), RATE)
+    return path
