@@ -1,0 +1,336 @@
+"""Configs: every option composes and builds, `build` keeps to its rules, and mistakes are explained."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from speechlstm import configs
+from speechlstm.errors import AudioError, SpeechlstmError, TokenizerError, UsageError
+from speechlstm.tokenizer import Characters
+
+GROUPS = sorted(folder.name for folder in configs.CONF.iterdir() if folder.is_dir())
+OPTIONS = [(group, name) for group in GROUPS for name in sorted(configs.option_names(group))]
+FILES = sorted(configs.CONF.rglob("*.yaml"), key=str)
+TEXTS = ["the quick brown fox jumps over the lazy dog", "a b c"]
+
+
+def compose(group: str, name: str, tmp_path: Path) -> DictConfig:
+    """Compose an option within the command that has its group."""
+    if group == "corpus":
+        return configs.load("prepare", [f"corpus={name}", "root=here", "out=there"])
+    return configs.load("train", [f"{group}={name}", "data.train=train.jsonl", f"out={tmp_path}"])
+
+
+def optimizer(cfg: DictConfig) -> torch.optim.Optimizer:
+    return configs.build(cfg.optimizer)([torch.nn.Parameter(torch.zeros(2))])
+
+
+BUILD: dict[str, Callable[[DictConfig], Any]] = {
+    "features": lambda cfg: configs.build(cfg.features).num_features,
+    "augment": lambda cfg: [configs.build(cfg.augment.waveform), configs.build(cfg.augment.features)],
+    "tokenizer": lambda cfg: configs.build(cfg.tokenizer, texts=TEXTS).encode("a b"),
+    "encoder": lambda cfg: configs.build(cfg.encoder, num_features=80, vocab_size=30).subsampling,
+    "decoder": lambda cfg: configs.build(cfg.decoder, tokenizer=Characters.from_texts(TEXTS)).decode,
+    "optimizer": optimizer,
+    "scheduler": lambda cfg: configs.build(cfg.scheduler)(optimizer(cfg), total_steps=100).get_last_lr(),
+    "callbacks": lambda cfg: [configs.build(callback) for callback in cfg.callbacks.values()],
+    "logger": lambda cfg: [configs.build(logger) for logger in cfg.logger.values()],
+    "trainer": lambda cfg: configs.build(cfg.trainer, logger=False, enable_progress_bar=False).max_epochs,
+}
+
+
+def test_every_group_is_built_here() -> None:
+    assert {*BUILD, "corpus", "experiment"} == set(GROUPS)
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS)
+def test_every_option_composes_and_builds(
+    group: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = compose(group, name, tmp_path)
+    if group == "corpus":  # the importers' own tests read corpora; here their settings must fit
+        settings = OmegaConf.to_container(cfg.corpus)
+        inspect.signature(get_object(settings.pop("_target_"))).bind(root=Path("here"), **settings)
+        return
+    if name == "phones":
+        (tmp_path / "small.dic").write_text("".join(f"{word} X\n" for text in TEXTS for word in text.split()))
+        cfg.tokenizer.lexicon = str(tmp_path / "small.dic")
+    if name == "subwords":
+        cfg.tokenizer.vocab_size = 29
+    if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        with pytest.raises(UsageError, match=r"cannot build pytorch_lightning.Trainer: No supported gpu"):
+            configs.build(cfg.trainer)
+        cfg.trainer.accelerator = "cpu"
+    for part in BUILD if group == "experiment" else [group]:
+        assert BUILD[part](cfg) is not None
+    assert not list(tmp_path.rglob("*.ckpt")), "building writes no checkpoints"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(configs.CONF)))
+def test_every_setting_says_what_it_is(path: Path) -> None:
+    """Settings that only choose another value of a commented one (experiments, variants) may go without."""
+    text = path.read_text(encoding="utf-8")
+    if path.parent.name == "experiment" or (path.parent != configs.CONF and text.find("defaults:") >= 0):
+        assert text.startswith("# "), "a variant says in its first line what it is"
+        return
+    section, bare = "", []
+    for line in text.splitlines():
+        section = match[1] if (match := re.match(r"(\w+):", line)) else section
+        setting = re.match(r"\s*(\w+):\s+([^\s#].*)$", line)
+        exempt = section in ("defaults", "hydra") or (
+            setting and setting[1] in ("_target_", "_partial_", "name")
+        )
+        if setting and not exempt and "#" not in line and not setting[2].startswith("${"):
+            bare.append(line)
+    assert not bare, "settings without a comment"
+
+
+def test_commands_and_primary_configs_belong_together() -> None:
+    commands = {path.stem for path in (Path(configs.__file__).parent / "commands").glob("*.py")} - {
+        "__init__"
+    }
+    assert commands == {path.stem for path in configs.CONF.glob("*.yaml")}
+
+
+# build
+
+
+def node(target: str, **params: Any) -> DictConfig:
+    return OmegaConf.create({"_target_": target, **params})
+
+
+def test_build_passes_sizes_as_they_are() -> None:
+    texts = ["a ${b} ???", "???"]
+    tokenizer = configs.build(node("speechlstm.tokenizer.Characters.from_texts", case="upper"), texts=texts)
+    assert tokenizer.decode(tokenizer.encode(texts[0])) == "A ${B} ???"
+
+
+def test_sizes_come_before_the_config_and_lists_are_plain() -> None:
+    cfg = node("speechlstm.tokenizer.Characters", tokens=["<blank>", "a"], case="upper")
+    tokenizer = configs.build(cfg, case="lower")
+    assert tokenizer.case == "lower" and type(tokenizer.tokens) is list
+
+
+def test_nothing_is_built_from_nothing_and_partial_waits() -> None:
+    assert configs.build(None) is None
+    made = configs.build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.5})
+    assert isinstance(made, partial)
+    assert made([torch.nn.Parameter(torch.zeros(1))]).defaults["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        {"_target_": "os.system", "command": "touch here"},
+        {"_target_": "speechlstmx.evil"},
+        {"_target_": "torch.optim.SGD", "params": {"deep": [{"_target_": "builtins.eval"}]}},
+    ],
+)
+def test_build_refuses_what_is_not_allowed(cfg: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"may only build from speechlstm\., torch.optim\."):
+        configs.build(cfg)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "error", "message"),
+    [
+        (node("speechlstm.tokenizer.Characters", tokens="???"), UsageError, "tokens is not set: add tokens="),
+        (node("speechlstm.tokenizer.Charakters"), UsageError, "speechlstm.tokenizer.Charakters"),
+        (
+            node("speechlstm.tokenizer.Characters", tokns=[]),
+            UsageError,
+            "cannot build .*Characters: .*'tokns'",
+        ),
+        (node("torch.optim.SGD", params=[], lr=1.0), UsageError, "cannot build torch.optim.SGD: .*empty"),
+        (node("speechlstm.tokenizer.Characters", tokens=["a"]), TokenizerError, "first '<blank>'"),
+    ],
+)
+def test_build_explains_what_does_not_fit(
+    cfg: DictConfig, error: type[SpeechlstmError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        configs.build(cfg)
+
+
+def test_an_error_of_a_nested_part_keeps_its_kind() -> None:
+    inner = node("speechlstm.tokenizer.Characters", tokens=["a"])
+    with pytest.raises(TokenizerError, match="first '<blank>'"):
+        configs.build(node("speechlstm.decoders.create", name="greedy", tokenizer=inner))
+
+
+# explain, on a small tree of its own
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    files = {
+        "run.yaml": """
+defaults:
+  - encoder: small
+  - decoder: greedy
+  - experiment: null
+  - _self_
+  - override hydra/job_logging: none
+  - override hydra/hydra_logging: none
+root: ???
+seed: 0
+twin: ${root}
+debug: false
+hydra: {run: {dir: .}, output_subdir: null}
+""",
+        "need.yaml": "defaults:\n  - encoder: ???\n  - _self_\nroot: 1\n",
+        "encoder/small.yaml": "hidden_size: 3\nlayers: 2\n",
+        "encoder/other.yaml": "width: 3\n",
+        "decoder/greedy.yaml": "name: greedy\n",
+        "experiment/first.yaml": "# @package _global_\nseed: 4\n",
+        "experiment/broken.yaml": "# @package _global_\ndefaults:\n  - override /encoder: smal\n",
+    }
+    for name, content in files.items():
+        (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "conf" / name).write_text(content)
+    monkeypatch.setattr(configs, "CONF", tmp_path / "conf")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+MISTAKES = [
+    ("sede=4", "no setting 'sede'; did you mean 'seed'?"),
+    ("encoder.hiden_size=4", "no setting 'encoder.hiden_size'; did you mean 'encoder.hidden_size'?"),
+    ("hidden_size=4", "no setting 'hidden_size'; did you mean 'encoder.hidden_size'?"),
+    ("decodr=greedy", "no setting 'decodr'; did you mean 'decoder'?"),
+    ("~sede", "no setting 'sede'; did you mean 'seed'?"),
+    ("encoder=smal", "no encoder 'smal'; did you mean 'small'?; there are: other, small"),
+    ("encoder=xyz", "no encoder 'xyz'; there are: other, small"),
+    ("experiment=frist", "no experiment 'frist'; did you mean 'first'?; there are: broken, first"),
+    ("experiment=broken", "no encoder 'smal'; did you mean 'small'?; there are: other, small"),
+    ("+seed=4", "there is a setting 'seed' already: write seed=... without a +"),
+    ("call.wav", "'call.wav' is not a setting: write KEY=VALUE"),
+    ("root=a(b", "cannot read root=a(b: a value with signs in it needs quotes twice, as in 'KEY=\"a, (b)\"'"),
+    (
+        "root=it's",
+        "cannot read root=it's: a value with signs in it needs quotes twice, as in 'KEY=\"a, (b)\"'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), MISTAKES)
+def test_a_mistake_gets_the_nearest(tree: Path, override: str, message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        configs.load("run", [override])
+    assert str(raised.value) == message
+
+
+def test_the_nearest_key_is_that_of_the_chosen_option(tree: Path) -> None:
+    with pytest.raises(UsageError, match=r"did you mean 'encoder.width'\?"):
+        configs.load("run", ["encoder=other", "encoder.wdth=3"])
+
+
+def test_a_group_without_a_choice_lists_its_options(tree: Path) -> None:
+    with pytest.raises(UsageError, match=r"encoder is not set: add encoder=\.\.\. with one of: other, small"):
+        configs.load("need")
+
+
+def run(
+    task: Callable[[DictConfig], int | None], monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> int | str | None:
+    """Run a command as its file would, and return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    try:
+        configs.main("run")(task)()
+    except SystemExit as leaving:
+        return leaving.code
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "status", "message"),
+    [
+        (lambda cfg: None, [], 0, ""),
+        (lambda cfg: 3, [], 3, ""),
+        (lambda cfg: cfg.root and None, ["root=x"], 0, ""),
+        (lambda cfg: cfg.root and None, [], 2, "error: root is not set: add root=... to the command line\n"),
+        (
+            lambda cfg: cfg.twin and None,
+            ["twin=${nope}"],
+            2,
+            "error: twin: Interpolation key 'nope' not found\n",
+        ),
+        (lambda cfg: 0, ["sede=4"], 2, "error: no setting 'sede'; did you mean 'seed'?\n"),
+        (lambda cfg: 0, ["seed=1,2"], 2, "error: cannot read seed=1,2: a value with signs in it"),
+        (lambda cfg: 0, ["encoder=null"], 2, "error: a group of settings cannot be null"),
+        (
+            lambda cfg: int(Path("gone.txt").read_text()),
+            [],
+            1,
+            "error: gone.txt: No such file or directory\n",
+        ),
+    ],
+)
+def test_main_turns_results_and_errors_into_exit_status(
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    task: Callable[[DictConfig], int | None],
+    arguments: list[str],
+    status: int,
+    message: str,
+) -> None:
+    assert run(task, monkeypatch, *arguments) == status
+    printed = capsys.readouterr().err
+    assert printed.startswith(message) and printed.count("\n") == bool(message)
+    assert sorted(path.name for path in tree.iterdir()) == ["conf"], "nothing is littered"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(AudioError("a.wav: broken"), 1), (UsageError("a.wav: broken"), 2)]
+)
+def test_main_prints_the_packages_errors_as_one_line(
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    status: int,
+) -> None:
+    def task(cfg: DictConfig) -> int:
+        raise error
+
+    assert run(task, monkeypatch) == status
+    assert capsys.readouterr().err == "error: a.wav: broken\n"
+    with pytest.raises(type(error)):
+        run(task, monkeypatch, "debug=true")
+
+
+def test_a_fault_of_the_program_is_not_hidden(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def task(cfg: DictConfig) -> int:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        run(task, monkeypatch)
+
+
+def test_composing_imports_neither_torch_nor_a_decoder() -> None:
+    code = (
+        "import sys; from speechlstm import configs; configs.load('decoder/greedy')\n"
+        "assert 'torch' not in sys.modules and 'speechlstm.decoders' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_tokenizer_settings_reach_the_tokenizer() -> None:
+    cfg = configs.load("tokenizer/characters", ["tokenizer.case=upper"])
+    tokenizer = configs.build(cfg.tokenizer, texts=TEXTS)
+    assert isinstance(tokenizer, Characters) and "Q" in tokenizer.tokens and "q" not in tokenizer.tokens
