@@ -14,8 +14,8 @@ _LINE = re.compile(r"(.*)\((\S+)\)\s*$")
 def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
     """Read AN4 in its published layout; audio may be sph, raw, wav or flac.
 
-    `train` is the official train part without the development utterances: those that `dev.ids` lists where that
-    file is there, otherwise a tenth of the speakers. `test` is the official test part, where it is there.
+    `train` is the official train part without the development utterances: those that `dev.ids` lists where
+    that file is there, otherwise a tenth of the speakers. `test` is the official test part, where it is there.
 
     Args:
         root: the folder with `etc/` and `wav/`.
@@ -55,7 +55,9 @@ def _part(root: Path, part: str, problems: list[str]) -> list[Utterance]:
     for number, line in read_text(root / "etc" / f"an4_{part}.fileids"):
         stem = root / "wav" / line.strip()
         if stem.name not in texts:
-            problems.append(f"{root / 'etc'}/an4_{part}.fileids:{number}: {stem.name} is not in {transcription.name}")
+            problems.append(
+                f"{root / 'etc'}/an4_{part}.fileids:{number}: {stem.name} is not in {transcription.name}"
+            )
             continue
         audio = str(find_audio(stem))
         utterances.append(Utterance(audio, 0.0, texts[stem.name], stem.name, speaker=stem.parent.name))

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
 
-from speechlstm.audio import audio_info
+from speechlstm.audio import AUDIO_SUFFIXES, audio_info
 from speechlstm.errors import AudioError, UsageError
 from speechlstm.types import Utterance
 
 # Lossless before lossy, so that a corpus that has both is read from the better copy.
-AUDIO_SUFFIXES = (
-    *(".wav", ".flac", ".sph", ".raw", ".aiff", ".aif", ".au", ".caf"),
-    *(".opus", ".ogg", ".oga", ".mp3", ".m4a", ".mp4", ".aac", ".webm"),
-)
+_LOSSLESS = (".wav", ".flac", ".sph", ".raw")
+_SUFFIXES = (*_LOSSLESS, *sorted(AUDIO_SUFFIXES - set(_LOSSLESS)))
 
 
 @dataclass(slots=True)
@@ -57,7 +55,7 @@ def expect(root: Path, corpus: str, *wanted: str) -> Path:
 
 def find_audio(stem: Path) -> Path:
     """Return the audio file whose name without its suffix is `stem`; `stem.wav` if there is none."""
-    for suffix in AUDIO_SUFFIXES:
+    for suffix in _SUFFIXES:
         for path in (stem.with_name(stem.name + suffix), stem.with_name(stem.name + suffix.upper())):
             if path.is_file():
                 return path
@@ -78,7 +76,9 @@ def measure(corpus: Corpus, threads: int = 8) -> Corpus:
     utterances = [utterance for split in corpus.splits.values() for utterance in split]
     with ThreadPoolExecutor(threads) as pool:
         results = pool.map(_measure, utterances)
-        measured = iter(list(tqdm(results, "reading audio headers", len(utterances), unit="file", disable=None)))
+        measured = iter(
+            list(tqdm(results, "reading audio headers", len(utterances), unit="file", disable=None))
+        )
     splits: dict[str, list[Utterance]] = {}
     problems = list(corpus.problems)
     for name, split in corpus.splits.items():
@@ -102,7 +102,11 @@ def _measure(utterance: Utterance) -> Utterance | str:
         return str(error)
     rest = total - utterance.offset
     if rest <= 0:
-        where = f"begins at {utterance.offset:g} s but the file ends at {total:g} s" if utterance.offset else "no samples"
+        where = (
+            f"begins at {utterance.offset:g} s but the file ends at {total:g} s"
+            if utterance.offset
+            else "no samples"
+        )
         return f"{utterance.audio_filepath}: {utterance.id}: {where}"
     if utterance.duration > rest + 0.1:  # transcribers round segment ends to a tenth or so
         return (
@@ -117,8 +121,8 @@ def hold_out(
 ) -> tuple[list[Utterance], list[Utterance]]:
     """Divide utterances into a large and a small part that share no speaker.
 
-    With fewer than two speakers it divides by utterance. The order within each part is kept, and the same seed
-    gives the same parts.
+    With fewer than two speakers it divides by utterance. The order within each part is kept, and the same
+    seed gives the same parts.
 
     Args:
         utterances: what to divide.
@@ -166,7 +170,12 @@ def read_text(path: Path) -> list[tuple[int, str]]:
         UsageError: the file is not UTF-8.
     """
     try:
-        lines: Iterable[str] = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def split_name(folder: str) -> str:
+    """Return our word for a split: `dev` for what others call valid, val, eval_dev or validation."""
+    return "dev" if folder.lower() in ("dev", "val", "valid", "validation", "development") else folder

@@ -19,8 +19,8 @@ def read(
     """Read `recordings/{digit}_{speaker}_{index}`.
 
     The official test part is index 0 to 4 of every speaker and digit, so it shares its speakers with `train`;
-    name a `held_out_speaker` to measure on somebody the model has never heard. `dev` is a random part of what is
-    left, recordings of the speakers of `train`.
+    name a `held_out_speaker` to measure on somebody the model has never heard. `dev` is a random part of what
+    is left, recordings of the speakers of `train`.
 
     Args:
         root: the folder with `recordings/`.
@@ -47,7 +47,9 @@ def read(
         utterance = Utterance(str(path), 0.0, DIGITS[digit], path.stem, speaker=speaker)
         (test if in_test else rest).append(utterance)
     if held_out_speaker and held_out_speaker not in speakers:
-        raise UsageError(f"{folder}: no speaker {held_out_speaker!r}; there are: {', '.join(sorted(speakers))}")
+        raise UsageError(
+            f"{folder}: no speaker {held_out_speaker!r}; there are: {', '.join(sorted(speakers))}"
+        )
     chosen = {utterance.id for utterance in hold_out_recordings(rest, dev_fraction, seed)}
     splits = {
         "train": [utterance for utterance in rest if utterance.id not in chosen],

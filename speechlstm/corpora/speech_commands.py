@@ -16,9 +16,9 @@ _MAX_CLIPS = 2**27 - 1  # the corpus authors' MAX_NUM_WAVS_PER_CLASS
 def read(root: str | Path, dev_percent: float = 10.0, test_percent: float = 10.0) -> Corpus:
     """Read `{word}/{speaker}_nohash_{n}`; `_background_noise_` has no words and is not read.
 
-    The published `validation_list.txt` and `testing_list.txt` decide the splits where they are there; otherwise
-    the rule they were made with does, a hash of the speaker's name. So a speaker is always in one split only,
-    and the parts do not change when clips are added.
+    The published `validation_list.txt` and `testing_list.txt` decide the splits where they are there;
+    otherwise the rule they were made with does, a hash of the speaker's name. So a speaker is always in one
+    split only, and the parts do not change when clips are added.
 
     Args:
         root: the folder with one folder per word.
@@ -52,7 +52,7 @@ def read(root: str | Path, dev_percent: float = 10.0, test_percent: float = 10.0
 
 
 def which_split(speaker: str, dev_percent: float, test_percent: float) -> str:
-    """Return the split of a speaker: `which_set` of the corpus's README, so that the parts agree with other work."""
+    """Return the split of a speaker by `which_set` of the corpus's README, as other work has it."""
     number = int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16)
     percent = number % (_MAX_CLIPS + 1) * (100.0 / _MAX_CLIPS)
     if percent < dev_percent:
