@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from speechlstm.audio import load_audio
-from speechlstm.errors import UsageError
+from speechlstm.errors import TokenizerError, UsageError
 from speechlstm.types import Batch, Utterance
 
 Key = tuple[int, int]  # (utterance number, epoch): all that the randomness of a training example depends on
@@ -64,6 +64,18 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         if self.cache is not None:
             self.cache[index] = np.round(waveform * 32767).clip(-32768, 32767).astype(np.int16)
         return waveform
+
+
+def _spellable(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
+    """Return `encode` that gives no tokens for a text it cannot spell."""
+
+    def spell(text: str) -> list[int]:
+        try:
+            return encode(text)
+        except TokenizerError:
+            return []
+
+    return spell
 
 
 def collate(items: list[tuple[np.ndarray, list[int], Utterance]]) -> Batch:
@@ -140,7 +152,7 @@ class SpeechData(pl.LightningDataModule):
 
     Args:
         train: utterances to learn from.
-        dev: utterances to validate on.
+        dev: utterances to validate on; one whose text the tokenizer cannot spell is scored, but has no loss.
         encode: text -> token ids.
         sample_rate: Hz.
         batch_seconds: padded seconds of audio in a batch.
@@ -165,7 +177,7 @@ class SpeechData(pl.LightningDataModule):
         super().__init__()
         self.batch_seconds, self.num_workers, self.seed = batch_seconds, num_workers, seed
         self.train_set = UtteranceDataset(train, encode, sample_rate, augment, seed, cache)
-        self.dev_set = UtteranceDataset(dev, encode, sample_rate, cache=cache)
+        self.dev_set = UtteranceDataset(dev, _spellable(encode), sample_rate, cache=cache)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return shuffled batches of the training part."""

@@ -54,7 +54,7 @@ class Recognizer(pl.LightningModule):
         """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths."""
         features, lengths = self.features(waveforms, lengths)
         if self.training and self.augment is not None:
-            features, lengths = self.augment(features, lengths)
+            features = self.augment(features, lengths)
         log_probs, lengths = self.encoder(features, lengths)
         return log_probs, lengths
 
@@ -70,11 +70,13 @@ class Recognizer(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Decode the batch and keep references and hypotheses for the end of the epoch."""
         log_probs, lengths = self.validation_pairs(batch, batch_index)
-        loss, _ = ctc_loss(log_probs, batch.targets, lengths, batch.target_lengths)
+        known = batch.target_lengths > 0  # a text that the tokenizer cannot spell has no loss
+        loss, _ = ctc_loss(log_probs[known], batch.targets[known], lengths[known], batch.target_lengths[known])
         within = torch.arange(log_probs.shape[1], device=lengths.device) < lengths.unsqueeze(1)
         blanks = (log_probs.argmax(-1) == 0)[within].float().mean()
         tokens = int(batch.target_lengths.sum())
-        self.log("val/loss", loss, batch_size=tokens)
+        if tokens:
+            self.log("val/loss", loss, batch_size=tokens)
         self.log("val/blank_rate", blanks, batch_size=int(lengths.sum()))
 
     def validation_pairs(self, batch: Batch, batch_index: int) -> tuple[Tensor, Tensor]:
