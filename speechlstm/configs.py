@@ -66,22 +66,10 @@ def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Cal
         def wrapped(cfg: DictConfig) -> None:
             try:
                 status = task(cfg) or 0
-            except SpeechlstmError as error:
+            except (SpeechlstmError, OmegaConfBaseException, OSError) as error:
                 if cfg.get("debug"):
                     raise
-                print(f"error: {error}", file=sys.stderr)
-                status = error.exit_status
-            except OSError as error:
-                if cfg.get("debug"):
-                    raise
-                where = f"{error.filename}: " if error.filename else ""
-                print(f"error: {where}{error.strerror or error}", file=sys.stderr)
-                status = 1
-            except OmegaConfBaseException as error:
-                if cfg.get("debug"):
-                    raise
-                print(f"error: {explain(error, config_name, sys.argv[1:])}", file=sys.stderr)
-                status = UsageError.exit_status
+                status = _report(error, config_name)
             if status:
                 sys.exit(status)
 
@@ -91,18 +79,30 @@ def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Cal
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here, to be explained
             try:
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(wrapped)()
-            except (HydraException, OmegaConfBaseException, ValueError) as error:
+            except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
                 foreign = isinstance(error, ValueError) and _NULL_GROUP not in str(error)
                 if "debug=true" in sys.argv or foreign:
                     raise
-                print(f"error: {explain(error, config_name, sys.argv[1:])}", file=sys.stderr)
-                sys.exit(UsageError.exit_status)
+                sys.exit(_report(error, config_name))
             except KeyboardInterrupt:
                 sys.exit(130)
 
         return program
 
     return decorate
+
+
+def _report(error: Exception, config_name: str) -> int:
+    """Print an error as one line and return the exit status it means."""
+    if isinstance(error, SpeechlstmError):
+        status, message = error.exit_status, str(error)
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        status, message = 1, f"{where}{error.strerror or error}"
+    else:
+        status, message = UsageError.exit_status, explain(error, config_name, sys.argv[1:])
+    print(f"error: {message}", file=sys.stderr)
+    return status
 
 
 def register_plugins() -> None:
@@ -166,8 +166,8 @@ def explain(error: Exception, config_name: str, overrides: list[str]) -> str:
     message = lines[0] if lines else type(error).__name__
     if option := re.search(r"Could not (?:find|load) '([^']+)'", message):
         group, _, name = option[1].removesuffix(".yaml").rpartition("/")
-        known = sorted(option_names(group))
-        return f"no {group or 'config'} {name!r}{_nearest(name, known)}; there are: {', '.join(known)}"
+        options = sorted(option_names(group))
+        return f"no {group or 'config'} {name!r}{_nearest(name, options)}; there are: {', '.join(options)}"
     if group_missing := re.search(r"You must specify '([^']+)'", message):
         group = group_missing[1]
         return f"{group} is not set: add {group}=... with one of: {', '.join(sorted(option_names(group)))}"
@@ -176,7 +176,10 @@ def explain(error: Exception, config_name: str, overrides: list[str]) -> str:
     if there := re.search(r"Could not append to config. An item is already at '([^']+)'", message):
         return f"there is a setting {there[1]!r} already: write {there[1]}=... without a +"
     if key := re.search(r"Could not (?:override|delete)[^']*'([^']+)'", message):
-        return f"no setting {key[1]!r}{_nearest(key[1], sorted(_keys(config_name, overrides)))}"
+        known = _settings(config_name, overrides)
+        target = known.get(f"{key[1].rpartition('.')[0]}._target_", "speechlstm.")
+        add = "" if target.startswith("speechlstm.") else f"; for another of {target}, write +{key[1]}=..."
+        return f"no setting {key[1]!r}{_nearest(key[1], sorted(known))}{add}"
     ambiguous = re.search(r"Ambiguous value for argument '(.*)'", message)
     if ambiguous or isinstance(error, OverrideParseException):
         text = ambiguous[1] if ambiguous else getattr(error, "override", message)
@@ -201,20 +204,20 @@ def _nearest(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _keys(config_name: str, overrides: list[str]) -> set[str]:
-    """Return the dotted names of all settings, with the options that the overrides choose."""
+def _settings(config_name: str, overrides: list[str]) -> dict[str, Any]:
+    """Return all settings by their dotted names, with the options that the overrides choose."""
     choices = [each for each in overrides if (CONF / each.partition("=")[0]).is_dir() and "=" in each]
     tree: Any = {}
     for chosen in (choices, []):
         with contextlib.suppress(UsageError):
             tree = tree or OmegaConf.to_container(load(config_name, chosen))
 
-    def walk(node: Any, prefix: str) -> Iterator[str]:
+    def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         for name, value in node.items() if isinstance(node, dict) else ():
-            yield f"{prefix}{name}"
+            yield f"{prefix}{name}", value
             yield from walk(value, f"{prefix}{name}.")
 
-    return set(walk(tree, ""))
+    return dict(walk(tree, ""))
 
 
 def _targets(node: Any) -> Iterator[str]:

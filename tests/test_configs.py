@@ -193,7 +193,7 @@ hydra: {run: {dir: .}, output_subdir: null}
 """,
         "need.yaml": "defaults:\n  - encoder: ???\n  - _self_\nroot: 1\n",
         "encoder/small.yaml": "hidden_size: 3\nlayers: 2\n",
-        "encoder/other.yaml": "width: 3\n",
+        "encoder/other.yaml": "_target_: torch.optim.SGD\nwidth: 3\n",
         "decoder/greedy.yaml": "name: greedy\n",
         "experiment/first.yaml": "# @package _global_\nseed: 4\n",
         "experiment/broken.yaml": "# @package _global_\ndefaults:\n  - override /encoder: smal\n",
@@ -235,7 +235,8 @@ def test_a_mistake_gets_the_nearest(tree: Path, override: str, message: str) -> 
 
 
 def test_the_nearest_key_is_that_of_the_chosen_option(tree: Path) -> None:
-    with pytest.raises(UsageError, match=r"did you mean 'encoder.width'\?"):
+    hint = r"did you mean 'encoder.width'\?; for another of torch.optim.SGD, write \+encoder.wdth=\.\.\.$"
+    with pytest.raises(UsageError, match=hint):
         configs.load("run", ["encoder=other", "encoder.wdth=3"])
 
 
@@ -271,6 +272,7 @@ def run(
         ),
         (lambda cfg: 0, ["sede=4"], 2, "error: no setting 'sede'; did you mean 'seed'?\n"),
         (lambda cfg: 0, ["seed=1,2"], 2, "error: cannot read seed=1,2: a value with signs in it"),
+        (lambda cfg: 0, ["hydra.run.dir=conf/run.yaml/x"], 1, "error: conf/run.yaml/x: Not a directory\n"),
         (lambda cfg: 0, ["encoder=null"], 2, "error: a group of settings cannot be null"),
         (
             lambda cfg: int(Path("gone.txt").read_text()),
