@@ -59,9 +59,13 @@ class Encoder(nn.Module):
         super().__init__()
         if cell not in _CELLS:
             raise UsageError(f"encoder.cell is {cell!r}; there are: {', '.join(_CELLS)}")
-        if min(hidden_size, num_layers, conv_channels, num_features) < 1 or vocab_size < 2:
-            raise UsageError("encoder: hidden_size, num_layers and conv_channels must be 1 or more")
-        width = projection_size or 2 * hidden_size
+        width = 2 * hidden_size if projection_size is None else projection_size
+        if min(hidden_size, num_layers, conv_channels, num_features, width) < 1 or vocab_size < 2:
+            raise UsageError(
+                "encoder: hidden_size, num_layers, conv_channels and projection_size must be 1 or more"
+            )
+        if not 0 <= dropout < 1:
+            raise UsageError(f"encoder.dropout is {dropout}, but must be a probability below 1")
         self.subsampling = subsampling
         self.subsample = Subsampling(num_features, width, conv_channels, subsampling)
         self.layers = nn.ModuleList(
@@ -78,6 +82,8 @@ class Encoder(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map `(batch, frames, features)` to log-probabilities `(batch, ceil(frames / subsampling), vocab)`.
 
+        What lies past a length is ignored, whatever it is; an utterance of length 0 has no frames and disturbs none.
+
         Returns:
             natural logarithms in float32 that sum to one in each frame, zeros past the lengths; and the lengths.
         """
@@ -86,7 +92,7 @@ class Encoder(nn.Module):
         for layer in self.layers:
             x = layer(x, lengths, reverse)
         log_probs = F.log_softmax(self.output(self.norm(x)).float(), dim=-1)
-        return log_probs * mask(lengths, x.shape[1]).unsqueeze(-1), lengths
+        return log_probs.masked_fill(beyond(lengths, x.shape[1]), 0.0), lengths
 
 
 class Subsampling(nn.Module):
@@ -110,12 +116,12 @@ class Subsampling(nn.Module):
         """Map `(batch, frames, features)` to `(batch, ceil(frames / subsampling), width)`."""
         x = features.unsqueeze(1)
         for conv, stride in zip((self.conv1, self.conv2), self.strides, strict=True):
-            x = x * mask(lengths, x.shape[2]).view(len(x), 1, -1, 1)
+            x = x.masked_fill(beyond(lengths, x.shape[2]).unsqueeze(1), 0.0)
             x = F.relu(conv(x))
             lengths = (lengths + stride - 1) // stride
         # batch x channels x frames x bands -> batch x frames x (channels * bands)
         x = self.linear(x.transpose(1, 2).flatten(2))
-        return x * mask(lengths, x.shape[1]).unsqueeze(-1), lengths
+        return x.masked_fill(beyond(lengths, x.shape[1]), 0.0), lengths
 
 
 class RecurrentLayer(nn.Module):
@@ -148,7 +154,9 @@ class RecurrentLayer(nn.Module):
         for name, weight in self.rnn.named_parameters():
             if "bias" in name:
                 nn.init.zeros_(weight)
-                if self.cell == "lstm" and "bias_ih" in name:  # gates in the order input, forget, candidate, output
+                if (
+                    self.cell == "lstm" and "bias_ih" in name
+                ):  # gates in the order input, forget, candidate, output
                     nn.init.ones_(weight[size : 2 * size])
             else:
                 for gate in weight.split(size):
@@ -162,7 +170,9 @@ class RecurrentLayer(nn.Module):
             backward = take(self._direction(take(normed, reverse), "_reverse"), reverse)
             output = torch.cat((forward, backward), dim=-1)
         else:
-            packed = pack_padded_sequence(normed, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            packed = pack_padded_sequence(
+                normed, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+            )
             output, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])
         output = self.dropout(self.project(output))
         return x + output if self.residual else output
@@ -171,16 +181,23 @@ class RecurrentLayer(nn.Module):
         names = (f"{kind}_l0{suffix}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
         weights = [getattr(self.rnn, name) for name in names]
         state = x.new_zeros(1, len(x), self.rnn.hidden_size)
-        options = (True, 1, 0.0, self.training, False, True)  # biases, layers, dropout, training, both ways, batch first
+        options = (
+            True,
+            1,
+            0.0,
+            self.training,
+            False,
+            True,
+        )  # biases, layers, dropout, training, both ways, batch first
         if self.cell == "lstm":
             return torch.lstm(x, (state, state), weights, *options)[0]
         run = torch.gru if self.cell == "gru" else torch.rnn_tanh
         return run(x, state, weights, *options)[0]
 
 
-def mask(lengths: Tensor, frames: int) -> Tensor:
-    """Return `(batch, frames)`: true where a frame lies within its utterance."""
-    return torch.arange(frames, device=lengths.device) < lengths.unsqueeze(1)
+def beyond(lengths: Tensor, frames: int) -> Tensor:
+    """Return `(batch, frames, 1)`: true where a frame lies past the end of its utterance."""
+    return (torch.arange(frames, device=lengths.device) >= lengths.unsqueeze(1)).unsqueeze(-1)
 
 
 def reversal(lengths: Tensor, frames: int) -> Tensor:

@@ -1,0 +1,273 @@
+"""The encoder: exact under padding, equal to PyTorch's own packed recurrent networks, well initialised."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from speechlstm import configs
+from speechlstm.encoder import Encoder, RecurrentLayer, reversal, take
+from speechlstm.errors import UsageError
+
+FEATURES, VOCAB = 10, 7
+CELLS = ("lstm", "gru", "rnn")
+quick = settings(max_examples=25, deadline=None)
+
+
+def encoder(seed: int = 0, **params: object) -> Encoder:
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 8, "num_layers": 2, "conv_channels": 4, **params}
+    made = Encoder(FEATURES, VOCAB, **sizes).eval()
+    with (
+        torch.no_grad()
+    ):  # a trained one has biases: after the convolutions they make padding differ from zero
+        for name, weight in made.named_parameters():
+            if "bias" in name:
+                weight.add_(torch.randn_like(weight) * 0.3)
+    return made
+
+
+def pad(utterances: list[Tensor], filler: float = 0.0, extra: int = 0) -> tuple[Tensor, Tensor]:
+    lengths = torch.tensor([len(utterance) for utterance in utterances])
+    batch = torch.full((len(utterances), max(1, int(lengths.max())) + extra, FEATURES), filler)
+    for row, utterance in zip(batch, utterances, strict=True):
+        row[: len(utterance)] = utterance
+    return batch, lengths
+
+
+def randoms(lengths: list[int], seed: int = 1) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(length, FEATURES, generator=generator) for length in lengths]
+
+
+# padding
+
+
+@quick
+@given(
+    lengths=st.lists(st.integers(1, 33), min_size=1, max_size=5),
+    extra=st.integers(0, 9),
+    filler=st.sampled_from([0.0, 3.0, -1e4, math.inf, math.nan]),
+    subsampling=st.sampled_from([1, 2, 4]),
+    cell=st.sampled_from(CELLS),
+    projection=st.sampled_from([None, 6]),
+)
+def test_an_utterance_is_the_same_alone_and_in_any_batch(
+    lengths: list[int], extra: int, filler: float, subsampling: int, cell: str, projection: int | None
+) -> None:
+    model = encoder(subsampling=subsampling, cell=cell, projection_size=projection)
+    utterances = randoms(lengths)
+    with torch.no_grad():
+        together, frames = model(*pad(utterances, filler, extra))
+        assert frames.tolist() == [math.ceil(length / subsampling) for length in lengths]
+        assert together.shape == (len(lengths), math.ceil((max(lengths) + extra) / subsampling), VOCAB)
+        for row, count, utterance in zip(together, frames, utterances, strict=True):
+            alone, _ = model(*pad([utterance]))
+            torch.testing.assert_close(row[:count], alone[0], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(row[:count].logsumexp(-1), torch.zeros(int(count)), atol=1e-5, rtol=0)
+            assert not row[count:].any(), "zeros past the length"
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_empty_utterance_has_no_frames_and_disturbs_none(cell: str) -> None:
+    model = encoder(cell=cell)
+    utterances = randoms([0, 9])
+    log_probs, lengths = model(*pad(utterances, filler=math.nan))
+    assert lengths.tolist() == [0, 3]
+    assert not log_probs[0].any()
+    torch.testing.assert_close(log_probs[1, :3], model(*pad(utterances[1:]))[0][0], atol=1e-5, rtol=1e-5)
+    alone, none = model(*pad(utterances[:1]))
+    assert none.tolist() == [0] and not alone.any()
+
+
+def test_no_gradient_comes_from_padding_nor_goes_there() -> None:
+    """What is learned from a batch is the sum of what is learned from its utterances."""
+    utterances = randoms([5, 17, 1])
+    batch, lengths = pad(utterances, filler=2.0, extra=3)
+    batch.requires_grad_()
+
+    def learn(features: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        model = encoder()
+        model(features, lengths)[0].pow(2).sum().backward()
+        return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+
+    together = learn(batch, lengths)
+    singly = [learn(*pad([utterance])) for utterance in utterances]
+    for name, gradient in together.items():
+        torch.testing.assert_close(gradient, sum(each[name] for each in singly), atol=2e-4, rtol=1e-3)
+    assert batch.grad is not None
+    for gradient, length in zip(batch.grad, lengths, strict=True):
+        assert gradient[:length].abs().sum() > 0 and not gradient[length:].any()
+
+
+@quick
+@given(lengths=st.lists(st.integers(0, 8), min_size=1, max_size=5))
+def test_reversal_turns_each_sequence_and_is_its_own_inverse(lengths: list[int]) -> None:
+    frames = max(lengths) + 1
+    x = torch.arange(len(lengths) * frames, dtype=torch.float32).view(len(lengths), frames, 1)
+    rows = reversal(torch.tensor(lengths), frames)
+    turned = take(x, rows)
+    for row, length, got in zip(x, lengths, turned, strict=True):
+        assert torch.equal(got, torch.cat([row[:length].flip(0), row[length:]]))
+    assert torch.equal(take(turned, rows), x)
+
+
+# PyTorch's packed networks are the oracle
+
+
+@pytest.mark.parametrize("projection", [None, 5])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_layer_is_what_packing_gives_in_outputs_and_gradients(cell: str, projection: int | None) -> None:
+    torch.manual_seed(0)
+    width = projection or 12
+    layer = RecurrentLayer(cell, width, 6, projection, dropout=0.0, layer_norm=True, residual=True)
+    oracle = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](
+        width, 6, batch_first=True, bidirectional=True
+    )
+    with torch.no_grad():
+        for weight in layer.rnn.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    oracle.load_state_dict(layer.rnn.state_dict())
+    lengths = torch.tensor([4, 11, 1, 7])
+    inside = (torch.arange(11) < lengths[:, None])[..., None]
+    ours = torch.randn(4, 11, width, requires_grad=True)
+    theirs = ours.detach().clone().requires_grad_()
+    seed = torch.randn(4, 11, width) * inside
+
+    got = layer(ours, lengths, reversal(lengths, 11))
+    (got * seed).sum().backward()
+    found = {
+        name: weight.grad.clone() for name, weight in layer.named_parameters() if weight.grad is not None
+    }
+    layer.zero_grad()
+
+    packed = pack_padded_sequence(layer.norm(theirs), lengths, batch_first=True, enforce_sorted=False)
+    output, _ = pad_packed_sequence(oracle(packed)[0], batch_first=True)
+    wanted = theirs + layer.project(output)
+    (wanted * seed).sum().backward()
+    expected = {name: weight.grad for name, weight in layer.named_parameters() if weight.grad is not None}
+    expected |= {f"rnn.{name}": weight.grad for name, weight in oracle.named_parameters()}
+
+    torch.testing.assert_close(got * inside, wanted * inside, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_the_first_convolution_is_centred_on_its_frame() -> None:
+    """Frame t of the output sees the input around frame t * subsampling: word times rest on it."""
+    model = encoder(subsampling=4)
+    features, lengths = pad(randoms([41]))
+    features.requires_grad_()
+    middle = model.subsample(features, lengths)[0][0, 5].sum()
+    (gradient,) = torch.autograd.grad(middle, features)
+    touched = gradient[0].abs().sum(-1).nonzero().flatten()
+    assert (touched.min(), touched.max()) == (20 - 3, 20 + 3)
+
+
+# sizes, settings
+
+
+@pytest.mark.parametrize("subsampling", [1, 2, 4])
+def test_output_lengths_round_up_and_agree_with_the_output(subsampling: int) -> None:
+    model = encoder(subsampling=subsampling)
+    for frames in range(1, 14):
+        wanted = math.ceil(frames / subsampling)
+        assert model.output_lengths(torch.tensor([frames])).tolist() == [wanted]
+        log_probs, lengths = model(*pad(randoms([frames])))
+        assert log_probs.shape[1] == lengths.item() == wanted
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_initialisation(cell: str) -> None:
+    model = Encoder(FEATURES, VOCAB, cell=cell, hidden_size=8, num_layers=2)
+    for layer in model.layers:
+        for name, weight in layer.rnn.named_parameters():
+            if "weight_hh" in name:
+                for gate in weight.split(8):
+                    torch.testing.assert_close(gate @ gate.T, torch.eye(8), atol=1e-5, rtol=0)
+            elif "weight_ih" in name:
+                bound = math.sqrt(6 / (weight.shape[1] + 8))  # of Xavier's uniform distribution
+                assert 0.8 * bound < weight.abs().max() <= bound
+            else:
+                forget = slice(8, 16) if cell == "lstm" and "bias_ih" in name else slice(0, 0)
+                assert (weight[forget] == 1).all()
+                assert weight.sum() == len(weight[forget]), "all the others are zero"
+
+
+def test_dropout_is_for_training_only() -> None:
+    model = encoder(dropout=0.5)
+    batch = pad(randoms([9]))
+    assert torch.equal(model(*batch)[0], model(*batch)[0])
+    model.train()
+    assert not torch.equal(model(*batch)[0], model(*batch)[0])
+
+
+def test_without_normalisation_residual_and_projection() -> None:
+    model = encoder(layer_norm=False, residual=False)
+    kinds = {type(module) for module in model.modules()}
+    assert nn.LayerNorm not in kinds
+    layer = model.layers[0]
+    x, lengths = torch.randn(1, 5, 16), torch.tensor([5])
+    with torch.no_grad():
+        layer.rnn.weight_ih_l0.zero_()
+        torch.testing.assert_close(
+            layer(x, lengths, reversal(lengths, 5)), layer.rnn(x)[0], atol=1e-5, rtol=1e-5
+        )
+
+
+def test_bfloat16_is_close_and_the_log_probs_are_float32() -> None:
+    model = encoder(hidden_size=16)
+    batch = pad(randoms([30, 12]))
+    exact, lengths = model(*batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough, _ = model(*batch)
+    assert rough.dtype == torch.float32
+    assert 0 < (rough - exact).abs().max() < 0.1
+    for row, length in zip(rough, lengths, strict=True):
+        torch.testing.assert_close(row[:length].logsumexp(-1), torch.zeros(int(length)), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"cell": "transformer"}, r"encoder.cell is 'transformer'; there are: lstm, gru, rnn"),
+        ({"subsampling": 3}, "encoder.subsampling is 3, but must be 1, 2 or 4"),
+        ({"hidden_size": 0}, "hidden_size"),
+        ({"num_layers": 0}, "num_layers"),
+        ({"conv_channels": 0}, "conv_channels"),
+        ({"projection_size": -4}, "projection_size"),
+        ({"projection_size": 0}, "projection_size"),
+        ({"dropout": 1.5}, "dropout"),
+        ({"dropout": -0.1}, "dropout"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(params: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Encoder(FEATURES, VOCAB, **params)
+
+
+@pytest.mark.parametrize("name", sorted(configs.option_names("encoder")))
+def test_every_config_builds_and_runs(name: str) -> None:
+    cfg = configs.load("train", [f"encoder={name}", "encoder.hidden_size=4"]).encoder
+    model = configs.build(cfg, num_features=FEATURES, vocab_size=VOCAB)
+    assert model.layers[0].rnn.mode.startswith(cfg.cell.upper())
+    log_probs, lengths = model(*pad(randoms([9])))
+    assert log_probs.shape == (1, 3, VOCAB) and lengths.tolist() == [3]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_gpu_computes_the_same(cell: str) -> None:
+    model = encoder(cell=cell)
+    features, lengths = pad(randoms([9, 0, 33, 1]))
+    here, _ = model(features, lengths)
+    there, _ = model.cuda()(features.cuda(), lengths.cuda())
+    torch.testing.assert_close(there.cpu(), here, atol=1e-3, rtol=1e-3)
