@@ -22,7 +22,9 @@ def main(cfg: DictConfig) -> int:
     for problem in corpus.problems:
         print(f"left out: {problem}", file=sys.stderr)
     if not any(corpus.splits.values()):
-        raise SpeechlstmError(f"{cfg.root}: no usable utterances ({len(corpus.problems)} left out), nothing written")
+        raise SpeechlstmError(
+            f"{cfg.root}: no usable utterances ({len(corpus.problems)} left out), nothing written"
+        )
     written = {}
     for name, split in corpus.splits.items():
         if split:

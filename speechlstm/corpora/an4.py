@@ -14,8 +14,8 @@ _LINE = re.compile(r"(.*)\((\S+)\)\s*$")
 def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
     """Read AN4 in its published layout; audio may be sph, raw, wav or flac.
 
-    `train` is the official train part without the development utterances: those that `dev.ids` lists where
-    that file is there, otherwise a tenth of the speakers. `test` is the official test part, where it is there.
+    `train` is the official train part without the development utterances: those that `dev.ids` lists if
+    that file is there, otherwise a tenth of the speakers. `test` is the official test part, if it is there.
 
     Args:
         root: the folder with `etc/` and `wav/`.

@@ -1,4 +1,4 @@
-"""Hugging Face audiofolder: `metadata.csv` or `metadata.jsonl` beside the audio, or a folder of it per split."""
+"""Hugging Face audiofolder: `metadata.csv` or `metadata.jsonl` beside the audio, or one per split."""
 
 from __future__ import annotations
 

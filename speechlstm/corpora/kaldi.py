@@ -36,7 +36,7 @@ def _directory(folder: Path, problems: list[str]) -> list[Utterance]:
         if audio.endswith("|"):
             raise UsageError(
                 f"{folder / 'wav.scp'}:{number}: {name} is the output of a command ({audio[:60]}), which "
-                "is never run; write its audio to a file (wav-copy scp:wav.scp ark,scp:... or sox) and name that"
+                "is never run; write its audio to a file with sox or wav-copy and name that"
             )
     texts = _column(folder / "text")
     speakers = _column(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
