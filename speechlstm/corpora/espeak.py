@@ -54,67 +54,29 @@ VARIANTS = {
     "dev": ("m6", "f5", "Mike", "steph", "adam", "Alicia"),
     "samples": ("edward", "Andrea", "robert"),
 }
-SAMPLES = (  # accent, variant, pitch and words a minute, text
-    ("en-us", "edward", 45, 130, "c h a r l o t t e"),
-    ("en-us", "Andrea", 55, 140, "four one two five five oh one nine"),
-    ("en", "robert", 50, 135, "seventy three o a k l a n d"),
-    ("en-us", "Andrea", 50, 130, "enter nine"),
-    ("en-us", "edward", 40, 140, "rubout k t w six hundred and eighteen"),
-    ("en", "robert", 55, 125, "stop"),
+SAMPLES = (  # name, accent, variant, pitch and words a minute, text
+    ("name", "en-us", "edward", 45, 130, "c h a r l o t t e"),
+    ("number", "en-us", "Andrea", 55, 140, "four one two five five oh one nine"),
+    ("address", "en", "robert", 50, 135, "seventy three o a k l a n d"),
+    ("enter", "en-us", "Andrea", 50, 130, "enter nine"),
+    ("rubout", "en-us", "edward", 40, 140, "rubout k t w six hundred and eighteen"),
+    ("stop", "en", "robert", 55, 125, "stop"),
 )
 
 # espeak-ng reads a lone "a" as the article, and "rubout" as one strange word.
 _SPOKEN = {"a": "eigh", "rubout": "rub out"}
-_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_TEENS = tuple(
-    [
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ]
+_DIGITS, _TEENS, _TENS, _ORDINALS, _MONTHS, _COMMANDS, _WORDS = map(
+    str.split,
+    (
+        "zero one two three four five six seven eight nine",
+        "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen",
+        "twenty thirty forty fifty sixty seventy eighty ninety",
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth",
+        "january february march april may june july august september october november december",
+        "erase rubout enter repeat stop help yes no start go",
+        "right one go zero up down left five eight",  # as in Speech Commands
+    ),
 )
-_TENS = tuple(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"])
-_ORDINALS = tuple(
-    [
-        "first",
-        "second",
-        "third",
-        "fourth",
-        "fifth",
-        "sixth",
-        "seventh",
-        "eighth",
-        "ninth",
-        "tenth",
-        "eleventh",
-        "twelfth",
-    ]
-)
-_MONTHS = tuple(
-    [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ]
-)
-_COMMANDS = ("erase", "rubout", "enter", "repeat", "stop", "help", "yes", "no", "start", "go")
-_WORDS = ("right", "one", "go", "zero", "up", "down", "left", "five", "eight")  # as in Speech Commands
 
 
 def read(root: str | Path, train: int = 3000, dev: int = 200, seed: int = 0) -> Corpus:
@@ -150,12 +112,12 @@ def read(root: str | Path, train: int = 3000, dev: int = 200, seed: int = 0) -> 
 def write_samples(folder: str | Path) -> None:
     """Synthesise the clips that ship with the package, with their manifest `samples.jsonl`."""
     utterances = []
-    for index, (accent, variant, pitch, rate, text) in enumerate(SAMPLES):
-        waveform = _record(speak(text, f"{accent}+{variant}", pitch, rate), np.random.default_rng(index))
-        path = Path(folder) / f"{'-'.join(text.split()[:2])}.flac"
+    for index, (name, accent, variant, pitch, rate, text) in enumerate(SAMPLES):
+        voice = f"{accent}+{variant}"
+        waveform = _record(speak(text, voice, pitch, rate), np.random.default_rng(index))
+        path = Path(folder) / f"{name}.flac"
         _write(path, waveform)
-        seconds = len(waveform) / SAMPLE_RATE
-        utterances.append(Utterance(str(path), seconds, text, path.stem, speaker=f"{accent}+{variant}"))
+        utterances.append(Utterance(str(path), len(waveform) / SAMPLE_RATE, text, name, speaker=voice))
     write_manifest(Path(folder) / "samples.jsonl", utterances)
 
 
@@ -271,7 +233,7 @@ def _synthesiser() -> tuple[Any, list[NDArray[np.int16]], int]:
         raise UsageError(
             "speech synthesis needs the package espeakng-loader: pip install 'speechlstm[synthesis]'"
         ) from None
-    library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
+    library: Any = ctypes.CDLL(str(espeakng_loader.get_library_path()))
     data = str(espeakng_loader.get_data_path())
     # 2: AUDIO_OUTPUT_SYNCHRONOUS, nothing is played; 0x8000: espeakINITIALIZE_DONT_EXIT, report a failure
     rate = library.espeak_Initialize(2, 0, data.encode(), 0x8000)
@@ -285,14 +247,15 @@ def _synthesiser() -> tuple[Any, list[NDArray[np.int16]], int]:
     ]
     heard: list[NDArray[np.int16]] = []
 
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
     def receive(samples: Any, count: int, events: Any) -> int:
         if samples and count:
             heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
-    library.espeak_SetSynthCallback(receive)
-    library.receive = receive  # or it would be collected while espeak-ng still calls it
+    signature = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+    # an attribute, or it would be collected while espeak-ng still calls it
+    library.receive = signature(receive)
+    library.espeak_SetSynthCallback(library.receive)
     return library, heard, rate
 
 
