@@ -8,6 +8,7 @@ usual, falls off it and takes twice as long); on CUDA the packed kernel of cuDNN
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -18,7 +19,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from speechlstm.errors import UsageError
 
 Cell = Literal["lstm", "gru", "rnn"]
-_CELLS: dict[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class Encoder(nn.Module):
@@ -159,7 +160,7 @@ class RecurrentLayer(nn.Module):
                 ):  # gates in the order input, forget, candidate, output
                     nn.init.ones_(weight[size : 2 * size])
             else:
-                for gate in weight.split(size):
+                for gate in torch.split(weight, size):
                     (nn.init.orthogonal_ if "weight_hh" in name else nn.init.xavier_uniform_)(gate)
 
     def forward(self, x: Tensor, lengths: Tensor, reverse: Tensor) -> Tensor:
@@ -174,21 +175,15 @@ class RecurrentLayer(nn.Module):
                 normed, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
             )
             output, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])
-        output = self.dropout(self.project(output))
-        return x + output if self.residual else output
+        change: Tensor = self.dropout(self.project(output))
+        return x + change if self.residual else change
 
     def _direction(self, x: Tensor, suffix: str) -> Tensor:
         names = (f"{kind}_l0{suffix}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
         weights = [getattr(self.rnn, name) for name in names]
         state = x.new_zeros(1, len(x), self.rnn.hidden_size)
-        options = (
-            True,
-            1,
-            0.0,
-            self.training,
-            False,
-            True,
-        )  # biases, layers, dropout, training, both ways, batch first
+        # with biases, one layer, no dropout, one direction, batch first
+        options = (True, 1, 0.0, self.training, False, True)
         if self.cell == "lstm":
             return torch.lstm(x, (state, state), weights, *options)[0]
         run = torch.gru if self.cell == "gru" else torch.rnn_tanh
