@@ -96,7 +96,7 @@ def _report(error: Exception, config_name: str) -> int:
     """Print an error as one line and return the exit status it means."""
     if isinstance(error, SpeechlstmError):
         status, message = error.exit_status, str(error)
-    elif isinstance(error, OSError):
+    elif isinstance(error, OSError) and not isinstance(error, HydraException):  # a missing option is both
         where = f"{error.filename}: " if error.filename else ""
         status, message = 1, f"{where}{error.strerror or error}"
     else:

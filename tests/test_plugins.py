@@ -64,6 +64,17 @@ def test_a_plugin_is_found_configured_and_used(tmp_path: Path, monkeypatch: pyte
     assert [best[0].tokens for best in decoder(log_probs, torch.tensor([5, 2]))] == [[2, 2, 2]] * 2
 
 
+def test_a_plugin_may_bring_other_settings_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "plugin-six", "six = plugin_six:Mine", six=CONFIG.format(name="six"))
+    (tmp_path / "plugin_six" / "conf" / "experiment").mkdir()
+    (tmp_path / "plugin_six" / "conf" / "experiment" / "loud.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /decoder: six\nname: loud\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = configs.load("train", ["experiment=loud"])
+    assert (cfg.name, cfg.decoder.name) == ("loud", "six")
+
+
 def test_an_unknown_name_lists_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "plugin-two", "beamy = plugin_two:Mine")
     monkeypatch.syspath_prepend(tmp_path)
