@@ -66,6 +66,10 @@ def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Cal
         def wrapped(cfg: DictConfig) -> None:
             try:
                 status = task(cfg) or 0
+                sys.stdout.flush()
+            except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                status = 0
             except (SpeechlstmError, OmegaConfBaseException, OSError) as error:
                 if cfg.get("debug"):
                     raise
