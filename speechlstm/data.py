@@ -56,14 +56,19 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
 
     def _waveform(self, index: int) -> np.ndarray:
         if self.cache is not None and index in self.cache:
-            return self.cache[index].astype(np.float32) / 32767
+            return self.cache[index].astype(np.float32) / 32768
         utterance = self.utterances[index]
         waveform = load_audio(
-            utterance.audio_filepath, self.sample_rate, offset=utterance.offset, duration=utterance.duration or None
+            utterance.audio_filepath,
+            self.sample_rate,
+            offset=utterance.offset,
+            duration=utterance.duration or None,
         )
-        if self.cache is not None:
-            self.cache[index] = np.round(waveform * 32767).clip(-32768, 32767).astype(np.int16)
-        return waveform
+        if self.cache is None:
+            return waveform
+        # Exact for 16-bit audio at its own rate; rounded the first time too, so that all epochs hear the same.
+        self.cache[index] = np.round(waveform * 32768).clip(-32768, 32767).astype(np.int16)
+        return self.cache[index].astype(np.float32) / 32768
 
 
 def _spellable(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
@@ -103,7 +108,7 @@ class BucketSampler(Sampler[list[Key]]):
         batch_seconds: bound on `utterances x longest`, in seconds.
         shuffle: false keeps the utterances sorted by length and the batches in order, for validation.
         seed: of the order.
-        epoch: returns the current epoch.
+        position: returns the current epoch and how many of its batches are done already.
 
     Raises:
         UsageError: an utterance is longer than `batch_seconds`.
@@ -115,16 +120,18 @@ class BucketSampler(Sampler[list[Key]]):
         batch_seconds: float,
         shuffle: bool = False,
         seed: int = 0,
-        epoch: Callable[[], int] = lambda: 0,
+        position: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         self.durations = np.asarray(durations, dtype=np.float64)
-        self.shuffle, self.seed, self.epoch = shuffle, seed, epoch
+        self.shuffle, self.seed, self.position = shuffle, seed, position
         self.jitter = 0.05 if shuffle else 0.0
-        growth = (1 + self.jitter) / (1 - self.jitter)  # how much longer than sorted a place's utterance can be
+        growth = (1 + self.jitter) / (
+            1 - self.jitter
+        )  # how much longer than sorted a place's utterance can be
         if self.durations.max(initial=0.0) > batch_seconds:
             raise UsageError(
                 f"data.batch_seconds is {batch_seconds:g}, but the longest utterance has "
-                f"{self.durations.max():.1f} s; raise data.batch_seconds or lower data.max_seconds"
+                f"{self.durations.max():.1f} s; raise data.batch_seconds, or lower data.max_seconds to train without it"
             )
         self.cuts: list[int] = []  # where in the sorted order a batch begins, after the first
         start = 0
@@ -136,12 +143,15 @@ class BucketSampler(Sampler[list[Key]]):
     def batches(self, epoch: int) -> list[list[Key]]:
         """Return the batches of an epoch."""
         rng = np.random.default_rng((self.seed, epoch))
-        order = np.argsort(self.durations * rng.uniform(1 - self.jitter, 1 + self.jitter, len(self.durations)))
+        order = np.argsort(
+            self.durations * rng.uniform(1 - self.jitter, 1 + self.jitter, len(self.durations))
+        )
         batches = [[(int(index), epoch) for index in part] for part in np.split(order, self.cuts)]
         return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
 
     def __iter__(self) -> Iterator[list[Key]]:
-        yield from self.batches(self.epoch())
+        epoch, done = self.position()
+        return iter(self.batches(epoch)[done:])
 
     def __len__(self) -> int:
         return len(self.cuts) + 1
@@ -176,24 +186,50 @@ class SpeechData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.batch_seconds, self.num_workers, self.seed = batch_seconds, num_workers, seed
+        self.start = (0, 0)  # epoch, and batches of it that are done, where a checkpoint's training goes on
         self.train_set = UtteranceDataset(train, encode, sample_rate, augment, seed, cache)
         self.dev_set = UtteranceDataset(dev, _spellable(encode), sample_rate, cache=cache)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return shuffled batches of the training part."""
-        return self._loader(self.train_set, shuffle=True)
+        sampler = BucketSampler(
+            _durations(self.train_set),
+            self.batch_seconds,
+            shuffle=True,
+            seed=self.seed,
+            position=self._position,
+        )
+        return DataLoader(
+            self.train_set,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the validation part sorted by length, every utterance once."""
-        return self._loader(self.dev_set, shuffle=False)
+        sampler = BucketSampler(_durations(self.dev_set), self.batch_seconds)
+        return DataLoader(self.dev_set, batch_sampler=sampler, collate_fn=collate)
 
-    def _loader(self, dataset: UtteranceDataset, shuffle: bool) -> DataLoader[Any]:
-        durations = [utterance.duration for utterance in dataset.utterances]
-        sampler = BucketSampler(durations, self.batch_seconds, shuffle, self.seed, self._epoch)
-        workers = self.num_workers if shuffle else 0
-        return DataLoader(
-            dataset, batch_sampler=sampler, collate_fn=collate, num_workers=workers, persistent_workers=workers > 0
-        )
+    def state_dict(self) -> dict[str, int]:
+        """Return where the training stands, for the checkpoint."""
+        assert self.trainer is not None
+        done = self.trainer.fit_loop.epoch_loop.batch_progress
+        epoch = self.trainer.current_epoch
+        if done.is_last_batch:
+            return {"epoch": epoch + 1, "batches": 0}
+        return {"epoch": epoch, "batches": done.current.ready}
 
-    def _epoch(self) -> int:
-        return self.trainer.current_epoch if self.trainer else 0
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on where the checkpoint was written."""
+        self.start = (state_dict["epoch"], state_dict["batches"])
+
+    def _position(self) -> tuple[int, int]:
+        # Lightning draws the first batches of a resumed training while it still counts the epoch before.
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        return max((epoch, 0), self.start)
+
+
+def _durations(dataset: UtteranceDataset) -> list[float]:
+    return [utterance.duration for utterance in dataset.utterances]

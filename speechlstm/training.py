@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from speechlstm import __version__, metrics
+from speechlstm.checkpoints import Checkpoints
 from speechlstm.configs import build
 from speechlstm.data import SpeechData
 from speechlstm.doctor import cheap_checks
@@ -29,9 +34,17 @@ def read(manifests: str | Sequence[str] | ListConfig) -> list[Utterance]:
 
 
 def select(
-    utterances: Sequence[Utterance], cfg: DictConfig, tokenizer: Tokenizer, features: Any, encoder: Any, part: str
+    utterances: Sequence[Utterance],
+    cfg: DictConfig,
+    tokenizer: Tokenizer,
+    features: Any,
+    encoder: Any,
+    part: str,
 ) -> list[Utterance]:
-    """Return the utterances that can be trained on, and name the others with their reasons on stderr.
+    """Return the utterances that can be used, and name the others with their reasons on stderr.
+
+    An utterance of the dev part is left out only when there is no audio: a text that the tokenizer cannot spell, or
+    that is too long to be aligned, is scored all the same, or the error rate would be flattered.
 
     Raises:
         ManifestError: none is left.
@@ -41,13 +54,18 @@ def select(
         length = torch.tensor(features.num_frames(round(seconds * cfg.sample_rate)))
         return int(encoder.output_lengths(length))
 
+    train = part == "train"
+    problems = cheap_checks(utterances, tokenizer, frames) if train else cheap_checks(utterances)
     reasons: dict[str, str] = {}
-    for problem in cheap_checks(utterances, tokenizer, frames):
-        if problem.severity == "error" and problem.utterance is not None:
+    for problem in problems:
+        scored = problem.kind == "empty text" and not train  # whatever is heard then counts as inserted
+        if problem.severity == "error" and problem.utterance is not None and not scored:
             reasons.setdefault(problem.utterance, problem.message)
-    for utterance in utterances if part == "train" else ():
+    for utterance in utterances if train else ():
         if not cfg.data.min_seconds <= utterance.duration <= cfg.data.max_seconds:
-            limits = f"{cfg.data.min_seconds:g} to {cfg.data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
+            limits = (
+                f"{cfg.data.min_seconds:g} to {cfg.data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
+            )
             reasons.setdefault(utterance.id, f"{utterance.duration:.2f} s long, outside {limits}")
     if reasons:
         print(f"{part}: {len(reasons)} of {len(utterances)} utterances are left out:", file=sys.stderr)
@@ -106,13 +124,21 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> pl.T
     """
     callbacks = [build(node) for node in (cfg.callbacks or {}).values() if node]
     loggers = [build(node) for node in (cfg.logger or {}).values() if node]
-    watched = sys.stdout.isatty()  # a progress bar in a log file is noise; the figures of each epoch are printed
-    trainer = build(cfg.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=watched)
+    watched = (
+        sys.stdout.isatty()
+    )  # in a log file a progress bar is noise: the figures of each epoch are printed
+    trainer: pl.Trainer = build(
+        cfg.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=watched, plugins=[Checkpoints()]
+    )
     last = out / "checkpoints" / "last.ckpt"
     if last.exists():
         print(f"going on from {last}", file=sys.stderr)
     try:
         trainer.fit(model, data, ckpt_path=str(last) if last.exists() else None)
+    except SystemExit as leaving:  # Lightning's answer to a signal, with a status as if all were well
+        sys.exit(128 + (signal.SIGTERM if isinstance(leaving, SIGTERMException) else signal.SIGINT))
+    except MisconfigurationException as error:
+        raise UsageError(f"the trainer refuses its settings: {error}") from error
     except RuntimeError as error:
         if "state_dict" in str(error) and last.exists():
             raise UsageError(
@@ -120,9 +146,8 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> pl.T
                 "use the old settings or another out="
             ) from error
         raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""
+    keeper = trainer.checkpoint_callback
+    best = keeper.best_model_path if isinstance(keeper, ModelCheckpoint) else ""
     if not best:
         raise SpeechlstmError(f"no checkpoint was written to {out}; there is nothing to export")
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
