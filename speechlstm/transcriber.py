@@ -6,7 +6,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MAX_SECONDS = 600.0  # longest recording: the encoder sees it whole
 _WINDOW = 512  # recordings sorted by length at a time: bounds how long results wait for their turn
 _READERS = 2  # threads that decode audio
-_AHEAD = 2  # batches read while the model works
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,16 @@ class _Job:
     seconds: float
     offset: float = 0.0
     duration: float | None = None
+
+
+@dataclass(slots=True)
+class _Heard:
+    """A batch after the model: `output` is log-probabilities and their lengths, None if nothing could be read."""
+
+    jobs: list[_Job] = field(default_factory=list)
+    samples: list[int] = field(default_factory=list)
+    errors: list[tuple[int, AudioError]] = field(default_factory=list)
+    output: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError]]:
@@ -100,51 +109,55 @@ def output_paths(recordings: Sequence[Recording], folder: str | Path, suffix: st
 
 
 def transcribe(
-    bundle: Bundle, decoder: Decoder, inputs: Sequence[str | Utterance], batch_seconds: float = 240.0
+    bundle: Bundle,
+    decoder: Decoder,
+    inputs: Sequence[str | Utterance],
+    batch_seconds: float = 120.0,
+    threads: int | None = None,
 ) -> Iterator[tuple[int, Transcript | AudioError]]:
     """Transcribe recordings in batches of similar length; a broken one does not stop the others.
+
+    On a CPU each thread runs a batch of its own. The steps of an LSTM are too small to be worth sharing: two
+    threads on one batch need several times the processor time, and far more when other programs run.
 
     Args:
         bundle: the recogniser.
         decoder: turns its log-probabilities into hypotheses.
         inputs: paths of whole files, or utterances, of which only the stretch they name is read.
         batch_seconds: most seconds in a batch, padding included; a longer recording is a batch by itself.
+        threads: how many batches run at once on a CPU; None takes as many as torch has threads.
 
     Yields:
         `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
 
     Raises:
-        UsageError: `batch_seconds` is no positive number.
+        UsageError: `batch_seconds` or `threads` is no positive number.
     """
     if isinstance(batch_seconds, bool | str) or not batch_seconds > 0:
         raise UsageError(f"batch_seconds is {batch_seconds!r}, but must be a number of seconds above 0")
-    readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
-    ahead: deque[list[tuple[_Job, Future[NDArray[np.float32]]]]] = deque()
+    torch_threads = torch.get_num_threads()
+    threads = torch_threads if threads is None else threads
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise UsageError(f"threads is {threads!r}, but must be a whole number above 0, or null")
+    workers = threads if bundle.device.type == "cpu" else 1
+    readers = ThreadPoolExecutor(_READERS, "reader")
+    models = ThreadPoolExecutor(workers, "model", torch.set_num_threads, (1,))
+    ahead: deque[Future[_Heard]] = deque()
     try:
         for batch in _batches(inputs, readers, batch_seconds):
             if isinstance(batch, tuple):
                 yield batch
                 continue
-            ahead.append([(job, readers.submit(_read, job, bundle.sample_rate)) for job in batch])
-            if len(ahead) > _AHEAD:
-                yield from _recognize(bundle, decoder, ahead.popleft())
+            reads = [(job, readers.submit(_read, job, bundle.sample_rate)) for job in batch]
+            ahead.append(models.submit(_recognize, bundle, reads))
+            if len(ahead) > workers:
+                yield from _transcripts(bundle, decoder, ahead.popleft().result())
         while ahead:
-            yield from _recognize(bundle, decoder, ahead.popleft())
+            yield from _transcripts(bundle, decoder, ahead.popleft().result())
     finally:
+        models.shutdown(cancel_futures=True)
         readers.shutdown(cancel_futures=True)
-
-
-def use_threads(threads: int | None) -> None:
-    """Compute with so many processor threads; None leaves torch its choice.
-
-    Raises:
-        UsageError: not a positive whole number.
-    """
-    if threads is None:
-        return
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise UsageError(f"threads is {threads!r}, but must be a whole number above 0, or null")
-    torch.set_num_threads(threads)
+        torch.set_num_threads(torch_threads)  # the model threads changed it for the whole process
 
 
 def in_order(results: Iterator[tuple[int, Transcript | AudioError]]) -> Iterator[Transcript | AudioError]:
@@ -199,24 +212,32 @@ def _read(job: _Job, sample_rate: int) -> NDArray[np.float32]:
     return load_audio(job.path, sample_rate, job.offset, job.duration)
 
 
-def _recognize(
-    bundle: Bundle, decoder: Decoder, reads: list[tuple[_Job, Future[NDArray[np.float32]]]]
-) -> Iterator[tuple[int, Transcript | AudioError]]:
-    """Run one batch, leaving out what could not be read."""
-    jobs: list[_Job] = []
+def _recognize(bundle: Bundle, reads: list[tuple[_Job, Future[NDArray[np.float32]]]]) -> _Heard:
+    """Run one batch through the model, leaving out what could not be read."""
+    heard = _Heard()
     waveforms: list[torch.Tensor] = []
     for job, future in reads:
         try:
             waveforms.append(torch.from_numpy(future.result()))
-            jobs.append(job)
+            heard.jobs.append(job)
         except AudioError as error:
-            yield job.index, error
-    if not jobs:
-        return
-    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+            heard.errors.append((job.index, error))
+    if not waveforms:
+        return heard
+    heard.samples = [len(waveform) for waveform in waveforms]
     padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
-    hypotheses = decoder(*bundle.recognize(padded, lengths))
-    for job, samples, found in zip(jobs, lengths.tolist(), hypotheses, strict=True):
+    heard.output = bundle.recognize(padded, torch.tensor(heard.samples))
+    return heard
+
+
+def _transcripts(
+    bundle: Bundle, decoder: Decoder, heard: _Heard
+) -> Iterator[tuple[int, Transcript | AudioError]]:
+    """Decode one batch."""
+    yield from heard.errors
+    if heard.output is None:
+        return
+    for job, samples, found in zip(heard.jobs, heard.samples, decoder(*heard.output), strict=True):
         path, seconds = _printable(job.path), samples / bundle.sample_rate
         yield job.index, to_transcript(found, bundle.tokenizer, bundle.frame_shift, path, seconds)
 

@@ -20,6 +20,8 @@ class SpellingBundle:
 
     name, sample_rate, frame_shift, tokenizer = "spelling", RATE, FRAME / RATE, TOKENS
 
+    device = torch.device("cpu")
+
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -177,7 +178,7 @@ def test_batches_are_bounded_and_lose_nothing(tmp_path: Path) -> None:
     seconds = [3.0, 1.0, 2.0, 9.0, 1.5, 2.5, 1.0]
     paths = [str(write(tmp_path / f"{i}.wav", "abcdefg"[i], s)) for i, s in enumerate(seconds)]
     bundle = SpellingBundle()
-    results = dict(transcribe(bundle, GreedyDecoder(tokenizer=TOKENS), paths, batch_seconds=5))
+    results = dict(transcribe(bundle, GreedyDecoder(tokenizer=TOKENS), paths, batch_seconds=5, threads=1))
     assert [results[i].text for i in range(7)] == list("abcdefg")
     assert [results[i].duration for i in range(7)] == seconds
     assert [rows for rows, _ in bundle.batches] == [3, 2, 1, 1]
@@ -208,6 +209,14 @@ def test_only_the_stretch_of_an_utterance_is_read(tmp_path: Path) -> None:
     path = str(write(tmp_path / "a.wav", "abcdef"))
     stretches = [Utterance(path, 0.12, "", "x", offset=0.12), Utterance(path, 0.06, "", "y", offset=0.0)]
     assert [result.text for _, result in sorted(all_of(stretches))] == ["cd", "a"]
+
+
+def test_threads_change_nothing_but_the_time(tmp_path: Path) -> None:
+    paths = [str(write(tmp_path / f"{text}.wav", text, 1.0)) for text in "abcdefghijk"]
+    before = torch.get_num_threads()
+    results = [sorted(all_of(paths, batch_seconds=2, threads=threads)) for threads in (1, 3)]
+    assert results[0] == results[1]
+    assert torch.get_num_threads() == before
 
 
 def test_too_long_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -350,7 +359,7 @@ def test_what_is_done_is_on_disk_before_the_next_begins(
         return hear(waveforms, lengths)
 
     monkeypatch.setattr(bundle, "recognize", power_cut)
-    assert run("a.wav", "b.wav", "c.wav", "out=o", "batch_seconds=1")[0] == 130
+    assert run("a.wav", "b.wav", "c.wav", "out=o", "batch_seconds=1", "threads=1")[0] == 130
     assert sorted(path.name for path in Path("o").iterdir()) == ["a.txt", "b.txt"]
 
 

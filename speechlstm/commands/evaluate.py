@@ -18,7 +18,7 @@ from speechlstm.arguments import quoted
 from speechlstm.errors import AudioError, SpeechlstmError, UsageError
 from speechlstm.manifest import read_manifest, write_manifest
 from speechlstm.metrics import Counts, Score, corpus
-from speechlstm.transcriber import transcribe, use_threads
+from speechlstm.transcriber import transcribe
 from speechlstm.types import Transcript, Utterance
 
 _SOME_FAILED = 3
@@ -50,12 +50,11 @@ def run(cfg: DictConfig) -> int:
     if cfg.format not in ("table", "json"):
         raise UsageError(f"no format {cfg.format!r}; there are: table, json")
     utterances = read_manifest(cfg.manifest)
-    use_threads(cfg.threads)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
     begin = time.perf_counter()
     results: list[Transcript | AudioError | None] = [None] * len(utterances)
-    found = transcribe(bundle, decoder, utterances, cfg.batch_seconds)
+    found = transcribe(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads)
     for index, result in tqdm(found, "evaluating", len(utterances), unit="utterance", disable=None):
         results[index] = result
         if isinstance(result, AudioError):

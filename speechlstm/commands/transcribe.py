@@ -15,7 +15,7 @@ from speechlstm import configs
 from speechlstm.arguments import with_inputs
 from speechlstm.errors import AudioError, UsageError
 from speechlstm.manifest import write_atomically
-from speechlstm.transcriber import Recording, find, in_order, output_paths, transcribe, use_threads
+from speechlstm.transcriber import Recording, find, in_order, output_paths, transcribe
 from speechlstm.transcript import FORMATS
 from speechlstm.types import Transcript
 
@@ -72,11 +72,10 @@ def run(cfg: DictConfig) -> int:
 
 def _results(cfg: DictConfig, recordings: list[Recording]) -> Iterable[tuple[int, Transcript | AudioError]]:
     """Load the recogniser and start: results come when they are done, or in order if they are printed."""
-    use_threads(cfg.threads)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     paths = [recording.path for recording in recordings]
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
-    results = transcribe(bundle, decoder, paths, cfg.batch_seconds)
+    results = transcribe(bundle, decoder, paths, cfg.batch_seconds, cfg.threads)
     return results if cfg.out is not None else enumerate(in_order(results))
 
 
