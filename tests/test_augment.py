@@ -99,7 +99,7 @@ def test_every_frame_can_be_masked_and_rows_differ() -> None:
 
 def test_masking_repeats_with_the_seed_and_leaves_its_input() -> None:
     features, lengths = torch.randn(4, 100, 80), torch.tensor([100, 80, 60, 1])
-    before, masks = features.clone(), SpecAugment()
+    before, masks = features.clone(), SpecAugment(freq_shift=0)
 
     def draw(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
@@ -111,6 +111,28 @@ def test_masking_repeats_with_the_seed_and_leaves_its_input() -> None:
     kept = draw(1) != 0
     torch.testing.assert_close(draw(1)[kept], features[kept], atol=0, rtol=0)
     torch.testing.assert_close(features, before, atol=0, rtol=0)
+
+
+def test_a_shift_moves_features_as_another_vocal_tract_would() -> None:
+    ramp = torch.arange(80.0).expand(500, 3, 80)  # the value of a feature says where it came from
+    torch.manual_seed(0)
+    shifted = SpecAugment(0, 0.0, 0, 0, freq_shift=4)(ramp, torch.full((500,), 3))
+    moved = shifted - ramp
+    assert (moved == moved[:, :1]).all()  # alike in all frames
+    torch.testing.assert_close(moved[:, 0, 20:75], moved[:, 0, 20:21].expand(-1, 55), atol=1e-4, rtol=0)
+    assert moved[:, 0, 30].min() == pytest.approx(-4, abs=0.05)
+    assert moved[:, 0, 30].max() == pytest.approx(4, abs=0.05)
+    assert moved[:, 0, 30].mean() == pytest.approx(0, abs=0.3)
+    torch.testing.assert_close(moved[..., 0], torch.zeros(500, 3))
+    assert shifted.min() >= 0
+    assert shifted.max() <= 79
+
+
+def test_a_shift_keeps_padding_zero() -> None:
+    features = torch.randn(3, 20, 40)
+    features[1, 10:] = 0
+    shifted = SpecAugment(freq_shift=5)(features, torch.tensor([20, 10, 20]))
+    assert not shifted[1, 10:].any()
 
 
 def test_evaluation_masks_nothing() -> None:
@@ -133,6 +155,7 @@ def test_masks_on_the_gpu() -> None:
         lambda: SpeedPerturb(factors=[1.0, -1.0]),
         lambda: SpecAugment(time_width=1.5),
         lambda: SpecAugment(freq_masks=-1),
+        lambda: SpecAugment(freq_shift=-1),
     ],
 )
 def test_what_does_not_fit_is_refused(make: Callable[[], object]) -> None:
