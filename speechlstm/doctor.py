@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from speechlstm.audio import audio_info, load_audio
 from speechlstm.errors import AudioError, ManifestError
@@ -23,7 +23,7 @@ from speechlstm.report import Problem, Report
 from speechlstm.tokenizer import Tokenizer
 from speechlstm.types import Utterance
 
-SILENCE = 1e-3  # peak below -60 dB of full scale: nobody speaks that softly into a working microphone
+SILENCE = 1e-3  # root mean square of the loudest 25 ms, -60 dB of full scale; speech is above even when soft
 CLIPPED = 1e-3  # share of samples at full scale from which it can be heard
 OUTLIER = 5.0  # robust standard deviations of the logarithm of characters per second
 DURATION_TOLERANCE = 0.1  # seconds; encoders pad to whole frames, people round
@@ -187,14 +187,21 @@ def _listen(utterance: Utterance, whole_file: bool) -> _Listened:
         message = str(error).removeprefix(f"{utterance.audio_filepath}: ")
         report("unreadable audio", "error", message)
         return _Listened(None, problems)
-    peak = float(np.abs(samples).max())
-    if peak < SILENCE:
-        level = f"never louder than {20 * math.log10(peak):.0f} dB of full scale" if peak else "only zeros"
-        report("silence", "error", level, peak=peak)
+    level = loudest(samples, round(0.025 * info.sample_rate))
+    if level < SILENCE:
+        said = f"never louder than {20 * math.log10(level):.0f} dB of full scale" if level else "only zeros"
+        report("silence", "error", said, level=level)
     clipped = clipped_share(samples)
     if clipped > CLIPPED:
         report("clipping", "warning", f"{clipped:.1%} of the samples are at full scale", share=clipped)
     return _Listened(hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest(), problems)
+
+
+def loudest(samples: NDArray[np.float32], window: int) -> float:
+    """Return the largest root mean square of the windows of `window` samples that `(samples,)` is cut into."""
+    energy = np.square(samples, dtype=np.float64)
+    sums = np.add.reduceat(energy, np.arange(0, len(samples), window))
+    return math.sqrt(float(sums.max()) / min(window, len(samples)))
 
 
 def clipped_share(samples: NDArray[np.float32]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from speechlstm.corpora.base import Corpus, expect, find_audio, read_text, with_dev
+from speechlstm.corpora.base import AudioFinder, Corpus, expect, read_text, with_dev
 from speechlstm.types import Utterance
 
 _LINE = re.compile(r"(.*)\((\S+)\)\s*$")
@@ -52,6 +52,7 @@ def _part(root: Path, part: str, problems: list[str]) -> list[Utterance]:
         else:
             problems.append(f"{transcription}:{number}: expected 'TEXT (id)', found {line!r}")
     utterances = []
+    find_audio = AudioFinder()
     for number, line in read_text(root / "etc" / f"an4_{part}.fileids"):
         stem = root / "wav" / line.strip()
         if stem.name not in texts:

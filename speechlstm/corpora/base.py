@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from speechlstm.audio import AUDIO_SUFFIXES, audio_info
 from speechlstm.errors import AudioError, UsageError
@@ -17,7 +17,6 @@ from speechlstm.types import Utterance
 
 # Lossless before lossy, so that a corpus that has both is read from the better copy.
 _LOSSLESS = (".wav", ".flac", ".sph", ".raw")
-_SUFFIXES = (*_LOSSLESS, *sorted(AUDIO_SUFFIXES - set(_LOSSLESS)))
 
 
 @dataclass(slots=True)
@@ -53,13 +52,20 @@ def expect(root: Path, corpus: str, *wanted: str) -> Path:
     raise UsageError(f"{root}: not {corpus}: expected {' or '.join(wanted)} in it, found {found}")
 
 
-def find_audio(stem: Path) -> Path:
-    """Return the audio file whose name without its suffix is `stem`; `stem.wav` if there is none."""
-    for suffix in _SUFFIXES:
-        for path in (stem.with_name(stem.name + suffix), stem.with_name(stem.name + suffix.upper())):
-            if path.is_file():
-                return path
-    return stem.with_name(stem.name + ".wav")
+class AudioFinder:
+    """Finds audio by its name without the suffix; every folder is listed once, which matters on network disks."""
+
+    def __init__(self) -> None:
+        self.folders: dict[Path, dict[str, Path]] = {}
+
+    def __call__(self, stem: Path) -> Path:
+        """Return the audio file whose name without its suffix is `stem`; `stem.wav` if there is none."""
+        if stem.parent not in self.folders:
+            found = sorted(stem.parent.iterdir()) if stem.parent.is_dir() else []
+            audio = [path for path in found if path.suffix.lower() in AUDIO_SUFFIXES]
+            audio.sort(key=lambda path: path.suffix.lower() not in _LOSSLESS)
+            self.folders[stem.parent] = {path.stem: path for path in reversed(audio)}
+        return self.folders[stem.parent].get(stem.name, stem.with_name(f"{stem.name}.wav"))
 
 
 def audio_files(folder: Path) -> list[Path]:

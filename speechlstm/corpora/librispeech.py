@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from speechlstm.corpora.base import Corpus, expect, find_audio, read_text
+from speechlstm.corpora.base import AudioFinder, Corpus, expect, read_text
 from speechlstm.errors import UsageError
 from speechlstm.types import Utterance
 
@@ -34,6 +34,7 @@ def read(root: str | Path, parts: Sequence[str] | None = None) -> Corpus:
 
 def _part(folder: Path, problems: list[str]) -> list[Utterance]:
     utterances = []
+    find_audio = AudioFinder()
     for transcripts in sorted(folder.glob("*/*/*.trans.txt")):
         speaker = transcripts.parents[1].name
         for number, line in read_text(transcripts):
