@@ -116,13 +116,14 @@ class Bundle:
             self.features.load_state_dict(_part(state, "features"))
             config = dict(self.config) | {"format": FORMAT, "speechlstm": __version__}
             tokens = "".join(f"{token}\n" for token in self.tokenizer.tokens)
-            for name, content in {
+            files: dict[str, str | bytes] = {
                 "model.safetensors": save_tensors(state),
                 "selftest.safetensors": save_tensors(self._selftest()),
                 "config.json": json.dumps(config, ensure_ascii=False, indent=1) + "\n",
                 "tokens.txt": tokens,
                 "README.md": card,
-            }.items():
+            }
+            for name, content in files.items():
                 write_atomically(staging / name, content)
             old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             if folder.exists():

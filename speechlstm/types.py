@@ -53,8 +53,13 @@ class Batch:
 
     def to(self, device: Any) -> Batch:
         """Return the batch with its tensors on `device`."""
-        tensors = (self.waveforms, self.lengths, self.targets, self.target_lengths)
-        return Batch(*(t.to(device, non_blocking=True) for t in tensors), self.utterances)
+        return Batch(
+            self.waveforms.to(device, non_blocking=True),
+            self.lengths.to(device, non_blocking=True),
+            self.targets.to(device, non_blocking=True),
+            self.target_lengths.to(device, non_blocking=True),
+            self.utterances,
+        )
 
     def __len__(self) -> int:
         return len(self.utterances)
