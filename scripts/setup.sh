@@ -40,5 +40,5 @@ if [ "$(cat "$stamp" 2> /dev/null)" != "$wanted" ]; then
         echo "error: the installation failed, see above; run the same command again to go on" >&2
         exit 1
     fi
-    echo "$wanted" > "$stamp"
+    echo "$wanted" | tee "$root/.venv/installed" > "$stamp" # with an extra, all the rest is there too
 fi
