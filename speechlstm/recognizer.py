@@ -70,12 +70,12 @@ class Recognizer(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Decode the batch and keep references and hypotheses for the end of the epoch."""
         log_probs, lengths = self.validation_pairs(batch, batch_index)
-        known = batch.target_lengths > 0  # a text that the tokenizer cannot spell has no loss
-        loss, _ = ctc_loss(log_probs[known], batch.targets[known], lengths[known], batch.target_lengths[known])
         within = torch.arange(log_probs.shape[1], device=lengths.device) < lengths.unsqueeze(1)
         blanks = (log_probs.argmax(-1) == 0)[within].float().mean()
-        tokens = int(batch.target_lengths.sum())
-        if tokens:
+        if tokens := int(batch.target_lengths.sum()):
+            known = batch.target_lengths > 0  # a text that the tokenizer cannot spell has no loss
+            targets, target_lengths = batch.targets[known], batch.target_lengths[known]
+            loss, _ = ctc_loss(log_probs[known], targets, lengths[known], target_lengths)
             self.log("val/loss", loss, batch_size=tokens)
         self.log("val/blank_rate", blanks, batch_size=int(lengths.sum()))
 
@@ -96,8 +96,12 @@ class Recognizer(pl.LightningModule):
         self.log("val/cer", score.cer)
         samples = "\n".join(f"    said  {said}\n    heard {heard}" for said, heard in self.pairs[-3:])
         seen = {key: float(value) for key, value in self.trainer.callback_metrics.items()}
-        figures = " ".join(f"{key[4:]} {seen[key]:.3f}" for key in ("val/loss", "val/blank_rate") if key in seen)
-        self.print(f"\nepoch {self.current_epoch}: wer {score.wer:.2%} cer {score.cer:.2%} {figures}\n{samples}")
+        figures = " ".join(
+            f"{key[4:]} {seen[key]:.3f}" for key in ("val/loss", "val/blank_rate") if key in seen
+        )
+        self.print(
+            f"\nepoch {self.current_epoch}: wer {score.wer:.2%} cer {score.cer:.2%} {figures}\n{samples}"
+        )
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_text("val/samples", samples, self.global_step)
@@ -123,7 +127,9 @@ class Recognizer(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def ctc_loss(log_probs: Tensor, targets: Tensor, lengths: Tensor, target_lengths: Tensor) -> tuple[Tensor, int]:
+def ctc_loss(
+    log_probs: Tensor, targets: Tensor, lengths: Tensor, target_lengths: Tensor
+) -> tuple[Tensor, int]:
     """Return the CTC loss per target token and how many utterances have no alignment.
 
     Each utterance's negative log-likelihood is summed and divided by the number of target tokens of the batch: a
@@ -143,11 +149,16 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, lengths: Tensor, target_lengths
     labels = targets[within]
     if labels.numel() and not 1 <= int(labels.min()) <= int(labels.max()) < log_probs.shape[-1]:
         raise SpeechlstmError(
-            f"CTC targets lie in {int(labels.min())}..{int(labels.max())}, but must be in 1..{log_probs.shape[-1] - 1}; "
-            "the tokenizer does not belong to this encoder"
+            f"CTC targets lie in {int(labels.min())}..{int(labels.max())}, but must be in "
+            f"1..{log_probs.shape[-1] - 1}; the tokenizer does not belong to this encoder"
         )
     each = F.ctc_loss(
-        log_probs.float().transpose(0, 1), targets, lengths, target_lengths, reduction="none", zero_infinity=True
+        log_probs.float().transpose(0, 1),
+        targets,
+        lengths,
+        target_lengths,
+        reduction="none",
+        zero_infinity=True,
     )
     repeats = ((targets[:, 1:] == targets[:, :-1]) & within[:, 1:]).sum(1)
     unalignable = int((target_lengths + repeats > lengths).sum())
