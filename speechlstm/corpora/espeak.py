@@ -1,7 +1,7 @@
 """Synthesised speech: letters, numbers and commands in the manner of AN4, spoken by espeak-ng.
 
 For demonstrations and tests, and to show a recogniser synthetic voices; it does not replace recordings. The clips
-that ship with the package come from here too: `python -m speechlstm.corpora.espeak speechlstm/samples`.
+that ship with the package come from here too: `python -m speechlstm.corpora.espeak` makes them again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import io
 import random
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -276,4 +275,4 @@ def _write(path: Path, waveform: NDArray[np.float32]) -> None:
 
 
 if __name__ == "__main__":
-    write_samples(sys.argv[1])
+    write_samples(Path(__file__).parents[1] / "samples")
