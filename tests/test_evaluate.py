@@ -130,7 +130,7 @@ def test_broken_audio_is_named_and_counted(run: Run) -> None:
     Path("audio/three.wav").unlink()
     status, out, err = run("manifest=m.jsonl", "out=h.jsonl")
     assert status == 3
-    assert "2 utterances could not be read and are not in the score" in out
+    assert "not in the score, because it could not be read: 2 of 5" in out
     assert "3 utterances, 3.0 s" in out
     assert [bool(re.search(rf"failed: \S*audio/{name}\.wav: ", err)) for name in ("one", "two", "three")] == [
         False,

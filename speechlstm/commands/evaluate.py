@@ -132,8 +132,9 @@ def as_table(report: _Report) -> str:
     for index, u, hypothesis in worst:
         lines += [f"{score.utterances[index].errors:>6}  {u.id}", f"{'ref':>11}: {u.text}"]
         lines.append(f"{'hyp':>11}: {hypothesis}")
+    given = len(report.utterances) + report.failed
     if report.failed:
-        lines += ["", f"{report.failed} utterances could not be read and are not in the score"]
+        lines += ["", f"not in the score, because it could not be read: {report.failed} of {given}"]
     return "\n".join(lines)
 
 
