@@ -1,10 +1,10 @@
 """A trained recogniser as a folder that loads without running any code from it.
 
-    model.safetensors     weights of the encoder, and global feature statistics if there are any
-    config.json           format version, sample rate, features, encoder, tokenizer, training record
-    tokens.txt            the token of each id, a line each, for people and other programs
-    selftest.safetensors  a synthesised clip and the log-probabilities this model gave for it
-    README.md             model card
+model.safetensors     weights of the encoder, and global feature statistics if there are any
+config.json           format version, sample rate, features, encoder, tokenizer, training record
+tokens.txt            the token of each id, a line each, for people and other programs
+selftest.safetensors  a synthesised clip and the log-probabilities this model gave for it
+README.md             model card
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from speechlstm import __version__, configs, decoders, tokenizer, transcriber
+from speechlstm import __version__, decoders, tokenizer, transcriber
 from speechlstm.decoders import Decoder
 from speechlstm.encoder import Encoder
 from speechlstm.errors import AudioError, BundleError, SpeechlstmError
@@ -37,6 +37,8 @@ SHIPPED = Path(__file__).parent / "pretrained"
 # The only classes a bundle can name. A config from elsewhere must never choose what code runs.
 _FEATURES = {f"speechlstm.features.{kind.__name__}": kind for kind in (LogMel, Mfcc, KaldiFbank, Spectrogram)}
 _ENCODERS = {f"speechlstm.encoder.{kind.__name__}": kind for kind in (Encoder,)}
+
+_CONTENT = {"name": str, "sample_rate": int, "features": dict, "encoder": dict, "tokenizer": dict}
 
 
 class Bundle:
@@ -60,7 +62,7 @@ class Bundle:
     ) -> None:
         self.features, self.encoder, self.tokenizer = features.eval(), encoder.eval(), tokenizer
         self.config, self.path = config, path
-        self.name: str = config.get("name", path.name)
+        self.name: str = config["name"]
         self.sample_rate: int = config["sample_rate"]
         self.frame_shift: float = features.frame_shift * encoder.subsampling  # type: ignore[operator,assignment]
 
@@ -105,8 +107,13 @@ class Bundle:
             folder: where.
             card: the model card, Markdown.
             dtype: of the stored weights.
+
+        Raises:
+            SpeechlstmError: there is something else than a bundle.
+            OSError: no space, no permission; what was there is still there.
         """
         folder = Path(folder)
+        check_place(folder)
         staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         try:
             state = {f"features.{k}": v for k, v in self.features.state_dict().items()}
@@ -128,7 +135,12 @@ class Bundle:
             old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             if folder.exists():
                 folder.rename(old)
-            staging.rename(folder)
+            try:
+                staging.rename(folder)
+            except BaseException:
+                if old.exists():
+                    old.rename(folder)
+                raise
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -146,19 +158,31 @@ class Bundle:
         """
         test = _read_tensors(self.path / "selftest.safetensors")
         if not {"waveform", "log_probs"} <= test.keys():
-            raise BundleError(f"{self.path}: selftest.safetensors lacks waveform or log_probs; export it again")
+            raise BundleError(
+                f"{self.path}: selftest.safetensors lacks waveform or log_probs; export it again"
+            )
         clip = test["waveform"]
         log_probs, _ = self.recognize(clip.unsqueeze(0), torch.tensor([len(clip)]))
         if log_probs[0].shape != test["log_probs"].shape:
-            raise BundleError(f"{self.path}: the self-test gives other shapes than when the bundle was written")
+            raise BundleError(
+                f"{self.path}: the self-test gives other shapes than when the bundle was written"
+            )
         return float((log_probs[0].cpu() - test["log_probs"]).abs().max())
+
+
+def check_place(folder: Path) -> None:
+    """Raise a SpeechlstmError unless a bundle may be written here: nothing is there, or a bundle."""
+    if folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir())):
+        return
+    if folder.exists():
+        raise SpeechlstmError(f"{folder}: holds something else than a bundle; choose another place")
 
 
 def make_bundle(
     features: nn.Module, encoder: nn.Module, tokens: tokenizer.Tokenizer, config: Mapping[str, Any]
 ) -> Bundle:
     """Put trained stages together; `config` holds their nodes, `name`, `sample_rate` and the training record."""
-    return Bundle(features, encoder, tokens, {**config, "tokenizer": tokens.to_dict()}, Path("."))
+    return Bundle(features, encoder, tokens, {**config, "tokenizer": tokens.to_dict()}, Path())
 
 
 def load_bundle(path: str | Path | None = None, device: str | torch.device = "cpu") -> Bundle:
@@ -181,16 +205,17 @@ def load_bundle(path: str | Path | None = None, device: str | torch.device = "cp
         features.load_state_dict(_part(tensors, "features"))
         encoder.load_state_dict(_part(tensors, "encoder"))
         bundle = Bundle(features, encoder, tokens, config, folder)
-    except KeyError as error:
-        raise BundleError(f"{folder}/config.json: no {error}; the bundle is incomplete") from None
     except (RuntimeError, TypeError, ValueError, SpeechlstmError) as error:
         if isinstance(error, BundleError):
             raise
-        raise BundleError(f"{folder}: weights and config do not fit together: {error}") from None
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{folder}: weights and config do not fit together: {reason}") from None
     try:
         return bundle.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise SpeechlstmError(f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise SpeechlstmError(
+            f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def synthesise(sample_rate: int, seconds: float = 1.5) -> Tensor:
@@ -210,7 +235,7 @@ def synthesise(sample_rate: int, seconds: float = 1.5) -> Tensor:
 def _stage(known: Mapping[str, type[Any]], node: dict[str, Any], folder: Path, **sizes: int) -> Any:
     params = dict(node)
     target = params.pop("_target_", None)
-    if target not in known:
+    if not isinstance(target, str) or target not in known:
         raise BundleError(f"{folder}/config.json: {target!r} may not be loaded; known are {', '.join(known)}")
     nested = [key for key, value in params.items() if isinstance(value, dict | list)]
     if nested:
@@ -229,6 +254,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         version = config.get("format") if isinstance(config, dict) else None
         raise BundleError(f"{path}: bundle format {version!r}, but this version of speechlstm reads {FORMAT}")
+    for key, kind in _CONTENT.items():
+        if key not in config:
+            raise BundleError(f"{path}: no {key!r}; the bundle is incomplete")
+        if not isinstance(config[key], kind):
+            raise BundleError(f"{path}: {key} is {config[key]!r}, but must be of type {kind.__name__}")
+    if config["features"].get("sample_rate") != config["sample_rate"]:
+        raise BundleError(f"{path}: sample_rate is not that of the features")
     return config
 
 

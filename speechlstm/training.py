@@ -86,6 +86,10 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
     train, dev = read(cfg.data.train), read(cfg.data.dev)
     tokenizer = build(cfg.tokenizer, texts=[utterance.text for utterance in train])
     features = build(cfg.features)
+    if features.sample_rate != cfg.sample_rate:
+        raise UsageError(
+            f"features.sample_rate is {features.sample_rate}, but sample_rate, of the audio, is {cfg.sample_rate}"
+        )
     encoder = build(cfg.encoder, num_features=features.num_features, vocab_size=len(tokenizer))
     train = select(train, cfg, tokenizer, features, encoder, "train")
     dev = select(dev, cfg, tokenizer, features, encoder, "dev")

@@ -13,13 +13,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs, training
-from speechlstm.bundle import make_bundle
+from speechlstm.bundle import check_place, make_bundle
 
 
 @configs.main("train")
 def main(cfg: DictConfig) -> None:
     """Train, keep the best weights, write them as a bundle."""
     out = Path(HydraConfig.get().runtime.output_dir)
+    check_place(Path(cfg.bundle.path))  # now, not after hours of training
     pl.seed_everything(cfg.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
     model, data = training.prepare(cfg)
@@ -29,7 +30,7 @@ def main(cfg: DictConfig) -> None:
     if not trainer.is_global_zero:
         return
     record = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("features", "encoder", "data")}
-    config = record | {"name": cfg.name, "sample_rate": cfg.sample_rate, "seed": cfg.seed}
+    config = record | {"name": str(cfg.name), "sample_rate": cfg.sample_rate, "seed": cfg.seed}
     bundle = make_bundle(model.features, model.encoder, model.tokenizer, config)
     score = training.validate(model.cpu(), data)
     low, high = score.interval()
@@ -37,7 +38,9 @@ def main(cfg: DictConfig) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     card = training.model_card(cfg, data, score, command, seconds, parameters)
     bundle.save(cfg.bundle.path, card, getattr(torch, cfg.bundle.dtype))
-    print(f"dev: WER {score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {score.words.length} words), CER {score.cer:.2%}")
+    print(
+        f"dev: WER {score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {score.words.length} words), CER {score.cer:.2%}"
+    )
     print(f"bundle: {cfg.bundle.path}\n\n  speechlstm transcribe FILE bundle={cfg.bundle.path}")
 
 
