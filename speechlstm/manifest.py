@@ -28,7 +28,7 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
     """
     try:
         entry = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, brackets 5000 deep
         raise ManifestError(f"{where}: not JSON ({error}); each line must be one JSON object") from None
     if not isinstance(entry, dict):
         raise ManifestError(f"{where}: a JSON {type(entry).__name__}, but each line must be one JSON object")
@@ -87,7 +87,9 @@ def read_manifest(path: str | Path) -> list[Utterance]:
             problems.append(str(error))
             continue
         if utterance.id in seen:
-            problems.append(f"{path}:{number}: id {utterance.id!r} stands in line {seen[utterance.id]} already")
+            problems.append(
+                f"{path}:{number}: id {utterance.id!r} stands in line {seen[utterance.id]} already"
+            )
         seen.setdefault(utterance.id, number)
         utterances.append(utterance)
     if problems:
@@ -149,6 +151,6 @@ def _entry(utterance: Utterance, folder: Path) -> dict[str, Any]:
 
 def _seconds(value: Any, key: str, where: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value < float("inf"):
+    if not number or not 0 <= value < 1e9:  # 30 years; also keeps out infinity and what no float can hold
         raise ManifestError(f"{where}: {key} is {value!r}, but must be a number of seconds, 0 or more")
     return float(value)

@@ -28,7 +28,7 @@ from speechlstm.corpora import (
     text_files,
     yesno,
 )
-from speechlstm.corpora.base import Corpus, hold_out, measure, with_dev
+from speechlstm.corpora.base import AudioFinder, Corpus, hold_out, measure, with_dev
 from speechlstm.errors import UsageError
 from speechlstm.types import Utterance
 
@@ -452,3 +452,11 @@ def test_real_corpora(corpora: Path, name: str) -> None:
     assert corpus.problems == []
     assert {split: len(utterances) for split, utterances in corpus.splits.items()} == REAL[name]
     assert all(Path(u.audio_filepath).is_file() for split in corpus.splits.values() for u in split)
+
+
+def test_lossless_audio_is_preferred(tmp_path: Path) -> None:
+    for suffix in (".mp3", ".FLAC", ".opus", ".txt"):
+        write(tmp_path / f"a.b{suffix}", "?")
+    find = AudioFinder()
+    assert find(tmp_path / "a.b") == tmp_path / "a.b.FLAC"
+    assert find(tmp_path / "nowhere" / "a") == tmp_path / "nowhere" / "a.wav"
