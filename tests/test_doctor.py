@@ -91,7 +91,7 @@ BROKEN: dict[str, tuple[str, str, Callable[[Folder], int]]] = {
     ),
     "text": ("empty text", "there is no text", lambda f: f.add("x", noise(99), text="  ")),
     "letters": ("unknown text", "without a token: 'é' (2), '5' (1)", lambda f: f.add("x", noise(99), text="né e 5é")),
-    "alignment": ("too short for its text", "25 encoder frames, but its 15 tokens need 29", lambda f: f.add("x", noise(99), text="n" * 15)),
+    "alignment": ("too short for its text", "its 15 tokens need 29", lambda f: f.add("x", noise(99), text="n" * 15)),
     "slow": ("unusual rate", "characters a second, but 7.0 is usual", lambda f: f.add("x", noise(99), text="o")),
 }  # fmt: skip
 

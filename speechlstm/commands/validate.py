@@ -32,8 +32,7 @@ def main(cfg: DictConfig) -> int:
         texts = _texts(cfg.alphabet or cfg.manifest)
         tokenizer = configs.build(cfg.tokenizer, texts=texts) if "".join(texts).strip() else None
         features = configs.build(cfg.features)
-        with torch.device("meta"):  # only its lengths are asked for, so weights need no memory and no time
-            encoder = configs.build(cfg.encoder, num_features=features.num_features, vocab_size=2)
+        encoder = configs.build(cfg.encoder, num_features=features.num_features, vocab_size=2)
 
     def num_encoder_frames(seconds: float) -> int:
         frames = features.num_frames(round(seconds * features.sample_rate))
