@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
 
 from speechlstm.audio import load_audio
-from speechlstm.errors import TokenizerError, UsageError
+from speechlstm.errors import AudioError, TokenizerError, UsageError
 from speechlstm.types import Batch, Utterance
 
 Key = tuple[int, int]  # (utterance number, epoch): all that the randomness of a training example depends on
@@ -47,6 +49,27 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
     def __len__(self) -> int:
         return len(self.utterances)
 
+    def fill(self, threads: int = 4) -> list[AudioError]:
+        """Read all audio into the cache at once, with a progress bar on a terminal.
+
+        Returns:
+            what could not be read; those utterances are left out of the dataset.
+        """
+        assert self.cache is not None
+        failures: list[AudioError] = []
+        read: list[tuple[Utterance, list[int], np.ndarray]] = []
+        with ThreadPoolExecutor(threads) as pool:
+            results = pool.map(self._decode, self.utterances)
+            shown = tqdm(results, "reading audio", len(self), unit="file", disable=None)
+            for utterance, target, result in zip(self.utterances, self.targets, shown, strict=True):
+                if isinstance(result, AudioError):
+                    failures.append(result)
+                else:
+                    read.append((utterance, target, result))
+        self.utterances, self.targets = [each[0] for each in read], [each[1] for each in read]
+        self.cache = {index: each[2] for index, each in enumerate(read)}
+        return failures
+
     def __getitem__(self, key: Key) -> tuple[np.ndarray, list[int], Utterance]:
         index, epoch = key
         waveform = self._waveform(index)
@@ -55,20 +78,26 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         return waveform, self.targets[index], self.utterances[index]
 
     def _waveform(self, index: int) -> np.ndarray:
-        if self.cache is not None and index in self.cache:
-            return self.cache[index].astype(np.float32) / 32768
-        utterance = self.utterances[index]
-        waveform = load_audio(
-            utterance.audio_filepath,
-            self.sample_rate,
-            offset=utterance.offset,
-            duration=utterance.duration or None,
-        )
         if self.cache is None:
-            return waveform
-        # Exact for 16-bit audio at its own rate; rounded the first time too, so that all epochs hear the same.
-        self.cache[index] = np.round(waveform * 32768).clip(-32768, 32767).astype(np.int16)
+            return self._load(self.utterances[index])
+        if index not in self.cache:
+            self.cache[index] = _to_int16(self._load(self.utterances[index]))
         return self.cache[index].astype(np.float32) / 32768
+
+    def _decode(self, utterance: Utterance) -> np.ndarray | AudioError:
+        try:
+            return _to_int16(self._load(utterance))
+        except AudioError as error:
+            return error
+
+    def _load(self, utterance: Utterance) -> np.ndarray:
+        duration = utterance.duration or None
+        return load_audio(utterance.audio_filepath, self.sample_rate, utterance.offset, duration)
+
+
+def _to_int16(waveform: np.ndarray) -> np.ndarray:
+    """Round to 16 bits, which is exact for 16-bit audio at its own rate."""
+    return np.round(waveform * 32768).clip(-32768, 32767).astype(np.int16)
 
 
 def _spellable(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]]:

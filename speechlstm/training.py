@@ -20,7 +20,7 @@ from speechlstm.checkpoints import Checkpoints
 from speechlstm.configs import build
 from speechlstm.data import SpeechData
 from speechlstm.doctor import cheap_checks
-from speechlstm.errors import ManifestError, SpeechlstmError, UsageError
+from speechlstm.errors import AudioError, ManifestError, SpeechlstmError, UsageError
 from speechlstm.manifest import read_manifest
 from speechlstm.recognizer import Recognizer
 from speechlstm.tokenizer import Tokenizer
@@ -104,6 +104,14 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
         build(cfg.augment.waveform),
         cfg.seed,
     )
+    if cfg.data.cache:
+        for part, dataset in (("train", data.train_set), ("dev", data.dev_set)):
+            for failure in dataset.fill():
+                print(f"{part}: left out: {failure}", file=sys.stderr)
+            if not dataset.utterances:
+                raise ManifestError(
+                    f"no audio of the {part} part can be read; `speechlstm validate` tells more"
+                )
     if getattr(features, "normalize", None) == "global":
         features.estimate((batch.waveforms, batch.lengths) for batch in data.train_dataloader())
     model = Recognizer(
@@ -141,6 +149,8 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> pl.T
         trainer.fit(model, data, ckpt_path=str(last) if last.exists() else None)
     except SystemExit as leaving:  # Lightning's answer to a signal, with a status as if all were well
         sys.exit(128 + (signal.SIGTERM if isinstance(leaving, SIGTERMException) else signal.SIGINT))
+    except AudioError as error:  # from a loader process it comes with that process's traceback
+        raise AudioError(f"{str(error).strip().splitlines()[-1].rpartition('AudioError: ')[2]}") from error
     except MisconfigurationException as error:
         raise UsageError(f"the trainer refuses its settings: {error}") from error
     except RuntimeError as error:

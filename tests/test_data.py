@@ -187,3 +187,16 @@ def test_a_dev_text_that_cannot_be_spelled_has_no_tokens(utterances: list[Uttera
     (batch,) = data.val_dataloader()
     tokens = {u.id: int(count) for u, count in zip(batch.utterances, batch.target_lengths, strict=True)}
     assert tokens == {"strange": 0, **{u.id: len(u.text) for u in utterances}}
+
+
+def test_filling_the_cache_leaves_out_what_cannot_be_read(utterances: list[Utterance], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    among = [utterances[0], Utterance(str(broken), 1.0, "a", "broken"), *utterances[1:]]
+    plain, dataset = UtteranceDataset(utterances, ids, RATE), UtteranceDataset(among, ids, RATE, cache=True)
+    failures = dataset.fill()
+    assert [str(failure).startswith(str(broken)) for failure in failures] == [True]
+    assert dataset.utterances == utterances
+    assert dataset.targets == plain.targets
+    for index in range(len(utterances)):
+        np.testing.assert_array_equal(dataset[index, 0][0], plain[index, 0][0])
