@@ -1,0 +1,432 @@
+"""Training: an interrupted one goes on as if nothing had been, and what is wrong is said before and after."""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import soundfile
+import torch
+from omegaconf import DictConfig
+
+from speechlstm import configs, training
+from speechlstm.commands import train
+from speechlstm.errors import ManifestError, SpeechlstmError, UsageError
+from speechlstm.recognizer import Recognizer
+from speechlstm.schedules import constant, one_cycle
+from speechlstm.types import Utterance
+
+RATE = 8000
+TINY = [
+    "experiment=overfit",
+    "data.dev=dev.jsonl",
+    "data.train=train.jsonl",
+    f"sample_rate={RATE}",
+    "features.num_mels=20",
+    "encoder.hidden_size=8",
+    "encoder.num_layers=1",
+    "encoder.conv_channels=2",
+    "trainer.accelerator=cpu",
+    "trainer.max_epochs=4",
+    "trainer.check_val_every_n_epoch=1",
+    "logger=default",
+    "~logger.tensorboard",
+]
+
+
+def tone(word: str) -> np.ndarray:
+    pitch = 150 * 2 ** (ord(word[0]) - ord("a"))
+    return 0.3 * np.sin(2 * np.pi * pitch * np.arange(RATE // 5) / RATE) * np.hanning(RATE // 5)
+
+
+def write(folder: Path, name: str, texts: list[str]) -> list[Utterance]:
+    """Write a manifest and its audio: a tone a letter, 0.2 s each."""
+    lines = []
+    for index, text in enumerate(texts):
+        audio = np.concatenate([tone(letter) for letter in text.split() or "a"])
+        soundfile.write(folder / f"{name}{index}.wav", audio, RATE)
+        line = {"audio_filepath": f"{name}{index}.wav", "duration": len(audio) / RATE, "text": text}
+        lines.append(line)
+    (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return training.read(str(folder / f"{name}.jsonl"))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write(tmp_path, "train", ["a b", "b", "c a b", "a", "b c", "c"])
+    write(tmp_path, "dev", ["a c", "b"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def load(*overrides: str) -> DictConfig:
+    return configs.load("train", [*TINY, *overrides])
+
+
+def fit(*overrides: str) -> tuple[Recognizer, pl.Trainer]:
+    cfg = load(*overrides)
+    torch.manual_seed(cfg.seed)
+    model, data = training.prepare(cfg)
+    return model, training.fit(cfg, model, data, Path(cfg.out))
+
+
+def last(out: str) -> dict[str, object]:
+    return torch.load(Path(out) / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> int:
+    monkeypatch.setattr(sys, "argv", [train.__file__, *TINY, *overrides])
+    try:
+        train.main()
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    return 0
+
+
+# going on
+
+
+def same(one: object, other: object) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
+    return one == other
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> None:
+    step = Recognizer.training_step
+
+    def stumble(self: Recognizer, data: object, index: int) -> torch.Tensor:
+        if (self.current_epoch, index) == (epoch, batch):
+            raise Interrupted
+        return step(self, data, index)
+
+    monkeypatch.setattr(Recognizer, "training_step", stumble)
+
+
+@pytest.mark.parametrize(
+    ("settings", "epoch", "batch"),
+    [
+        (["data.num_workers=0"], 2, 0),
+        (["data.num_workers=0", "data.cache=false"], 1, 1),  # goes on from the end of the epoch before
+        (["data.num_workers=1"], 2, 1),
+        (["data.num_workers=0", "trainer.check_val_every_n_epoch=2"], 3, 0),
+        (["data.num_workers=0", "trainer.val_check_interval=1"], 2, 2),  # goes on in the middle of an epoch
+    ],
+)
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+def test_an_interrupted_training_ends_with_the_same_weights(
+    here: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], epoch: int, batch: int
+) -> None:
+    """Order, speed perturbation, masks, dropout, optimizer, schedule and averaged weights are all as they would be."""
+    settings = [
+        *settings, "augment=specaugment", "scheduler=one_cycle", "encoder.dropout=0.2", "data.batch_seconds=1",
+        "~scheduler.warmup_steps",
+    ]  # fmt: skip
+    fit(*settings, "out=whole")
+    with monkeypatch.context() as patch:
+        interrupt(patch, epoch, batch)
+        with pytest.raises(Interrupted):
+            fit(*settings, "out=parts")
+    fit(*settings, "out=parts")
+    whole, parts = last("whole"), last("parts")
+    assert whole["global_step"] == parts["global_step"] > 8
+    for part in ("state_dict", "optimizer_states", "lr_schedulers"):
+        assert same(whole[part], parts[part]), part
+
+
+def test_a_finished_training_is_only_exported_again(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
+    before = (here / "run/bundle/model.safetensors").read_bytes()
+    interrupt(monkeypatch, 2, 0)  # would be noticed
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
+    assert "going on from run/checkpoints/last.ckpt" in capfd.readouterr().err
+    assert (here / "run/bundle/model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "encoder.hidden_size=9",
+            "was made with other settings than these: size mismatch for .*another out=",
+        ),
+        ("encoder.num_layers=2", "was made with other settings than these: .*another out="),
+        ("tokenizer=words", "trained for other tokens .* use another out="),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], change: str, message: str
+) -> None:
+    write(here, "train", ["aa b", "b"])
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
+    before = (here / "run/checkpoints/last.ckpt").read_bytes()
+    capfd.readouterr()
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=2", change) in (1, 2)
+    said = capfd.readouterr().err
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "Traceback" not in said
+    with pytest.raises(SpeechlstmError, match=message):
+        raise SpeechlstmError(errors[0])
+    assert (here / "run/checkpoints/last.ckpt").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = here / "run/checkpoints/last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"PK\x03\x04 not really")
+    assert command(monkeypatch, "out=run") == 1
+    said = capfd.readouterr().err
+    assert "last.ckpt: damaged checkpoint" in said and "delete it to train anew" in said
+    assert "Traceback" not in said
+
+
+# what is left out
+
+
+def test_unusable_training_utterances_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    utterances = write(here, "train", ["a b", "b", "", "a " * 200, "a"])
+    (here / "train1.wav").unlink()
+    bad = "b" * 40
+    with (here / "train.jsonl").open("a") as manifest:
+        line = {"audio_filepath": "train0.wav", "duration": 0.4, "text": bad, "id": "hasty"}
+        manifest.write(json.dumps(line) + "\n")
+    cfg = load()
+    _, data = training.prepare(cfg)
+    assert [utterance.id for utterance in data.train_set.utterances] == ["train0", "train4"]
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "train: 4 of 6 utterances are left out:"
+    named = dict(line.strip().split(": ", 1) for line in said[1:])
+    assert named.keys() == {"train1", "train2", "train3", "hasty"}
+    assert "no file" in named["train1"] and "no text" in named["train2"]
+    assert (
+        named["train3"]
+        == f"{utterances[3].duration:.2f} s long, outside 0.1 to 30 s (data.min_seconds, data.max_seconds)"
+    )
+    assert "10 encoder frames" in named["hasty"] or "11 encoder frames" in named["hasty"]
+
+
+def test_dev_utterances_are_left_out_for_want_of_audio_only(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be spelled, or is too long to align, counts as wrong; leaving it out would flatter."""
+    write(here, "dev", ["a x y", "", "a", "b"])
+    (here / "dev3.wav").unlink()
+    with (here / "dev.jsonl").open("a") as manifest:
+        line = {"audio_filepath": "dev0.wav", "duration": 0.6, "text": "a" * 99, "id": "hasty"}
+        manifest.write(json.dumps(line) + "\n")
+    model, data = training.prepare(load())
+    assert [utterance.id for utterance in data.dev_set.utterances] == ["dev0", "dev1", "dev2", "hasty"]
+    said = capsys.readouterr().err
+    assert said.startswith("dev: 1 of 5 utterances are left out:\n  dev3: no file") and said.count("\n") == 2
+    score = training.validate(model, data)
+    assert score.words.length == 5 and model.pairs == []
+
+
+def test_words_that_training_never_had_are_scored(here: Path) -> None:
+    write(here, "dev", ["a zebra", "b"])
+    model, _ = fit("tokenizer=words", "trainer.max_epochs=1", "out=run")
+    model, data = training.prepare(load("tokenizer=words"))
+    assert training.validate(model, data).words.length == 3
+
+
+def test_nothing_left_is_an_error(here: Path) -> None:
+    for path in here.glob("train*.wav"):
+        path.unlink()
+    with pytest.raises(ManifestError, match="no utterance of the train part can be used; .*validate"):
+        training.prepare(load())
+
+
+# features of the whole training data
+
+
+def test_global_normalisation_is_of_the_training_part(here: Path) -> None:
+    model, data = training.prepare(load("features.normalize=global"))
+    plain, _ = training.prepare(load("features.normalize=none"))
+    frames = []
+    for index in range(len(data.train_set)):
+        waveform = torch.from_numpy(data.train_set[index, 0][0])[None]
+        frames.append(plain.features(waveform, torch.tensor([waveform.shape[1]]))[0][0])
+    wanted = torch.cat(frames)
+    torch.testing.assert_close(model.features.mean, wanted.mean(0), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(model.features.std, wanted.std(0, correction=0), atol=1e-3, rtol=1e-3)
+
+
+def test_several_manifests_are_one_training_part(here: Path) -> None:
+    cfg = load("data.train=[train.jsonl,dev.jsonl]")
+    _, data = training.prepare(cfg)
+    assert len(data.train_set) == 8
+
+
+# schedules
+
+
+def rates(schedule: object, steps: int, **settings: float) -> list[float]:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    made = schedule(optimizer, total_steps=steps, **settings)
+    found = []
+    for _ in range(steps + 3):
+        found.append(made.get_last_lr()[0])
+        optimizer.step()
+        made.step()
+    return found
+
+
+def test_one_cycle_rises_in_a_line_and_falls_along_a_cosine() -> None:
+    found = rates(one_cycle, 100, warmup=0.2, final=0.1)
+    assert found[0] == pytest.approx(0.04 * 2) and found[20] == max(found) == pytest.approx(2.0)
+    assert np.allclose(np.diff(found[:21], 2), 0)
+    assert found[60] == pytest.approx(2 * (0.1 + 0.9 / 2)), "half way down in the middle"
+    assert found[100:] == pytest.approx([0.2] * 3), "and it stays there"
+    assert all(np.diff(found[20:]) <= 1e-12)
+    assert all(math.isfinite(rate) for warmup in (0.0, 1.0) for rate in rates(one_cycle, 5, warmup=warmup))
+
+
+def test_constant_stays_after_its_rise() -> None:
+    assert rates(constant, 6, warmup_steps=3) == pytest.approx([0.5, 1.0, 1.5] + [2.0] * 6)
+    assert rates(constant, 2) == pytest.approx([2.0] * 5)
+
+
+# the command
+
+
+def test_the_model_card_and_the_bundle(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "out=run", "name=toy", "bundle.dtype=float16", "trainer.max_epochs=2") == 0
+    printed = capsys.readouterr().out
+    assert "dev: WER " in printed and "speechlstm transcribe FILE bundle=run/bundle" in printed
+    card = (here / "run/bundle/README.md").read_text()
+    for fact in (
+        "# toy\n",
+        "| trained on | train.jsonl: 6 utterances, 0.00 hours |",
+        "| validated on | 2 utterances, 3 words |",
+        "% interval",
+        "greedy decoder",
+        "| seed | 1 |",
+        "| training | 2 epochs, ",
+        "speechlstm train experiment=overfit data.dev=dev.jsonl",
+    ):
+        assert fact in card
+    header = (here / "run/logs/metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"train/loss", "val/wer", "val/cer", "val/loss", "val/blank_rate"} <= set(header)
+    config = json.loads((here / "run/bundle/config.json").read_text())
+    assert config["data"]["train"] == "train.jsonl" and config["seed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "status", "message"),
+    [
+        (["encoder.hiden_size=9"], 2, "no setting 'encoder.hiden_size'; did you mean 'encoder.hidden_size'?"),
+        (["data.train=gone.jsonl"], 1, "gone.jsonl: cannot read the manifest"),
+        (["experiment=an5"], 2, "no experiment 'an5'; did you mean 'an4'?"),
+        (["trainer.accelerator=abacus"], 2, "cannot build pytorch_lightning.Trainer: "),
+        (["trainer.precision=7"], 2, "cannot build pytorch_lightning.Trainer: "),
+        (["callbacks.checkpoint.monitor=val/wre"], 2, "the trainer refuses its settings: .*val/wre"),
+        (["data.batch_seconds=0.3"], 2, "data.batch_seconds is 0.3, but the longest utterance has 0.6 s"),
+        (
+            ["features.sample_rate=16000"],
+            2,
+            "features.sample_rate is 16000, but sample_rate, of the audio, is 8000",
+        ),
+        (["bundle.dtype=float7"], 2, "bundle.dtype is 'float7', but must be float32 or float16"),
+        (["out=train.jsonl/run"], 1, "train.jsonl/run"),
+        (["bundle.path=."], 1, r"\.: holds something else than a bundle"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    overrides: list[str],
+    status: int,
+    message: str,
+) -> None:
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=1", *overrides) == status
+    said = capfd.readouterr().err
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "Traceback" not in said
+    with pytest.raises(UsageError, match=message):
+        raise UsageError(errors[0])
+    assert not (here / "run" / "bundle").exists()
+
+
+def test_a_full_disk_is_one_line_and_the_good_checkpoint_stays(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
+    folder = here / "run/checkpoints"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    capfd.readouterr()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # no file can grow past this
+    try:
+        assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = capfd.readouterr().err
+    assert "error: " in said and ".ckpt: File too large" in said and "Traceback" not in said
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+# as a process
+
+
+@pytest.fixture
+def process(here: Path) -> Iterator[subprocess.Popen[str]]:
+    arguments = [sys.executable, "-m", "speechlstm", "train", *TINY, "out=run", "trainer.max_epochs=10000"]
+    with subprocess.Popen(
+        arguments, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        yield running
+        running.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_training_does_not_look_finished(
+    here: Path, process: subprocess.Popen[str], number: int, status: int
+) -> None:
+    until = time.monotonic() + 120
+    while not (here / "run/checkpoints/last.ckpt").exists():
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert "Traceback" not in err and not (here / "run/bundle").exists()
+    assert last(str(here / "run"))["global_step"] > 0
+
+
+@pytest.mark.slow
+def test_several_jobs_have_folders_of_their_own(here: Path) -> None:
+    arguments = [*TINY, "--multirun", "out=run", "trainer.max_epochs=1", "seed=1,2"]
+    subprocess.run(
+        [sys.executable, "-m", "speechlstm", "train", *arguments], cwd=here, check=True, timeout=240
+    )
+    bundles = sorted(here.rglob("model.safetensors"))
+    assert len(bundles) == 2
+    assert bundles[0].read_bytes() != bundles[1].read_bytes()
+    assert [path.is_relative_to(here / "run-sweep") for path in bundles] == [True, True]
+    assert len(list(here.rglob("last.ckpt"))) == 2
