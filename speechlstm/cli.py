@@ -14,7 +14,9 @@ _COMMANDS = Path(__file__).parent / "commands"
 def commands() -> dict[str, str]:
     """Return each command's name and the first line of its module's docstring, without importing any."""
     modules = sorted(path for path in _COMMANDS.glob("*.py") if path.stem != "__init__")
-    summaries = ((path.stem, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))) for path in modules)
+    summaries = (
+        (path.stem, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))) for path in modules
+    )
     return {name: (summary or "").partition("\n")[0] for name, summary in summaries}
 
 

@@ -189,7 +189,9 @@ def test_a_dev_text_that_cannot_be_spelled_has_no_tokens(utterances: list[Uttera
     assert tokens == {"strange": 0, **{u.id: len(u.text) for u in utterances}}
 
 
-def test_filling_the_cache_leaves_out_what_cannot_be_read(utterances: list[Utterance], tmp_path: Path) -> None:
+def test_filling_the_cache_leaves_out_what_cannot_be_read(
+    utterances: list[Utterance], tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     among = [utterances[0], Utterance(str(broken), 1.0, "a", "broken"), *utterances[1:]]

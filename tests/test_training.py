@@ -106,7 +106,7 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
-class Interrupted(Exception):
+class InterruptionError(Exception):
     pass
 
 
@@ -115,7 +115,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> None:
 
     def stumble(self: Recognizer, data: object, index: int) -> torch.Tensor:
         if (self.current_epoch, index) == (epoch, batch):
-            raise Interrupted
+            raise InterruptionError
         return step(self, data, index)
 
     monkeypatch.setattr(Recognizer, "training_step", stumble)
@@ -128,7 +128,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> None:
         (["data.num_workers=0", "data.cache=false"], 1, 1),  # goes on from the end of the epoch before
         (["data.num_workers=1"], 2, 1),
         (["data.num_workers=0", "trainer.check_val_every_n_epoch=2"], 3, 0),
-        (["data.num_workers=0", "trainer.val_check_interval=1"], 2, 2),  # goes on in the middle of an epoch
+        (["data.num_workers=0", "+trainer.val_check_interval=1"], 2, 2),  # goes on in the middle of an epoch
     ],
 )
 @pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
@@ -143,7 +143,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     fit(*settings, "out=whole")
     with monkeypatch.context() as patch:
         interrupt(patch, epoch, batch)
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptionError):
             fit(*settings, "out=parts")
     fit(*settings, "out=parts")
     whole, parts = last("whole"), last("parts")
@@ -254,7 +254,7 @@ def test_words_that_training_never_had_are_scored(here: Path) -> None:
 def test_nothing_left_is_an_error(here: Path) -> None:
     for path in here.glob("train*.wav"):
         path.unlink()
-    with pytest.raises(ManifestError, match="no utterance of the train part can be used; .*validate"):
+    with pytest.raises(ManifestError, match=r"no utterance of the train part can be used; .*validate"):
         training.prepare(load())
 
 
@@ -413,7 +413,7 @@ def test_a_stopped_training_does_not_look_finished(
         assert time.monotonic() < until and process.poll() is None
         time.sleep(0.1)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == status, err
     assert "Traceback" not in err and not (here / "run/bundle").exists()
     assert last(str(here / "run"))["global_step"] > 0
