@@ -129,6 +129,9 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk does not say which file, and nobody knows the temporary one
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.2, final
 
     def factor(step: int) -> float:
         done = min(step / max(total_steps, 1), 1.0)
-        if done < warmup:
+        if warmup > 0 and done <= warmup:
             return 0.04 + 0.96 * done / warmup
         return final + (1 - final) * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
 

@@ -14,12 +14,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs, training
 from speechlstm.bundle import check_place, make_bundle
+from speechlstm.errors import UsageError
 
 
 @configs.main("train")
 def main(cfg: DictConfig) -> None:
     """Train, keep the best weights, write them as a bundle."""
     out = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.bundle.dtype not in ("float32", "float16"):
+        raise UsageError(f"bundle.dtype is {cfg.bundle.dtype!r}, but must be float32 or float16")
     check_place(Path(cfg.bundle.path))  # now, not after hours of training
     pl.seed_everything(cfg.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
