@@ -421,7 +421,8 @@ def test_a_stopped_training_does_not_look_finished(
 
 @pytest.mark.slow
 def test_several_jobs_have_folders_of_their_own(here: Path) -> None:
-    arguments = [*TINY, "--multirun", "out=run", "trainer.max_epochs=1", "seed=1,2"]
+    settings = ["experiment=overfit", "data.train=train.jsonl", f"sample_rate={RATE}", "trainer.max_epochs=1"]
+    arguments = ["--multirun", *settings, "trainer.check_val_every_n_epoch=1", "out=run", "seed=1,2"]
     subprocess.run(
         [sys.executable, "-m", "speechlstm", "train", *arguments], cwd=here, check=True, timeout=240
     )
@@ -430,3 +431,4 @@ def test_several_jobs_have_folders_of_their_own(here: Path) -> None:
     assert bundles[0].read_bytes() != bundles[1].read_bytes()
     assert [path.is_relative_to(here / "run-sweep") for path in bundles] == [True, True]
     assert len(list(here.rglob("last.ckpt"))) == 2
+    assert not {"=", ","} & set(str(bundles[0].relative_to(here))), "can be typed as bundle=..."
