@@ -1,8 +1,4 @@
-"""Waveforms to features: log-mel, MFCC, Kaldi filterbank, spectrogram.
-
-All of them run batched and in float32 on the waveform's device, are differentiable, and ignore padding: what
-lies past an utterance's length changes nothing, and their output is zero there.
-"""
+"""What every feature extractor does: framing, masking, normalising."""
 
 from __future__ import annotations
 
@@ -11,15 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-import torchaudio.functional as AF
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchaudio.compliance import kaldi
 
 from speechlstm.errors import UsageError
 
 NORMALIZE = ("utterance", "global", "none")
-_MIN_FFT = 512  # zero padding to this keeps the narrow low mel filters from falling between two bins at 8 kHz
 
 
 class Features(nn.Module, ABC):
@@ -178,193 +171,12 @@ def normalize_utterances(features: Tensor, frames: Tensor, mask: Tensor) -> Tens
     return centred * (variance + 1e-3).rsqrt()  # a floor far below speech, far above rounding
 
 
-class LogMel(Features):
-    """Natural logarithm of mel-band energies (Slaney's scale and normalisation, as librosa's default).
+def check_band(sample_rate: int, num_mels: int, low_freq: float, high_freq: float) -> None:
+    """Refuse mel bands that cannot be.
 
-    Args:
-        sample_rate, window, hop, normalize: see `Features`.
-        num_mels: mel bands.
-        low_freq, high_freq: edges of the lowest and the highest band, in Hz; None is half the sample rate.
-        floor: energies below it count as this; just under the rounding noise of 16-bit audio.
+    Raises:
+        UsageError: fewer than 4 bands, or edges (Hz) in disorder or above half the sample rate.
     """
-
-    mel: Tensor
-
-    def __init__(
-        self,
-        sample_rate: int,
-        num_mels: int = 80,
-        window: float = 0.025,
-        hop: float = 0.01,
-        low_freq: float = 0.0,
-        high_freq: float | None = None,
-        floor: float = 1e-10,
-        normalize: str = "utterance",
-    ) -> None:
-        super().__init__(sample_rate, window, hop, num_mels, normalize)
-        top = sample_rate / 2 if high_freq is None else high_freq
-        _check_band(sample_rate, num_mels, low_freq, top)
-        self.floor = floor
-        self.fft_size = max(_MIN_FFT, 1 << (self.window_length - 1).bit_length())
-        bins = self.fft_size // 2 + 1
-        mel = AF.melscale_fbanks(
-            bins, low_freq, top, num_mels, sample_rate, norm="slaney", mel_scale="slaney"
-        )
-        self._constant("mel", mel)
-
-    def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
-        """See `Features.compute`."""
-        power = self._power(self._frames(waveforms), self.fft_size)
-        return (power @ self.mel.float()).clamp(min=self.floor).log()
-
-
-class Mfcc(Features):
-    """Mel-frequency cepstral coefficients with their first and second differences over time.
-
-    Args:
-        sample_rate, window, hop, normalize: see `Features`.
-        num_coefficients: cepstral coefficients; `deltas` makes it three times as many numbers per frame.
-        deltas: whether the differences follow the coefficients.
-        num_mels: mel bands the coefficients are made of.
-        low_freq, high_freq, floor: see `LogMel`.
-    """
-
-    dct: Tensor
-
-    def __init__(
-        self,
-        sample_rate: int,
-        num_coefficients: int = 13,
-        deltas: bool = True,
-        num_mels: int = 40,
-        window: float = 0.025,
-        hop: float = 0.01,
-        low_freq: float = 0.0,
-        high_freq: float | None = None,
-        floor: float = 1e-10,
-        normalize: str = "utterance",
-    ) -> None:
-        super().__init__(sample_rate, window, hop, num_coefficients * (3 if deltas else 1), normalize)
-        if not 1 <= num_coefficients <= num_mels:
-            raise UsageError(
-                f"{num_coefficients} coefficients of {num_mels} mel bands; must be 1 to {num_mels}"
-            )
-        self.deltas = deltas
-        self.log_mel = LogMel(
-            sample_rate, num_mels, window, hop, low_freq, high_freq, floor, normalize="none"
-        )
-        self._constant("dct", AF.create_dct(num_coefficients, num_mels, norm="ortho"))
-
-    def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
-        """See `Features.compute`."""
-        cepstra = self.log_mel.compute(waveforms, frames) @ self.dct.float()
-        if not self.deltas:
-            return cepstra
-        first = differences(cepstra, frames)
-        return torch.cat([cepstra, first, differences(first, frames)], dim=-1)
-
-
-def differences(features: Tensor, frames: Tensor, context: int = 2) -> Tensor:
-    """Fit a line to `context` frames on each side, return its slope; the end frames repeat beyond the ends.
-
-    Args:
-        features: `(batch, frames, num_features)`.
-        frames: `(batch,)`, frames of each utterance: its last one is what repeats, not the padding.
-        context: frames on each side.
-    """
-    time = torch.arange(features.shape[1], device=features.device).expand(len(features), -1)
-    last = (frames - 1)[:, None]
-
-    def at(shift: int) -> Tensor:
-        index = (time + shift).clamp(min=0).minimum(last)
-        return features.gather(1, index[..., None].expand_as(features))
-
-    steps = range(1, context + 1)
-    slope = torch.stack([step * (at(step) - at(-step)) for step in steps]).sum(dim=0)
-    return slope / (2 * sum(step * step for step in steps))
-
-
-class KaldiFbank(Features):
-    """Log mel energies as Kaldi's `compute-fbank-feats` gives them without dither.
-
-    The same numbers as `torchaudio.compliance.kaldi.fbank`, but batched.
-
-    Frames are cut where they fit whole (Kaldi's `snip_edges`): `1 + (N - window) // hop` of them. An
-    utterance shorter than a window is filled up with zeros to one frame, where Kaldi has none.
-
-    Args:
-        sample_rate, window, hop, normalize: see `Features`.
-        num_mels: mel bands.
-        low_freq, high_freq: edges of the lowest and the highest band, in Hz; a `high_freq` of 0 and below
-            counts from half the sample rate.
-        preemphasis: share of the sample before that is subtracted from each.
-        scale: factor for the waveforms; 32768 gives the numbers of programs that read samples as integers.
-    """
-
-    mel: Tensor
-
-    def __init__(
-        self,
-        sample_rate: int,
-        num_mels: int = 80,
-        window: float = 0.025,
-        hop: float = 0.01,
-        low_freq: float = 20.0,
-        high_freq: float = 0.0,
-        preemphasis: float = 0.97,
-        scale: float = 1.0,
-        normalize: str = "utterance",
-    ) -> None:
-        super().__init__(sample_rate, window, hop, num_mels, normalize)
-        top = high_freq if high_freq > 0 else sample_rate / 2 + high_freq
-        _check_band(sample_rate, num_mels, low_freq, top)
-        self.preemphasis, self.scale = preemphasis, scale
-        self.fft_size = 1 << (self.window_length - 1).bit_length()
-        self._constant("window", torch.hann_window(self.window_length, periodic=False).pow(0.85))  # "povey"
-        mel, _ = kaldi.get_mel_banks(num_mels, self.fft_size, sample_rate, low_freq, top, 100.0, -500.0, 1.0)
-        self._constant("mel", F.pad(mel, (0, 1)).T)
-
-    def frame_lengths(self, lengths: Tensor) -> Tensor:
-        """Turn numbers of samples into numbers of frames."""
-        whole = torch.div(lengths - self.window_length, self.hop_length, rounding_mode="floor")
-        return (1 + whole).clamp(min=1)
-
-    def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
-        """See `Features.compute`."""
-        missing = max(0, self.window_length - waveforms.shape[1])
-        cut = F.pad(waveforms * self.scale, (0, missing)).unfold(1, self.window_length, self.hop_length)
-        cut = cut - cut.mean(dim=-1, keepdim=True)
-        cut = cut - self.preemphasis * torch.cat([cut[..., :1], cut[..., :-1]], dim=-1)
-        power = self._power(cut, self.fft_size)
-        return (power @ self.mel.float()).clamp(min=torch.finfo(torch.float32).eps).log()
-
-
-class Spectrogram(Features):
-    """Natural logarithm of the power spectrum, one number per FFT bin from 0 Hz to half the sample rate.
-
-    Args:
-        sample_rate, window, hop, normalize: see `Features`.
-        window: length of a frame in seconds; `window * sample_rate // 2 + 1` numbers per frame.
-        floor: powers below it count as this.
-    """
-
-    def __init__(
-        self,
-        sample_rate: int,
-        window: float = 0.02,
-        hop: float = 0.01,
-        floor: float = 1e-8,
-        normalize: str = "utterance",
-    ) -> None:
-        super().__init__(sample_rate, window, hop, round(window * sample_rate) // 2 + 1, normalize)
-        self.floor = floor
-
-    def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
-        """See `Features.compute`."""
-        return self._power(self._frames(waveforms), self.window_length).clamp(min=self.floor).log()
-
-
-def _check_band(sample_rate: int, num_mels: int, low_freq: float, high_freq: float) -> None:
     if not 0 <= low_freq < high_freq <= sample_rate / 2 or num_mels < 4:
         raise UsageError(
             f"{num_mels} mel bands from {low_freq} to {high_freq} Hz at {sample_rate} Hz; "
