@@ -136,9 +136,7 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> pl.T
     """
     callbacks = [build(node) for node in (cfg.callbacks or {}).values() if node]
     loggers = [build(node) for node in (cfg.logger or {}).values() if node]
-    watched = (
-        sys.stdout.isatty()
-    )  # in a log file a progress bar is noise: the figures of each epoch are printed
+    watched = sys.stdout.isatty()  # a bar in a log file is noise: each epoch's figures are printed
     trainer: pl.Trainer = build(
         cfg.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=watched, plugins=[Checkpoints()]
     )
@@ -150,7 +148,7 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> pl.T
     except SystemExit as leaving:  # Lightning's answer to a signal, with a status as if all were well
         sys.exit(128 + (signal.SIGTERM if isinstance(leaving, SIGTERMException) else signal.SIGINT))
     except AudioError as error:  # from a loader process it comes with that process's traceback
-        raise AudioError(f"{str(error).strip().splitlines()[-1].rpartition('AudioError: ')[2]}") from error
+        raise AudioError(str(error).strip().splitlines()[-1].rpartition("AudioError: ")[2]) from error
     except MisconfigurationException as error:
         raise UsageError(f"the trainer refuses its settings: {error}") from error
     except RuntimeError as error:
