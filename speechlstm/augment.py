@@ -14,31 +14,39 @@ from speechlstm.errors import UsageError
 
 
 class SpeedPerturb:
-    """Plays a waveform faster or slower, which changes its tempo and its pitch.
+    """Draws how much faster or slower each utterance of an epoch is played, which changes its tempo and its pitch.
 
-    Ko, Peddinti, Povey and Khudanpur: Audio augmentation for speech recognition, Interspeech 2015. Runs in
-    the workers that load the data; a factor above 1 is faster, so shorter.
+    Ko, Peddinti, Povey and Khudanpur: Audio augmentation for speech recognition, Interspeech 2015. The batch
+    sampler draws, so that it sorts utterances by the lengths they will have; the loaders apply `at_speed`.
 
     Args:
-        low: least factor.
+        low: least factor; a factor above 1 is faster, so shorter.
         high: greatest factor; factors are drawn evenly between the two.
         factors: draw one of these instead, for example `[0.9, 1.0, 1.1]`.
     """
 
     def __init__(self, low: float = 0.9, high: float = 1.1, factors: Sequence[float] | None = None) -> None:
-        if not 0.25 <= low <= high <= 4 or not all(0.25 <= factor <= 4 for factor in factors or [1.0]):
+        self.factors = np.asarray(factors, dtype=np.float64) if factors else None
+        self.low = low if self.factors is None else float(self.factors.min())
+        self.high = high if self.factors is None else float(self.factors.max())
+        if not 0.25 <= self.low <= self.high <= 4:
             raise UsageError(
-                f"speed perturbation from {low} to {high} or by {factors}: must lie in 0.25 to 4, low <= high"
+                f"speed perturbation from {self.low} to {self.high}: must lie in 0.25 to 4, low <= high"
             )
-        self.low, self.high, self.factors = low, high, list(factors) if factors else None
 
-    def __call__(self, waveform: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return `(samples / factor,)`, the factor drawn from `rng`; 1 returns the waveform itself."""
-        factor = float(rng.choice(self.factors) if self.factors else rng.uniform(self.low, self.high))
-        if factor == 1.0 or round(len(waveform) / factor) < 1:
-            return waveform
-        changed: NDArray[np.float32] = soxr.resample(waveform, factor, 1.0, quality="HQ")
-        return changed
+    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Return `(count,)` factors drawn from `rng`."""
+        if self.factors is not None:
+            return rng.choice(self.factors, count)
+        return rng.uniform(self.low, self.high, count)
+
+
+def at_speed(waveform: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Return `(samples / factor,)`, the waveform played that much faster; 1 returns the waveform itself."""
+    if factor == 1.0 or round(len(waveform) / factor) < 1:
+        return waveform
+    changed: NDArray[np.float32] = soxr.resample(waveform, factor, 1.0, quality="HQ")
+    return changed
 
 
 class SpecAugment(nn.Module):

@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from speechlstm.audio import load_audio
+from speechlstm.augment import SpeedPerturb, at_speed
 from speechlstm.errors import AudioError, TokenizerError, UsageError
 from speechlstm.types import Batch, Utterance
 
-Key = tuple[int, int]  # (utterance number, epoch): all that the randomness of a training example depends on
+Key = tuple[int, float]  # utterance number, and the speed to play it at
 
 
 class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
@@ -26,9 +27,6 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         utterances: what to read.
         encode: text -> token ids.
         sample_rate: Hz of the waveforms.
-        augment: `(waveform, random generator) -> waveform`, for training; its randomness depends on seed, epoch and
-            utterance only, so that it is the same with any number of workers.
-        seed: of the augmentation.
         cache: keep the decoded audio (2 bytes a sample: 0.1 GB an hour at 16 kHz).
     """
 
@@ -37,13 +35,11 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         utterances: Sequence[Utterance],
         encode: Callable[[str], list[int]],
         sample_rate: int,
-        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
-        seed: int = 0,
         cache: bool = False,
     ) -> None:
         self.utterances = list(utterances)
         self.targets = [encode(utterance.text) for utterance in self.utterances]
-        self.sample_rate, self.augment, self.seed = sample_rate, augment, seed
+        self.sample_rate = sample_rate
         self.cache: dict[int, np.ndarray] | None = {} if cache else None
 
     def __len__(self) -> int:
@@ -71,11 +67,8 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         return failures
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, list[int], Utterance]:
-        index, epoch = key
-        waveform = self._waveform(index)
-        if self.augment is not None:
-            waveform = self.augment(waveform, np.random.default_rng((self.seed, epoch, index)))
-        return waveform, self.targets[index], self.utterances[index]
+        index, speed = key
+        return at_speed(self._waveform(index), speed), self.targets[index], self.utterances[index]
 
     def _waveform(self, index: int) -> np.ndarray:
         if self.cache is None:
@@ -128,43 +121,47 @@ def collate(items: list[tuple[np.ndarray, list[int], Utterance]]) -> Batch:
 class BucketSampler(Sampler[list[Key]]):
     """Batches of similar length whose padded audio stays below a bound, in an order of its own each epoch.
 
-    The sorted utterances are cut once into batches; every epoch sorts them anew with up to 5 % of jitter, so that a
-    batch seldom holds the same neighbours twice, cuts at the same places, and shuffles the batches. So all epochs
-    have equally many batches, and everything follows from `seed` and the epoch.
+    Every epoch draws the speed of each utterance, sorts the utterances by the length that results, give or take
+    `JITTER`, so that a batch seldom holds the same neighbours twice, cuts them at the same places, and shuffles the
+    batches. So all epochs have equally many batches, and everything follows from `seed` and the epoch.
 
     Args:
         durations: seconds of each utterance.
-        batch_seconds: bound on `utterances x longest`, in seconds.
+        batch_seconds: bound on `utterances x longest`, in seconds, even when all are played at their slowest.
         shuffle: false keeps the utterances sorted by length and the batches in order, for validation.
-        seed: of the order.
+        speed: draws the speeds; null plays all as they are.
+        seed: of speeds and order.
         position: returns the current epoch and how many of its batches are done already.
 
     Raises:
         UsageError: an utterance is longer than `batch_seconds`.
     """
 
+    JITTER = 0.02  # random part of the length that is sorted by
+
     def __init__(
         self,
         durations: Sequence[float],
         batch_seconds: float,
         shuffle: bool = False,
+        speed: SpeedPerturb | None = None,
         seed: int = 0,
         position: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         self.durations = np.asarray(durations, dtype=np.float64)
-        self.shuffle, self.seed, self.position = shuffle, seed, position
-        self.jitter = 0.05 if shuffle else 0.0
-        growth = (1 + self.jitter) / (
-            1 - self.jitter
-        )  # how much longer than sorted a place's utterance can be
-        if self.durations.max(initial=0.0) > batch_seconds:
+        self.shuffle, self.speed, self.seed, self.position = shuffle, speed, seed, position
+        self.jitter = self.JITTER if shuffle else 0.0
+        slowest = self.durations / (speed.low if speed else 1.0)
+        if slowest.max(initial=0.0) > batch_seconds:
             raise UsageError(
                 f"data.batch_seconds is {batch_seconds:g}, but the longest utterance has "
-                f"{self.durations.max():.1f} s; raise data.batch_seconds, or lower data.max_seconds to train without it"
+                f"{slowest.max():.1f} s; raise data.batch_seconds, or lower data.max_seconds to train without it"
             )
-        self.cuts: list[int] = []  # where in the sorted order a batch begins, after the first
+        # How much longer than the utterance of a place in the sorted order the one can be that comes to stand there.
+        growth = (1 + self.jitter) / (1 - self.jitter)
+        self.cuts: list[int] = []  # places at which a batch begins, after the first
         start = 0
-        for place, duration in enumerate(np.sort(self.durations)):
+        for place, duration in enumerate(np.sort(slowest)):
             if duration * growth * (place + 1 - start) > batch_seconds and place > start:
                 self.cuts.append(place)
                 start = place
@@ -172,10 +169,10 @@ class BucketSampler(Sampler[list[Key]]):
     def batches(self, epoch: int) -> list[list[Key]]:
         """Return the batches of an epoch."""
         rng = np.random.default_rng((self.seed, epoch))
-        order = np.argsort(
-            self.durations * rng.uniform(1 - self.jitter, 1 + self.jitter, len(self.durations))
-        )
-        batches = [[(int(index), epoch) for index in part] for part in np.split(order, self.cuts)]
+        count = len(self.durations)
+        speeds = self.speed.draw(count, rng) if self.speed else np.ones(count)
+        order = np.argsort(self.durations / speeds * rng.uniform(1 - self.jitter, 1 + self.jitter, count))
+        batches = [[(int(i), float(speeds[i])) for i in part] for part in np.split(order, self.cuts)]
         return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
 
     def __iter__(self) -> Iterator[list[Key]]:
@@ -197,8 +194,8 @@ class SpeechData(pl.LightningDataModule):
         batch_seconds: padded seconds of audio in a batch.
         num_workers: loader processes; 0 loads in the training process.
         cache: keep the decoded audio in memory.
-        augment: waveform augmentation of the training part.
-        seed: of order and augmentation.
+        speed: at which the training part is played; null as it is.
+        seed: of order and speed.
     """
 
     def __init__(
@@ -210,14 +207,15 @@ class SpeechData(pl.LightningDataModule):
         batch_seconds: float = 60.0,
         num_workers: int = 1,
         cache: bool = True,
-        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+        speed: SpeedPerturb | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.batch_seconds, self.num_workers, self.seed = batch_seconds, num_workers, seed
+        self.batch_seconds, self.num_workers = batch_seconds, num_workers
+        self.speed, self.seed = speed, seed
         self.start = (0, 0)  # epoch, and batches of it that are done, where a checkpoint's training goes on
-        self.train_set = UtteranceDataset(train, encode, sample_rate, augment, seed, cache)
-        self.dev_set = UtteranceDataset(dev, _spellable(encode), sample_rate, cache=cache)
+        self.train_set = UtteranceDataset(train, encode, sample_rate, cache)
+        self.dev_set = UtteranceDataset(dev, _spellable(encode), sample_rate, cache)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return shuffled batches of the training part."""
@@ -225,6 +223,7 @@ class SpeechData(pl.LightningDataModule):
             _durations(self.train_set),
             self.batch_seconds,
             shuffle=True,
+            speed=self.speed,
             seed=self.seed,
             position=self._position,
         )

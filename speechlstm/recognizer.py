@@ -9,12 +9,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from speechlstm import metrics
 from speechlstm.decoders import Decoder
 from speechlstm.errors import SpeechlstmError
+from speechlstm.loss import CtcLoss, ctc_loss
 from speechlstm.tokenizer import Tokenizer
 from speechlstm.types import Batch
 
@@ -27,6 +27,7 @@ class Recognizer(pl.LightningModule):
         encoder: features -> log-probabilities.
         tokenizer: ids -> text, for validation.
         decoder: searches the log-probabilities in validation.
+        loss: what training makes small.
         augment: features -> features in training, or null.
         optimizer: parameters -> optimizer.
         scheduler: (optimizer, total_steps) -> learning-rate schedule.
@@ -39,6 +40,7 @@ class Recognizer(pl.LightningModule):
         encoder: nn.Module,
         tokenizer: Tokenizer,
         decoder: Decoder,
+        loss: CtcLoss,
         augment: nn.Module | None = None,
         optimizer: Callable[[Any], Optimizer] = torch.optim.AdamW,
         scheduler: Callable[..., Any] | None = None,
@@ -46,7 +48,7 @@ class Recognizer(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.features, self.encoder, self.augment = features, encoder, augment
-        self.tokenizer, self.decoder = tokenizer, decoder
+        self.tokenizer, self.decoder, self.loss = tokenizer, decoder, loss
         self.optimizer, self.scheduler, self.seed = optimizer, scheduler, seed
         self.pairs: list[tuple[str, str]] = []  # (reference, hypothesis) of the running validation
 
@@ -61,10 +63,12 @@ class Recognizer(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the batch's loss and log it."""
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
-        log_probs, lengths = self(batch.waveforms, batch.lengths)
-        loss, unalignable = ctc_loss(log_probs, batch.targets, lengths, batch.target_lengths)
+        views = self.loss.views  # each with masks and dropout of its own
+        log_probs, lengths = self(batch.waveforms.repeat(views, 1), batch.lengths.repeat(views))
+        loss, parts = self.loss(log_probs, batch.targets, lengths, batch.target_lengths)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
-        self.log("train/unalignable", float(unalignable), reduce_fx="sum", on_step=False, on_epoch=True)
+        for name, value in parts.items():
+            self.log(f"train/{name}", value, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -125,41 +129,3 @@ class Recognizer(pl.LightningModule):
             return optimizer
         schedule = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def ctc_loss(
-    log_probs: Tensor, targets: Tensor, lengths: Tensor, target_lengths: Tensor
-) -> tuple[Tensor, int]:
-    """Return the CTC loss per target token and how many utterances have no alignment.
-
-    Each utterance's negative log-likelihood is summed and divided by the number of target tokens of the batch: a
-    token counts the same in a short utterance and a long one, and the size of the step does not depend on how many
-    utterances fill a batch. An utterance with too few frames for its tokens adds nothing and is counted.
-
-    Args:
-        log_probs: `(batch, frames, vocab)` natural logs; computed with in float32 whatever they come in.
-        targets: `(batch, tokens)` ids without blanks.
-        lengths: `(batch,)` frames.
-        target_lengths: `(batch,)` tokens.
-
-    Raises:
-        SpeechlstmError: a target is blank or not in the vocabulary. The CPU kernel would read outside its memory.
-    """
-    within = torch.arange(targets.shape[1], device=targets.device) < target_lengths.unsqueeze(1)
-    labels = targets[within]
-    if labels.numel() and not 1 <= int(labels.min()) <= int(labels.max()) < log_probs.shape[-1]:
-        raise SpeechlstmError(
-            f"CTC targets lie in {int(labels.min())}..{int(labels.max())}, but must be in "
-            f"1..{log_probs.shape[-1] - 1}; the tokenizer does not belong to this encoder"
-        )
-    each = F.ctc_loss(
-        log_probs.float().transpose(0, 1),
-        targets,
-        lengths,
-        target_lengths,
-        reduction="none",
-        zero_infinity=True,
-    )
-    repeats = ((targets[:, 1:] == targets[:, :-1]) & within[:, 1:]).sum(1)
-    unalignable = int((target_lengths + repeats > lengths).sum())
-    return each.sum() / target_lengths.sum().clamp(min=1), unalignable

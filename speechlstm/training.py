@@ -101,7 +101,7 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
         cfg.data.batch_seconds,
         cfg.data.num_workers,
         cfg.data.cache,
-        build(cfg.augment.waveform),
+        build(cfg.augment.speed),
         cfg.seed,
     )
     if cfg.data.cache:
@@ -119,6 +119,7 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
         encoder,
         tokenizer,
         build(cfg.decoder, tokenizer=tokenizer),
+        build(cfg.loss),
         build(cfg.augment.features),
         build(cfg.optimizer),
         build(cfg.scheduler),

@@ -39,9 +39,10 @@ def optimizer(cfg: DictConfig) -> torch.optim.Optimizer:
 
 BUILD: dict[str, Callable[[DictConfig], Any]] = {
     "features": lambda cfg: configs.build(cfg.features).num_features,
-    "augment": lambda cfg: [configs.build(cfg.augment.waveform), configs.build(cfg.augment.features)],
+    "augment": lambda cfg: [configs.build(cfg.augment.speed), configs.build(cfg.augment.features)],
     "tokenizer": lambda cfg: configs.build(cfg.tokenizer, texts=TEXTS).encode("a b"),
     "encoder": lambda cfg: configs.build(cfg.encoder, num_features=80, vocab_size=30).subsampling,
+    "loss": lambda cfg: configs.build(cfg.loss).views,
     "decoder": lambda cfg: configs.build(cfg.decoder, tokenizer=Characters.from_texts(TEXTS)).decode,
     "optimizer": optimizer,
     "scheduler": lambda cfg: configs.build(cfg.scheduler)(optimizer(cfg), total_steps=100).get_last_lr(),
