@@ -29,7 +29,8 @@ class Mine(Decoder):
         self.width = width
 
     def decode(self, log_probs):
-        return [Hypothesis([2] * self.width, [], [], 0.0, [])]
+        tokens, frames = [2] * self.width, list(range(self.width))
+        return [Hypothesis(tokens, frames, [frame + 1 for frame in frames], 0.0, [1.0] * self.width)]
 """
 
 
@@ -61,7 +62,7 @@ def test_a_plugin_is_found_configured_and_used(tmp_path: Path, monkeypatch: pyte
     assert "plugin_one" not in sys.modules, "the config is composed without importing the plugin"
     decoder = configs.build(cfg.decoder, tokenizer=TOKENIZER)
     log_probs = torch.full((2, 5, len(TOKENIZER)), 1 / len(TOKENIZER)).log()
-    assert [best[0].tokens for best in decoder(log_probs, torch.tensor([5, 2]))] == [[2, 2, 2]] * 2
+    assert [best[0].tokens for best in decoder(log_probs, torch.tensor([5, 3]))] == [[2, 2, 2]] * 2
 
 
 def test_a_plugin_may_bring_other_settings_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from speechlstm.decoders.base import Decoder
+from speechlstm.decoders.base import Decoder, collapse
 from speechlstm.types import Hypothesis
 
 
@@ -26,20 +25,4 @@ class GreedyDecoder(Decoder):
         self.check(log_probs, lengths)
         best, ids = log_probs.detach().float().max(-1)  # (batch, frames) each
         rows = zip(best.cpu().numpy(), ids.cpu().numpy(), lengths.tolist(), strict=True)
-        return [[_collapse(best[:length], ids[:length])] for best, ids, length in rows]
-
-
-def _collapse(best: np.ndarray, ids: np.ndarray) -> Hypothesis:
-    """Join the repeats of a path: `(frames,)` log-probabilities and the tokens they belong to."""
-    starts = np.flatnonzero(np.diff(ids, prepend=-1))  # of runs of equal tokens, the blank's too
-    ends = np.append(starts[1:], len(ids))
-    sums = np.concatenate([[0.0], np.cumsum(np.exp(best, dtype=np.float64))])
-    kept = ids[starts] != 0
-    starts, ends = starts[kept], ends[kept]
-    return Hypothesis(
-        tokens=ids[starts].tolist(),
-        starts=starts.tolist(),
-        ends=ends.tolist(),
-        score=float(best.sum(dtype=np.float64)),
-        confidences=np.clip((sums[ends] - sums[starts]) / (ends - starts), 0.0, 1.0).tolist(),
-    )
+        return [[collapse(best[:length], ids[:length])] for best, ids, length in rows]
