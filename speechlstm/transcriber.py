@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from speechlstm.audio import AUDIO_SUFFIXES, audio_info, load_audio
 from speechlstm.decoders.base import Decoder
@@ -48,13 +49,24 @@ class _Job:
 
 
 @dataclass(slots=True)
-class _Heard:
-    """A batch after the model: `output` is log-probabilities and their lengths, None if nothing could be read."""
+class Heard:
+    """A batch of recordings after the model.
 
-    jobs: list[_Job] = field(default_factory=list)
-    samples: list[int] = field(default_factory=list)
+    Attributes:
+        indices: of the recordings in the inputs.
+        paths: of their audio, as valid Unicode.
+        seconds: their lengths.
+        errors: `(index, reason)` of those that could not be read.
+        log_probs: `(batch, frames, vocab)` natural logs; no rows if nothing could be read.
+        lengths: `(batch,)` frames of each.
+    """
+
+    indices: list[int] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
     errors: list[tuple[int, AudioError]] = field(default_factory=list)
-    output: tuple[torch.Tensor, torch.Tensor] | None = None
+    log_probs: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
+    lengths: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
 
 def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError]]:
@@ -117,18 +129,46 @@ def transcribe(
 ) -> Iterator[tuple[int, Transcript | AudioError]]:
     """Transcribe recordings in batches of similar length; a broken one does not stop the others.
 
+    Args:
+        bundle: the recogniser.
+        decoder: turns its log-probabilities into hypotheses.
+        inputs: paths of whole files, or utterances, of which only the stretch they name is read.
+        batch_seconds: most seconds in a batch, see `hear`.
+        threads: how many batches run at once on a CPU, see `hear`.
+
+    Yields:
+        `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
+
+    Raises:
+        UsageError: `batch_seconds` or `threads` is no positive number.
+    """
+    for heard in hear(bundle, inputs, batch_seconds, threads):
+        yield from heard.errors
+        hypotheses = decoder(heard.log_probs, heard.lengths) if heard.indices else []
+        rows = zip(heard.indices, heard.paths, heard.seconds, hypotheses, strict=True)
+        for index, path, seconds, found in rows:
+            yield index, to_transcript(found, bundle.tokenizer, bundle.frame_shift, path, seconds)
+
+
+def hear(
+    bundle: Bundle,
+    inputs: Sequence[str | Utterance],
+    batch_seconds: float = 120.0,
+    threads: int | None = None,
+) -> Iterator[Heard]:
+    """Run recordings through the model in batches of similar length.
+
     On a CPU each thread runs a batch of its own. The steps of an LSTM are too small to be worth sharing: two
     threads on one batch need several times the processor time, and far more when other programs run.
 
     Args:
         bundle: the recogniser.
-        decoder: turns its log-probabilities into hypotheses.
         inputs: paths of whole files, or utterances, of which only the stretch they name is read.
         batch_seconds: most seconds in a batch, padding included; a longer recording is a batch by itself.
         threads: how many batches run at once on a CPU; None takes as many as torch has threads.
 
     Yields:
-        `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
+        batches in which each of the inputs occurs once, heard or with the reason why not.
 
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
@@ -142,18 +182,18 @@ def transcribe(
     workers = threads if bundle.device.type == "cpu" else 1
     readers = ThreadPoolExecutor(_READERS, "reader")
     models = ThreadPoolExecutor(workers, "model", torch.set_num_threads, (1,))
-    ahead: deque[Future[_Heard]] = deque()
+    ahead: deque[Future[Heard]] = deque()
     try:
         for batch in _batches(inputs, readers, batch_seconds):
             if isinstance(batch, tuple):
-                yield batch
+                yield Heard(errors=[batch])
                 continue
             reads = [(job, readers.submit(_read, job, bundle.sample_rate)) for job in batch]
             ahead.append(models.submit(_recognize, bundle, reads))
             if len(ahead) > workers:
-                yield from _transcripts(bundle, decoder, ahead.popleft().result())
+                yield ahead.popleft().result()
         while ahead:
-            yield from _transcripts(bundle, decoder, ahead.popleft().result())
+            yield ahead.popleft().result()
     finally:
         models.shutdown(cancel_futures=True)
         readers.shutdown(cancel_futures=True)
@@ -212,34 +252,24 @@ def _read(job: _Job, sample_rate: int) -> NDArray[np.float32]:
     return load_audio(job.path, sample_rate, job.offset, job.duration)
 
 
-def _recognize(bundle: Bundle, reads: list[tuple[_Job, Future[NDArray[np.float32]]]]) -> _Heard:
+def _recognize(bundle: Bundle, reads: list[tuple[_Job, Future[NDArray[np.float32]]]]) -> Heard:
     """Run one batch through the model, leaving out what could not be read."""
-    heard = _Heard()
-    waveforms: list[torch.Tensor] = []
+    heard = Heard()
+    waveforms: list[Tensor] = []
     for job, future in reads:
         try:
             waveforms.append(torch.from_numpy(future.result()))
-            heard.jobs.append(job)
         except AudioError as error:
             heard.errors.append((job.index, error))
-    if not waveforms:
-        return heard
-    heard.samples = [len(waveform) for waveform in waveforms]
-    padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
-    heard.output = bundle.recognize(padded, torch.tensor(heard.samples))
+            continue
+        heard.indices.append(job.index)
+        heard.paths.append(_printable(job.path))
+        heard.seconds.append(len(waveforms[-1]) / bundle.sample_rate)
+    if waveforms:
+        padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        heard.log_probs, heard.lengths = bundle.recognize(padded, lengths)
     return heard
-
-
-def _transcripts(
-    bundle: Bundle, decoder: Decoder, heard: _Heard
-) -> Iterator[tuple[int, Transcript | AudioError]]:
-    """Decode one batch."""
-    yield from heard.errors
-    if heard.output is None:
-        return
-    for job, samples, found in zip(heard.jobs, heard.samples, decoder(*heard.output), strict=True):
-        path, seconds = _printable(job.path), samples / bundle.sample_rate
-        yield job.index, to_transcript(found, bundle.tokenizer, bundle.frame_shift, path, seconds)
 
 
 def _search(folder: Path) -> tuple[list[Path], list[AudioError]]:
