@@ -122,7 +122,7 @@ class Decoder(ABC):
                 f" (logarithm of the total probability is {float(totals[row, frame]):.3g}, not 0)"
             )
 
-    def check_found(self, found: list[list[Hypothesis]], lengths: Tensor) -> None:
+    def check_found(self, found: Any, lengths: Tensor) -> None:
         """Raise a DecoderError unless each utterance has hypotheses of which the best can be used.
 
         The others are left to the decoder's own tests, because looking at all of a long list would cost more
@@ -203,8 +203,9 @@ def fault(found: Any, frames: int, vocab: int) -> str:
         return f"{each}, but there must be one of each for each token"
     if not isinstance(found.score, float | int) or math.isnan(found.score):
         return f"the score {found.score!r}, but it must be a number"
-    if not isinstance(found.text, str | None):
-        return f"the text {found.text!r}, but it must be a string or None"
+    text: Any = found.text
+    if not (text is None or isinstance(text, str)):
+        return f"the text {text!r}, but it must be a string or None"
     if not tokens:
         return ""
     if not 0 < min(tokens) <= max(tokens) < vocab:
