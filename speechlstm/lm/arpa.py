@@ -1,0 +1,307 @@
+"""ARPA files: the text format of n-gram models that SRILM, KenLM and the others read and write."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from speechlstm.errors import SpeechlstmError
+from speechlstm.lm.corpus import UNK
+from speechlstm.lm.files import decode, read_lines
+from speechlstm.lm.trie import LN10, Floats, Ints, Trie
+
+MAX_ORDER = 10
+
+_BLOCK = 1 << 16  # lines that are taken apart at once
+_ROUNDING = 1e-5  # a log10 probability this far above 0 is taken for 0
+_NEVER = -99.0  # a log10 probability that stands for one of 0
+_KENLM = b"mmap lm http://kheafield.com/code"
+
+
+def write_arpa(trie: Trie, path: str | Path) -> None:
+    """Write a model as an ARPA file, gzipped if the name ends in `.gz`, whole or not at all.
+
+    Raises:
+        OSError: no space, no permission; an older file is then unchanged.
+    """
+    from speechlstm.manifest import write_atomically  # brings torch, which takes seconds
+
+    content = io.BytesIO()
+    out = gzip.GzipFile(fileobj=content, mode="wb", mtime=0) if str(path).endswith(".gz") else content
+    out.write(b"\\data\\\n")
+    out.writelines(b"ngram %d=%d\n" % pair for pair in enumerate(trie.counts, 1))
+    texts: list[str] = []  # of the n-grams of the order below
+    for n in range(1, trie.order + 1):
+        nodes = slice(*trie.ends[n - 1 : n + 1])
+        if n == 1:
+            texts = trie.words
+        else:
+            pairs = zip(trie.context[nodes] - trie.ends[n - 2], trie.word[nodes], strict=True)
+            texts = [f"{texts[context]} {trie.words[word]}" for context, word in pairs]
+        columns = [_decimals(trie.log_prob[nodes]), texts]
+        if n < trie.order:
+            columns.append(_decimals(trie.backoff[nodes]))
+        out.write(b"\n\\%d-grams:\n" % n)
+        out.writelines(f"{line}\n".encode() for line in map("\t".join, zip(*columns, strict=True)))
+    out.write(b"\n\\end\\\n")
+    if out is not content:
+        out.close()
+    write_atomically(path, content.getvalue())
+
+
+def _decimals(logs: Floats) -> list[str]:
+    """Return natural logs as decimal ones, in the digits that an ARPA file has."""
+    return list(map("%.7g".__mod__, (logs.astype(float) / LN10 + 0.0).tolist()))  # + 0.0: no -0
+
+
+def read_arpa(path: str | Path) -> Trie:
+    r"""Read an ARPA file, gzipped or not; text before `\data\` and after `\end\` is passed over.
+
+    A context that is no n-gram itself, as in models pruned by SRILM, is put in with the probability that
+    backing off gives, which changes no probability of the model. `-inf` is read as -99, `<UNK>` as `<unk>`.
+
+    Raises:
+        SpeechlstmError: not a well-formed ARPA file; the message begins with `path:line`.
+    """
+    return _Reader(path).read()
+
+
+@dataclass(slots=True)
+class _Section:
+    """The n-grams of one order as they stand in the file.
+
+    Attributes:
+        line: that of the first n-gram.
+        words: the ids of all first words, of all second words, and so on.
+        log_prob: natural logs.
+        backoff: natural logs.
+    """
+
+    line: int
+    words: list[Ints]
+    log_prob: Floats
+    backoff: Floats
+
+
+class _Reader:
+    """Reads a file from top to bottom; `number` is the line taken last."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path, self.number = path, 0
+        self.lines: Iterator[bytes] = read_lines(path)
+        self.ids: dict[bytes, int] = {}
+
+    def read(self) -> Trie:
+        counts = self.header()
+        sections = []
+        for n, (count, line) in enumerate(counts, 1):
+            sections.append(section := self.section(n, len(counts)))
+            if (found := len(section.log_prob)) != count:
+                begin = f"the section that begins in line {section.line}"
+                self.fail(f"{count} {n}-grams are declared, but {begin} has {found}", line)
+        if (end := self.marker()) != b"\\end\\":
+            self.fail(f"expected \\end\\, but found {_shown(end)}")
+        while not len(sections[-1].log_prob):
+            sections.pop()
+        return self.trie(sections)
+
+    def header(self) -> list[tuple[int, int]]:
+        """Return the declared number of n-grams of each order, and the line it is declared in."""
+        while (line := self.take()) != b"\\data\\":
+            if line is None:
+                self.fail("no line \\data\\: not an ARPA file")
+            if self.number == 1 and line.startswith(_KENLM):
+                advice = "give the ARPA file it was made from, or a decoder plugin that reads such files"
+                raise SpeechlstmError(f"{self.path}: a KenLM binary file, which is not read here; {advice}")
+        counts: list[tuple[int, int]] = []
+        while (line := self.marker()).startswith(b"ngram"):
+            match = re.fullmatch(rb"ngram\s+(\d+)\s*=\s*(\d{1,18})", line)
+            if not match or int(match[1]) != len(counts) + 1:
+                self.fail(f"expected 'ngram {len(counts) + 1}=' and a number, but found {_shown(line)}")
+            counts.append((int(match[2]), self.number))
+        if not counts or not counts[0][0]:
+            self.fail("no 1-grams are declared after \\data\\")
+        if len(counts) > MAX_ORDER:
+            self.fail(f"{len(counts)}-grams are declared, but no more than {MAX_ORDER}-grams can be read")
+        self.lines, self.number = chain([line], self.lines), self.number - 1
+        return counts
+
+    def section(self, n: int, order: int) -> _Section:
+        """Read the n-grams of one order, up to a blank line or one that begins with a backslash."""
+        if (line := self.marker()) != b"\\%d-grams:" % n:
+            self.fail(f"expected \\{n}-grams:, but found {_shown(line)}")
+        first = self.number + 1
+        words = [[np.zeros(0, np.int32)] for _ in range(n)]
+        log_probs, backoffs = [np.zeros(0)], [np.zeros(0)]
+        for columns in self.blocks(n):
+            log_probs.append(self.numbers(columns[0]))
+            backoffs.append(self.numbers(columns[-1]) if len(columns) > n + 1 else np.zeros(len(columns[0])))
+            if (above := log_probs[-1] > _ROUNDING).any():
+                at = int(above.argmax())
+                self.fail(f"log probability {log_probs[-1][at]:g} is above 0", self.number + at + 1)
+            if n == 1:
+                self.number_words(columns[1])
+            for column, texts in zip(words, columns[1 : n + 1], strict=True):
+                column.append(self.look_up(texts))
+            self.number += len(columns[0])
+        log_prob, backoff = (_natural(np.concatenate(part)) for part in (log_probs, backoffs))
+        if n == order:  # nothing is longer; some programs write back-offs all the same
+            backoff[:] = 0
+        return _Section(first, [np.concatenate(column) for column in words], np.minimum(log_prob, 0), backoff)
+
+    def blocks(self, n: int) -> Iterator[list[list[bytes]]]:
+        """Yield the columns of the n-grams of one order, many lines at a time.
+
+        There are n + 1, or n + 2 if a line has a back-off; then one left out is 0.
+        """
+        ended = False
+        while not ended:
+            block = list(islice(self.lines, _BLOCK))
+            fields = list(map(len, map(bytes.split, block)))
+            usual = block and {*fields} <= {n + 1, n + 2}
+            odd = (index for index, k in enumerate(fields) if not n < k < n + 3)
+            end = len(block) if usual else next(odd, len(block))
+            ended = end == 0 or end < len(block)
+            if ended:
+                if block and fields[end] and not block[end].lstrip().startswith(b"\\"):
+                    wanted = f"a log probability, {n} word{'s' * (n > 1)} and perhaps a back-off"
+                    self.fail(f"expected {wanted}, but found {_shown(block[end])}", self.number + end + 1)
+                self.lines = chain(block[end:], self.lines)
+            lines, width = block[:end], max(fields[:end], default=0)
+            if n + 1 in fields and width == n + 2:
+                pairs = zip(lines, fields, strict=False)
+                lines = [line if k == width else line.rstrip() + b" 0\n" for line, k in pairs]
+            if lines:
+                # All at once: a list for each line would keep the garbage collector busy.
+                flat = b"".join(lines).split()
+                yield [flat[column::width] for column in range(width)]
+
+    def numbers(self, texts: Sequence[bytes]) -> npt.NDArray[np.float64]:
+        """Return the numbers of some lines, the next one's first."""
+        try:
+            values = np.fromiter(map(float, texts), np.float64, len(texts))
+        except ValueError:
+            at = next(at for at, text in enumerate(texts) if not _is_number(text))
+            self.fail(f"{_shown(texts[at])} is not a number", self.number + at + 1)
+        values[np.isneginf(values)] = _NEVER
+        if (wrong := ~np.isfinite(values)).any():
+            at = int(wrong.argmax())
+            self.fail(
+                f"{_shown(texts[at])} cannot be the log of a probability or weight", self.number + at + 1
+            )
+        return values
+
+    def number_words(self, texts: Sequence[bytes]) -> None:
+        """Give each 1-gram an id."""
+        for at, text in enumerate(texts, 1):
+            known = len(self.ids)
+            if self.ids.setdefault(text, known) != known:
+                self.fail(f"the 1-gram {_shown(text)} stands above already", self.number + at)
+
+    def look_up(self, texts: Sequence[bytes]) -> Ints:
+        """Return the ids of words."""
+        try:
+            return np.fromiter(map(self.ids.__getitem__, texts), np.int32, len(texts))
+        except KeyError:
+            at = next(at for at, text in enumerate(texts) if text not in self.ids)
+            self.fail(f"{_shown(texts[at])} is not among the 1-grams", self.number + at + 1)
+
+    def trie(self, sections: list[_Section]) -> Trie:
+        """Sort the n-grams, and put in the contexts that are missing."""
+        words = self.vocabulary(sections[0].line)
+        size, zero = len(words), np.zeros(1, np.float32)
+        ends = [1, 1 + size]
+        keys = [np.zeros(1, np.int64), np.arange(size)]  # context * size + word
+        log_probs, backoffs = [zero, sections[0].log_prob], [zero, sections[0].backoff]
+        del sections[0]
+        # Of each n-gram that is longer than the order that is done: the node of its words up to there.
+        nodes = [1 + section.words[0] for section in sections]
+        for depth in range(1, len(sections) + 1):
+            wanted = [node.astype(np.int64) * size for node in nodes]
+            for key, section in zip(wanted, sections, strict=True):
+                key += section.words[depth]
+            section, own = sections.pop(0), wanted.pop(0)
+            rank = np.argsort(own, kind="stable")
+            own = own[rank]
+            if (twice := own[1:] == own[:-1]).any():
+                at = int(twice.argmax())
+                text = b" ".join(list(self.ids)[column[rank[at]]] for column in section.words)
+                above = f"stands in line {section.line + rank[at]} already"
+                self.fail(f"the n-gram {_shown(text)} {above}", section.line + int(rank[at + 1]))
+            log_prob, backoff = section.log_prob[rank], section.backoff[rank]
+            found = [np.searchsorted(own, key) for key in wanted]
+            lacking = [key[own.take(at, mode="clip") != key] for key, at in zip(wanted, found, strict=True)]
+            if any(map(len, lacking)):
+                added = np.unique(np.concatenate(lacking))
+                places = np.searchsorted(own, added)
+                own, backoff = np.insert(own, places, added), np.insert(backoff, places, 0)
+                log_prob = np.insert(log_prob, places, np.nan)
+                found = [np.searchsorted(own, key) for key in wanted]
+            nodes = [(ends[-1] + index).astype(np.int32) for index in found]
+            ends.append(ends[-1] + len(own))
+            keys.append(own)
+            log_probs.append(log_prob)
+            backoffs.append(backoff)
+        context, word = (part.astype(np.int32) for part in np.divmod(np.concatenate(keys), size))
+        trie = Trie(words, ends, context, word, np.concatenate(log_probs), np.concatenate(backoffs))
+        trie.fill()
+        return trie
+
+    def vocabulary(self, line: int) -> list[str]:
+        """Return the words of the 1-grams, which begin in this line."""
+        try:
+            words = b"\n".join(self.ids).decode().split("\n")
+        except UnicodeDecodeError:
+            words = [decode(word, self.path, number) for number, word in enumerate(self.ids, line)]
+        if UNK not in words and UNK.upper() in words:  # as SRILM users write it
+            words[words.index(UNK.upper())] = UNK
+        return words
+
+    def take(self) -> bytes | None:
+        """Return the next line without the white space around it, None at the end of the file."""
+        line = next(self.lines, None)
+        if line is None:
+            return None
+        self.number += 1
+        return line.strip()
+
+    def marker(self) -> bytes:
+        """Return the next line that is not blank; nothing at the end of the file."""
+        while (line := self.take()) is not None:
+            if line:
+                return line
+        self.number += 1
+        return b""
+
+    def fail(self, message: str, line: int | None = None) -> NoReturn:
+        """Raise the error that names the file and a line, without more the one taken last."""
+        raise SpeechlstmError(f"{self.path}:{self.number if line is None else line}: {message}")
+
+
+def _natural(logs: npt.NDArray[np.float64]) -> Floats:
+    return (logs * LN10).astype(np.float32)
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(text: bytes) -> str:
+    """Return what a line has, for a message."""
+    if not text:
+        return "the end of the file"
+    shown = text.strip().decode(errors="replace")
+    return repr(shown if len(shown) <= 60 else f"{shown[:60]}...")
