@@ -7,12 +7,13 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from speechlstm.errors import SpeechlstmError
 from speechlstm.lm.corpus import UNK
@@ -21,7 +22,7 @@ from speechlstm.lm.trie import LN10, Floats, Ints, Trie
 
 MAX_ORDER = 10
 
-_BLOCK = 1 << 16  # lines that are taken apart at once
+_BLOCK = 1 << 16  # lines that are made, or taken apart, at once
 _ROUNDING = 1e-5  # a log10 probability this far above 0 is taken for 0
 _NEVER = -99.0  # a log10 probability that stands for one of 0
 _KENLM = b"mmap lm http://kheafield.com/code"
@@ -39,28 +40,34 @@ def write_arpa(trie: Trie, path: str | Path) -> None:
     out = gzip.GzipFile(fileobj=content, mode="wb", mtime=0) if str(path).endswith(".gz") else content
     out.write(b"\\data\\\n")
     out.writelines(b"ngram %d=%d\n" % pair for pair in enumerate(trie.counts, 1))
-    texts: list[str] = []  # of the n-grams of the order below
-    for n in range(1, trie.order + 1):
-        nodes = slice(*trie.ends[n - 1 : n + 1])
-        if n == 1:
-            texts = trie.words
-        else:
-            pairs = zip(trie.context[nodes] - trie.ends[n - 2], trie.word[nodes], strict=True)
-            texts = [f"{texts[context]} {trie.words[word]}" for context, word in pairs]
-        columns = [_decimals(trie.log_prob[nodes]), texts]
-        if n < trie.order:
-            columns.append(_decimals(trie.backoff[nodes]))
-        out.write(b"\n\\%d-grams:\n" % n)
-        out.writelines(f"{line}\n".encode() for line in map("\t".join, zip(*columns, strict=True)))
+    with tqdm(None, "writing n-grams", trie.ends[-1] - 1, unit_scale=True, disable=None) as bar:
+        for n, (begin, end) in enumerate(pairwise(trie.ends), 1):
+            out.write(b"\n\\%d-grams:\n" % n)
+            for first in range(begin, end, _BLOCK):
+                nodes = slice(first, min(end, first + _BLOCK))
+                out.write(_ngrams(trie, nodes, n).encode())
+                bar.update(nodes.stop - first)
     out.write(b"\n\\end\\\n")
     if out is not content:
         out.close()
     write_atomically(path, content.getvalue())
 
 
-def _decimals(logs: Floats) -> list[str]:
+def _ngrams(trie: Trie, nodes: slice, n: int) -> str:
+    """Return the lines of n-grams of one order."""
+    context, texts = trie.context[nodes], [map(trie.words.__getitem__, trie.word[nodes].tolist())]
+    for _ in range(n - 1):
+        texts.insert(0, map(trie.words.__getitem__, trie.word[context].tolist()))
+        context = trie.context[context]
+    columns = [_decimals(trie.log_prob[nodes]), map(" ".join, zip(*texts, strict=True))]
+    if n < trie.order:
+        columns.append(_decimals(trie.backoff[nodes]))
+    return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""])
+
+
+def _decimals(logs: Floats) -> Iterator[str]:
     """Return natural logs as decimal ones, in the digits that an ARPA file has."""
-    return list(map("%.7g".__mod__, (logs.astype(float) / LN10 + 0.0).tolist()))  # + 0.0: no -0
+    return map("%.7g".__mod__, (logs.astype(float) / LN10 + 0.0).tolist())  # + 0.0: no -0
 
 
 def read_arpa(path: str | Path) -> Trie:

@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import IO, cast
 
 from tqdm import tqdm
 
 from speechlstm.errors import SpeechlstmError
 
 _GZIP = b"\x1f\x8b"
-_STRIDE = 1024  # lines between two looks at the progress
+_BLOCK = 1 << 20  # bytes read at once
 
 
 def read_lines(path: str | Path) -> Iterator[bytes]:
-    """Yield the lines of a file, its line ends included; gzip is known by its first bytes, not by its name.
+    """Return the lines of a file, their ends included; gzip is known by its first bytes, not by the name.
 
     Raises:
-        SpeechlstmError: the file cannot be read, or its compressed data is damaged or ends early.
+        SpeechlstmError: while they are read: the file cannot be, or its compressed data is damaged or ends early.
     """
+    return chain.from_iterable(_blocks(path))  # a generator of lines would be slower
+
+
+def _blocks(path: str | Path) -> Iterator[list[bytes]]:
     number = 0
     try:
         with Path(path).open("rb") as raw:
+            total = Path(path).stat().st_size or None
             packed = raw.peek(2)[:2] == _GZIP
-            total = Path(path).stat().st_size
-            file = cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if packed else raw
+            file = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
             with tqdm(
                 None, f"reading {Path(path).name}", total, unit="B", unit_scale=True, disable=None
             ) as bar:
-                for number, line in enumerate(file, 1):
-                    yield line
-                    if number % _STRIDE == 0:
+                while block := file.readlines(_BLOCK):
+                    yield block
+                    number += len(block)
+                    if raw.seekable():  # a pipe is not
                         bar.update(raw.tell() - bar.n)
-                bar.update(total - bar.n)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise SpeechlstmError(f"{path}:{number + 1}: damaged gzip file: {error}") from None
+        raise SpeechlstmError(f"{path}: damaged gzip file, somewhere after line {number}: {error}") from None
     except OSError as error:
         raise SpeechlstmError(f"{path}: cannot be read: {error.strerror or error}") from None
 

@@ -9,6 +9,9 @@ how often they occur; of all others it is how many different words they follow. 
 each order, for a = 1, 2 and 3 or more; gamma(c) is the mass that they and the pruned n-grams set free, and is the
 weight for backing off from c. 1-grams are interpolated with a uniform distribution over the vocabulary, `<unk>` and
 `</s>` included, `<s>` not.
+
+Models equal those of lmplz but for this: where lmplz counts how many n-grams have an adjusted count of 1, 2, 3 and 4,
+it takes the last n-gram of each order by its occurrences. In texts of a few hundred words that can change discounts.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from speechlstm.lm.trie import NEVER, Floats, Ints, Longs, Trie
 
 MAX_ORDER = 6
 FALLBACK = (0.5, 1.0, 1.5)  # as lmplz --discount_fallback
+
+_LEAST = 1e-6  # a discount of 0 would leave nothing for the words that were not seen
 
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -143,7 +148,7 @@ def _discounts(adjusted: Longs) -> tuple[tuple[float, float, float], str | None]
             return FALLBACK, f"none has an adjusted count of {k}"
     y = n[1] / (n[1] + 2 * n[2])
     d1, d2, d3 = (k - (k + 1) * y * n[k + 1] / n[k] for k in (1, 2, 3))
-    if not (0 <= d1 <= 1 and 0 <= d2 <= 2 and 0 <= d3 <= 3):
+    if not (_LEAST < d1 <= 1 and _LEAST < d2 <= 2 and _LEAST < d3 <= 3):
         return FALLBACK, f"the estimated {d1:.3g}, {d2:.3g}, {d3:.3g} are out of range"
     return (d1, d2, d3), None
 
@@ -170,14 +175,12 @@ def _probabilities(
         backoffs.append(gamma)
         summaries.append(OrderSummary(len(count), int(kept.sum()), discounts, fallback))
     backoffs.append(np.ones(len(probs[-1])))
-    logs = [(_log(prob), _log(backoff)) for prob, backoff in zip(probs, backoffs[1:], strict=True)]
+    logs = [
+        (np.log(prob).astype(np.float32), np.log(backoff).astype(np.float32))
+        for prob, backoff in zip(probs, backoffs[1:], strict=True)
+    ]
     logs[0][0][BOS_ID] = NEVER
     return summaries, logs
-
-
-def _log(values: Doubles) -> Floats:
-    """Return natural logs; that of 0, which discounts of 0 can lead to, is the least an ARPA file has."""
-    return np.log(np.maximum(values, np.exp(NEVER))).astype(np.float32)
 
 
 def _trie(
