@@ -218,6 +218,6 @@ def fault(found: Any, frames: int, vocab: int) -> str:
             f"tokens that start at frames {starts[:8]} and end at {ends[:8]} of {frames}, but they must follow"
             " each other, start < end <= next start"
         )
-    if not (min(confidences) >= 0 and max(confidences) <= 1 and not math.isnan(sum(confidences))):
+    if not (min(confidences) >= 0 and max(confidences) <= 1 + 1e-4 and not math.isnan(sum(confidences))):
         return f"confidences {confidences[:8]}, but they must lie between 0 and 1"
     return ""

@@ -49,6 +49,7 @@ class BlankPenaltyDecoder(Decoder):
             tokens.append(token)
             starts.append(frames[0])
             ends.append(frames[-1] + 1)  # the frame after the last, so that end - start is a length
-            confidences.append(sum(math.exp(frame_scores[frame]) for frame in frames) / len(frames))
+            mean = sum(math.exp(frame_scores[frame]) for frame in frames) / len(frames)
+            confidences.append(min(mean, 1.0))  # rounding may make it a little more
         # A decoder that knows more readings returns more hypotheses, best first.
         return [Hypothesis(tokens, starts, ends, score=sum(frame_scores), confidences=confidences)]

@@ -10,21 +10,25 @@ from speechlstm_example import BlankPenaltyDecoder
 
 from speechlstm.decoders import create
 from speechlstm.decoders.greedy import GreedyDecoder
+from speechlstm.decoders.posteriors import noise
 from speechlstm.errors import UsageError
+from speechlstm.testing import DecoderContract
 from speechlstm.tokenizer import Characters
 
 TOKENIZER = Characters.from_texts(["ab"])  # <blank>, <space>, a, b
 
 
-def noise(seed: int, frames: int = 200) -> torch.Tensor:
-    logits = torch.randn(frames, len(TOKENIZER), generator=torch.Generator().manual_seed(seed))
-    return logits.log_softmax(-1)
+class TestContract(DecoderContract):
+    """What every decoder must do; below, what this one promises."""
+
+    decoder = "example"
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_without_a_penalty_it_is_best_path(seed: int) -> None:
-    [ours] = BlankPenaltyDecoder(tokenizer=TOKENIZER, blank_penalty=0).decode(noise(seed))
-    [greedy] = GreedyDecoder(tokenizer=TOKENIZER).decode(noise(seed))
+    log_probs = noise(200, len(TOKENIZER), seed)
+    [ours] = BlankPenaltyDecoder(tokenizer=TOKENIZER, blank_penalty=0).decode(log_probs)
+    [greedy] = GreedyDecoder(tokenizer=TOKENIZER).decode(log_probs)
     assert (ours.tokens, ours.starts, ours.ends) == (greedy.tokens, greedy.starts, greedy.ends)
     assert ours.score == pytest.approx(greedy.score, rel=1e-5)
     assert ours.confidences == pytest.approx(greedy.confidences, rel=1e-5)
@@ -38,17 +42,6 @@ def test_the_penalty_brings_back_a_token_just_below_the_blank() -> None:
     assert [TOKENIZER.decode(hypothesis.tokens) for hypothesis in decode] == ["b", "ab"]
     assert (decode[1].starts, decode[1].ends) == ([0, 1], [1, 2])
     assert decode[1].score == pytest.approx(math.log(0.4) + math.log(0.9))
-
-
-def test_the_log_probs_are_left_alone() -> None:
-    log_probs = noise(0)
-    BlankPenaltyDecoder(TOKENIZER, 3.0).decode(log_probs)
-    assert torch.equal(log_probs, noise(0))
-
-
-def test_no_frames_are_no_tokens() -> None:
-    [hypothesis] = BlankPenaltyDecoder(TOKENIZER).decode(torch.zeros(0, len(TOKENIZER)))
-    assert hypothesis.tokens == [] and hypothesis.score == 0
 
 
 @pytest.mark.parametrize("penalty", [-1.0, math.nan, math.inf])
