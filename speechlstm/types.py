@@ -76,6 +76,7 @@ class Hypothesis:
         score: natural logarithm of the sequence's probability, or the decoder's own total.
         confidences: for each token a probability in [0, 1].
         text: the text, when the decoder works in words; otherwise the tokenizer makes it from `tokens`.
+        parts: what the score is made of, if the decoder tells: natural logs by name, such as acoustic, lm, bonus.
     """
 
     tokens: list[int]
@@ -84,6 +85,7 @@ class Hypothesis:
     score: float
     confidences: list[float]
     text: str | None = None
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

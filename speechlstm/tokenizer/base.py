@@ -32,6 +32,7 @@ class Tokenizer(ABC):
 
     kind: ClassVar[str]
     unit: ClassVar[str]  # what `encode` looks up, for messages
+    separator: ClassVar[str | None] = None  # the token between two words, if there is one
 
     def __init__(self, tokens: Sequence[str], case: str = "lower") -> None:
         if case not in CASES:
@@ -55,6 +56,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def unknown(self, text: str) -> Counter[str]:
         """Count what the text has and the tokens have not: characters, or words."""
+
+    def begins_word(self, token: str) -> bool:
+        """Return whether a token begins a word by itself, without a separator before it."""
+        return False
 
     @abstractmethod
     def words(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:

@@ -15,6 +15,7 @@ class Characters(Tokenizer):
 
     kind = "characters"
     unit = "character"
+    separator = SPACE
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], case: str = "lower") -> Characters:

@@ -29,6 +29,7 @@ class Phones(Tokenizer):
 
     kind = "phones"
     unit = "word"
+    separator = BOUNDARY
 
     def __init__(self, tokens: Sequence[str], lexicon: Pronunciations, case: str = "lower") -> None:
         super().__init__(tokens, case)

@@ -72,6 +72,10 @@ class Subwords(Tokenizer):
         """Count the characters of the text that are in no piece."""
         return Counter(c for c in self.normalize(text) if c not in self._characters and c != " ")
 
+    def begins_word(self, token: str) -> bool:
+        """Return whether a piece begins a word, as SentencePiece marks it."""
+        return token.startswith("▁")
+
     def words(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:
         """Return the pieces joined into words; a word begins with `▁`."""
         found: list[tuple[str, int, int]] = []

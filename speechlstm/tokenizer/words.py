@@ -24,6 +24,10 @@ class Words(Tokenizer):
         """Count the words of the text that are not among the tokens."""
         return Counter(word for word in self.normalize(text).split() if not self._ids.get(word))
 
+    def begins_word(self, token: str) -> bool:
+        """Return true: each token is a word."""
+        return True
+
     def words(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:
         """Return each token as a word."""
         return [(word, index, index + 1) for index, word in enumerate(self._spelled(ids))]

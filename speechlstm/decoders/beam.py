@@ -1,0 +1,268 @@
+"""Prefix beam search with language model, lexicon and hotwords; whole utterances, batches, or frames as they come."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechlstm.decoders import prefixes, vocabulary
+from speechlstm.decoders.base import Decoder
+from speechlstm.decoders.prefixes import Options, trace, votes
+from speechlstm.decoders.search import advance, endings
+from speechlstm.decoders.workspace import NO_MODEL, Search
+from speechlstm.errors import DecoderError, UsageError
+from speechlstm.lm import NGram
+from speechlstm.lm import load as load_lm
+from speechlstm.tokenizer import Tokenizer
+from speechlstm.types import Hypothesis
+
+_CHUNK = 1024  # frames for which room is made at a time
+_VOTE = 1e-3  # probability, as a share of the best, from which a hypothesis counts for confidences
+_compiled = False  # whether the search has run in this process
+
+
+class BeamDecoder(Decoder):
+    """Searches for the most likely token sequence, all its alignments together, with what is known of the language.
+
+    The score of a hypothesis is `acoustic + lm_weight * lm + word_bonus * words + unk_score * unknown + hotwords`,
+    natural logs, where `acoustic` is the CTC probability summed over all alignments that the beam kept.
+
+    Args:
+        tokenizer: whose ids the columns of the log-probabilities are.
+        beam_size: prefixes kept after each frame.
+        n_best: most hypotheses returned, different texts each.
+        token_threshold: tokens less likely than this in a frame are not tried there.
+        max_tokens: most tokens tried in a frame.
+        beam_threshold: prefixes whose score lies this much below the best, natural log, are not kept.
+        lm: n-gram model: an ARPA file or a loaded one. If all its words are tokens it scores each token, else words.
+        lm_weight: factor of its log-probabilities.
+        word_bonus: natural log added for each word; counters that language models prefer few words.
+        unk_score: natural log added for each word outside the lexicon, besides what the language model says.
+        lexicon: `"none"`: any spelling; `"soft"`: words outside cost `unk_score`; `"strict"`: no words outside.
+        words: file of the lexicon's words, one a line, or of pronunciations if the tokens are phones; null takes the
+            words of the language model, or else all that the tokenizer's own lexicon has.
+        hotwords: phrases to hear more readily: a file, a list, or phrases with boosts.
+        hotword_boost: natural log added for each token of a hotword.
+        threads: utterances of a batch searched at once; null takes as many as torch has threads.
+
+    Raises:
+        UsageError: settings out of range.
+        DecoderError: a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        beam_size: int = 32,
+        n_best: int = 1,
+        token_threshold: float = 1e-3,
+        max_tokens: int = 40,
+        beam_threshold: float = 14.0,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = 0.5,
+        word_bonus: float = 0.0,
+        unk_score: float = -5.0,
+        lexicon: str = "soft",
+        words: str | Path | None = None,
+        hotwords: str | Path | Iterable[str] | Mapping[str, float] | None = None,
+        hotword_boost: float = 1.5,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(tokenizer)
+        self._idle: list[Search] = []
+        for name, value, least in (
+            ("beam_size", beam_size, 1), ("n_best", n_best, 1), ("max_tokens", max_tokens, 1), ("threads", threads, 1),
+        ):  # fmt: skip
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise UsageError(f"{name} is {value!r}, but must be a whole number, {least} or more")
+        for name, number, low, high in (
+            ("token_threshold", token_threshold, 0.0, 1.0), ("beam_threshold", beam_threshold, 0.0, math.inf),
+            ("lm_weight", lm_weight, 0.0, 1e6), ("word_bonus", word_bonus, -1e6, 1e6),
+            ("unk_score", unk_score, -1e6, 1e6), ("hotword_boost", hotword_boost, 0.0, 1e6),
+        ):  # fmt: skip
+            if isinstance(number, bool | str) or not low <= number <= high:
+                raise UsageError(f"{name} is {number!r}, but must be a number from {low:g} to {high:g}")
+        if lexicon not in ("none", "soft", "strict"):
+            raise UsageError(f"lexicon is {lexicon!r}, but must be none, soft or strict")
+        self.n_best = n_best
+        self.threads = threads or torch.get_num_threads()
+        model = load_lm(lm) if isinstance(lm, str | Path) else lm
+        known = vocabulary.build(
+            tokenizer, model, lm_weight, unk_score, lexicon, words, hotwords, hotword_boost
+        )
+        self.rules, self.texts = known.rules, known.texts
+        self.lm = model.arrays if model else NO_MODEL
+        self.start_state = model.start if model else 0
+        words_alike = np.diff(self.rules.first_word)
+        self.homophones = int(words_alike.max(initial=1))
+        self.options = Options(
+            beam_size=beam_size,
+            max_tokens=min(max_tokens, len(tokenizer) - 1),
+            token_threshold=math.log(token_threshold) if token_threshold > 0 else -math.inf,
+            beam_threshold=math.exp(-beam_threshold),
+            lm_kind=known.lm_kind,
+            lm_weight=float(lm_weight),
+            word_bonus=float(word_bonus),
+            unk_score=float(unk_score) if known.priced else 0.0,
+            lm_unknown=model.unk if model else 0,
+            lm_end=model.eos if model else 0,
+            lexicon=known.followed,
+            strict=known.followed and lexicon == "strict",
+            hot=hotwords is not None,
+            gain=known.gain,
+        )
+        self.fused = bool(known.lm_kind or known.followed or self.options.hot or word_bonus)
+
+    def decode(self, log_probs: Tensor) -> list[Hypothesis]:
+        """Decode one utterance `(frames, vocab)`; at least one hypothesis, at most `n_best`."""
+        try:
+            state = (
+                self._idle.pop()
+            )  # memory that is there already: fresh pages cost as much as the search itself
+            state.reset()
+        except IndexError:
+            state = self.start()
+        self.step(state, log_probs)
+        found = self.finish(state)
+        self._idle.append(state)
+        return found
+
+    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        """Decode a padded batch, as many utterances at once as there are threads."""
+        self.check(log_probs, lengths)
+        rows = log_probs.detach().to("cpu", torch.float32)
+        parts = [row[:length] for row, length in zip(rows, lengths.tolist(), strict=True)]
+        if min(self.threads, len(parts)) < 2:
+            return [self.decode(part) for part in parts]
+        with ThreadPoolExecutor(min(self.threads, len(parts))) as pool:
+            return list(pool.map(self.decode, parts))
+
+    def start(self) -> Search:
+        """Return the state of a new utterance, to be given to `step`."""
+        return Search(self.options, len(self.tokenizer), self.homophones, self.fused, self.start_state)
+
+    def step(self, state: Search, log_probs: Tensor) -> None:
+        """Take a search through further frames `(frames, vocab)`; how they are divided into steps changes nothing."""
+        rows = np.ascontiguousarray(log_probs.detach().to("cpu", torch.float32).numpy())
+        if rows.shape[1:] != (len(self.tokenizer),):
+            raise DecoderError(f"log_probs are {rows.shape}, but must be (frames, {len(self.tokenizer)})")
+        for first in range(0, len(rows), _CHUNK):
+            chunk = rows[first : first + _CHUNK]
+            state.grow(len(chunk))
+            with _compiling():
+                advance(
+                    chunk,
+                    state.nodes,
+                    state.times,
+                    state.states,
+                    state.beam,
+                    self.rules,
+                    self.options,
+                    self.lm,
+                )
+
+    def partial(self, state: Search) -> tuple[Hypothesis, int]:
+        """Return the best hypothesis so far, and how many of its first tokens no further frame can change."""
+        logs = np.log(np.maximum(state.masses, 1e-300)) + state.beam.scale[0]
+        best = int(logs.argmax())
+        lines = [state.line(index) for index in state.prefixes]
+        together = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*lines, strict=False))
+        stable = len(list(together))
+        return self._hypothesis(state, state.prefixes[best], np.full(4, logs[best]), "", 1.0), stable
+
+    def finish(self, state: Search) -> list[Hypothesis]:
+        """Return the hypotheses of a search, best first."""
+        logs, words = endings(state.states, state.beam, self.rules, self.options, self.lm)
+        scores = logs[:, 0]
+        order = np.argsort(-scores, kind="stable")
+        if scores[order[0]] == -math.inf:
+            return [self._complete(state, logs[:, 1])]
+        weights = np.exp(scores[order] - scores[order[0]])
+        voting = order[weights > _VOTE]
+        voters, weights = state.beam.node[voting], weights[: len(voting)] / weights.sum()
+        found: list[Hypothesis] = []
+        texts: set[str] = set()
+        for i in order.tolist():
+            if len(found) == self.n_best or (found and scores[i] == -math.inf):
+                break
+            index = int(state.beam.node[i])
+            last = self.texts[words[i]] if self.texts and words[i] >= 0 else ""
+            hypothesis = self._hypothesis(
+                state, index, logs[i], last, votes(state.nodes, state.times, index, voters, weights)
+            )
+            if self.n_best > 1:
+                text = hypothesis.text
+                text = self.tokenizer.decode(hypothesis.tokens) if text is None else text
+                if text in texts:
+                    continue
+                texts.add(text)
+            found.append(hypothesis)
+        return found
+
+    def _complete(self, state: Search, acoustic: NDArray[np.float64]) -> Hypothesis:
+        """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
+        best = int(acoustic.argmax())
+        index = state.prefixes[best]
+        while not (end := prefixes.finish(state.states, index, self.rules, self.options, self.lm))[0]:
+            index = int(state.nodes["parent"][index])
+        _, word, total, bonus = end
+        score = float(acoustic[best]) + self.options.lm_weight * total + bonus
+        last = self.texts[word] if self.texts and word >= 0 else ""
+        return self._hypothesis(state, index, np.array([score, acoustic[best], total, bonus]), last, 1.0)
+
+    def _hypothesis(
+        self,
+        state: Search,
+        index: int,
+        logs: NDArray[np.float64],
+        last: str,
+        share: NDArray[np.float64] | float,
+    ) -> Hypothesis:
+        """Follow a prefix back to the root.
+
+        Args:
+            state: the search.
+            index: the prefix.
+            logs: its score and what it is made of.
+            last: the word that ends with it, if the lexicon knows.
+            share: how much of the beam agrees with each token, from the last to the first.
+        """
+        frames = int(state.beam.numbers[0])
+        spans, peaks = np.empty((frames, 4), np.int64), np.empty(frames)
+        count = trace(state.nodes, state.times, index, spans, peaks)
+        tokens, starts, ends, words = spans[:count][::-1].T.tolist()
+        text = None
+        if self.texts:  # the tokens do not say which of the words that sound alike it is
+            text = " ".join([*(self.texts[word] for word in words if word >= 0), *([last] if last else [])])
+        score, acoustic, total, bonus = logs.tolist()
+        parts = {"acoustic": acoustic, "lm": total, "bonus": bonus}
+        confidences = np.minimum(peaks[:count] * share, 1.0)[::-1].tolist()
+        return Hypothesis(tokens, starts, ends, score, confidences, text, parts)
+
+
+@contextmanager
+def _compiling() -> Iterator[None]:
+    """Say so when numba compiles, which takes seconds the first time on a machine."""
+    global _compiled
+    if _compiled:
+        yield
+        return
+    message = "compiling the beam search, once on this machine ..."
+    timer = threading.Timer(1.0, print, (message,), {"file": sys.stderr})
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    _compiled = True
