@@ -136,9 +136,9 @@ class _Reader:
                 self.fail(f"expected 'ngram {len(counts) + 1}=' and a number, but found {_shown(line)}")
             counts.append((int(match[2]), self.number))
         if not counts or not counts[0][0]:
-            self.fail("no 1-grams are declared after \\data\\")
+            self.fail("no 1-grams are declared after \\data\\", counts[0][1] if counts else None)
         if len(counts) > MAX_ORDER:
-            self.fail(f"{len(counts)}-grams are declared, but no more than {MAX_ORDER}-grams can be read")
+            self.fail(f"{len(counts)}-grams, but no more than {MAX_ORDER}-grams can be read", counts[MAX_ORDER][1])
         self.lines, self.number = chain([line], self.lines), self.number - 1
         return counts
 
@@ -246,7 +246,8 @@ class _Reader:
                 self.fail(f"the n-gram {_shown(text)} {above}", section.line + int(rank[at + 1]))
             log_prob, backoff = section.log_prob[rank], section.backoff[rank]
             found = [np.searchsorted(own, key) for key in wanted]
-            lacking = [key[own.take(at, mode="clip") != key] for key, at in zip(wanted, found, strict=True)]
+            padded = np.append(own, -1)
+            lacking = [key[padded[at] != key] for key, at in zip(wanted, found, strict=True)]
             if any(map(len, lacking)):
                 added = np.unique(np.concatenate(lacking))
                 places = np.searchsorted(own, added)

@@ -97,7 +97,7 @@ def _read(place: Path, key: dict[str, int]) -> NGram | None:
         head: dict[str, Any] = json.loads(content[: int(length)].tobytes())
         if magic != MAGIC or any(head[name] != value for name, value in key.items()):
             return None
-        if zlib.crc32(content.data) != int(checksum, 16):
+        if b"%08x" % zlib.crc32(content.data) != checksum:
             return None
         parts, begin = {}, int(length)
         for name, size in head["lengths"].items():
