@@ -65,7 +65,8 @@ def run(cfg: DictConfig) -> int:
     for problem in problems[:_SHOWN]:
         print(f"left out: {problem}", file=sys.stderr)
     if problems:
-        print(f"{len(problems)} texts left out, the first of them named above", file=sys.stderr)
+        shown = f"the first {_SHOWN} " if len(problems) > _SHOWN else ""
+        print(f"{len(problems)} left out, {shown}named above", file=sys.stderr)
     return _SOME_FAILED if problems else 0
 
 

@@ -138,7 +138,9 @@ class _Reader:
         if not counts or not counts[0][0]:
             self.fail("no 1-grams are declared after \\data\\", counts[0][1] if counts else None)
         if len(counts) > MAX_ORDER:
-            self.fail(f"{len(counts)}-grams, but no more than {MAX_ORDER}-grams can be read", counts[MAX_ORDER][1])
+            self.fail(
+                f"{len(counts)}-grams, but no more than {MAX_ORDER}-grams can be read", counts[MAX_ORDER][1]
+            )
         self.lines, self.number = chain([line], self.lines), self.number - 1
         return counts
 

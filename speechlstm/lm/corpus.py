@@ -148,8 +148,9 @@ def read_corpus(
     corpus = replace(make_corpus(sentences()), problems=problems)
     if not len(corpus.stream):
         names = ", ".join(map(str, [*texts, *manifests]))
-        first = f"; {len(problems)} lines left out, the first {problems[0]}" if problems else ""
-        raise SpeechlstmError(f"{names}: there are no words{first}")
+        others = f" and {len(problems) - 1} others" if len(problems) > 1 else ""
+        left_out = f"; left out: {problems[0]}{others}" if problems else ""
+        raise SpeechlstmError(f"{names}: there are no words{left_out}")
     return corpus
 
 
