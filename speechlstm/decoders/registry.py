@@ -82,6 +82,12 @@ def load(name: str) -> type[Decoder]:
     return _load(entry(name))
 
 
+def origin_of(name: str) -> str:
+    """Return a decoder's name with the package, or packages, that it comes from, for messages."""
+    packages = sorted(_package(each) for each in entry_points(group=PLUGIN_GROUP, name=name))
+    return f"decoder {name!r} of {' and '.join(packages)}"
+
+
 def parameters(kind: type[Decoder]) -> dict[str, Any]:
     """Return a decoder's own parameters with their defaults; `REQUIRED` for those without one."""
     own = {key: each for key, each in inspect.signature(kind).parameters.items() if key != "tokenizer"}
@@ -100,8 +106,7 @@ def create(name: str, tokenizer: Tokenizer, **params: Any) -> Decoder:
         UsageError: no such decoder, or parameters that it does not take.
         DecoderError: it cannot be imported or made.
     """
-    point = entry(name)
-    kind, origin = _load(point), _origin(point)
+    kind, origin = load(name), origin_of(name)
     try:
         inspect.signature(kind).bind(tokenizer=tokenizer, **params)
     except TypeError as error:
@@ -126,7 +131,9 @@ def _load(point: EntryPoint) -> type[Decoder]:
         found = point.load()
     except (Exception, SystemExit) as error:  # whatever a foreign package's import may raise
         cause = f"{type(error).__name__}: {error}"
-        raise DecoderError(f"{_origin(point)} cannot be imported: {cause}") from error
+        raise DecoderError(
+            f"decoder {point.name!r} of {_package(point)} cannot be imported: {cause}"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, Decoder)):
         raise DecoderError(f"{point.value} of {_package(point)} is not a speechlstm.decoders.Decoder")
     return found
@@ -147,10 +154,6 @@ def _summary(kind: type[Decoder]) -> str:
     """Return the first sentence of a class's own docstring, or nothing."""
     text = inspect.cleandoc(vars(kind).get("__doc__") or "")
     return " ".join(text.partition("\n\n")[0].split())
-
-
-def _origin(point: EntryPoint) -> str:
-    return f"decoder {point.name!r} of {_package(point)}"
 
 
 def _package(point: EntryPoint) -> str:

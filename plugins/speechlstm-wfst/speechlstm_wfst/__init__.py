@@ -47,14 +47,14 @@ class WfstDecoder(Decoder):
         cache: folder for built graphs; null is `wfst` in the user's cache folder.
 
     Raises:
-        UsageError: a parameter out of range.
+        UsageError: no language model, or a parameter out of range.
         DecoderError: a file that cannot be used.
     """
 
     def __init__(
         self,
         tokenizer: Tokenizer,
-        lm: str | Path,
+        lm: str | Path | None,
         lexicon: str | Path | None = None,
         lm_weight: float = 0.5,
         beam: float = 12.0,
@@ -64,6 +64,8 @@ class WfstDecoder(Decoder):
         cache: str | Path | None = None,
     ) -> None:
         super().__init__(tokenizer)
+        if lm is None:
+            raise UsageError("decoder=wfst searches for the sentences of a language model: add lm=FILE, an ARPA file")
         for name, number in (("lm_weight", lm_weight), ("beam", beam), ("lattice_beam", lattice_beam)):
             if isinstance(number, bool | str) or not 0 < number < math.inf:
                 raise UsageError(f"{name} is {number!r}, but must be a number above 0")
