@@ -231,12 +231,16 @@ class DecoderContract:
         own = parameters(load(self.decoder))
         if not {"lm", "lm_weight"} <= own.keys() or own["lm"] == REQUIRED:
             raise SkipTest("the decoder takes no lm with an lm_weight, or always needs one")
-        batch = padded(self._mumbled[:8])
+        batch = padded(self._mumbled)
         without = self._make(lm=None)(*batch)
         weightless = self._make(lm=str(self._files["lm"]), lm_weight=0.0)(*batch)
         for one, other in zip(without, weightless, strict=True):
             texts = self._heard(one[0]), self._heard(other[0])
-            _require(texts[0] == texts[1], f"without lm {texts[0]!r} is heard, with lm_weight=0 {texts[1]!r}")
+            known = set(texts[0].split()) <= set(self.words)  # a model may bring its words along as a lexicon
+            _require(
+                not known or texts[0] == texts[1],
+                f"without lm {texts[0]!r} is heard, with lm_weight=0 {texts[1]!r}",
+            )
 
     def test_a_wider_beam_finds_no_less(self) -> None:
         """The mean score of the best hypotheses does not fall when the beam grows."""
