@@ -306,7 +306,8 @@ def votes(nodes, times, index, voters, weights):
         at, other_at = nodes[mine].time, nodes[other].time
         while nodes[mine].parent >= 0 and nodes[other].parent >= 0:
             if mine == other:
-                shares[count:] += weights[v]
+                for same in range(count, room):
+                    shares[same] += weights[v]
                 break
             start, other_start = times[at].start, times[other_at].start
             forward, backward = start >= other_start, start <= other_start

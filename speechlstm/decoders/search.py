@@ -287,7 +287,7 @@ def advance(log_probs, nodes, times, states, beam, rules, options, lm):
         width = kept
         frame += 1
     beam.scale[0] = log_scale
-    beam.numbers[:] = (frame, used, width, recorded)
+    beam.numbers[0], beam.numbers[1], beam.numbers[2], beam.numbers[3] = frame, used, width, recorded
 
 
 @njit(nogil=True, cache=True)
@@ -308,10 +308,11 @@ def endings(states, beam, rules, options, lm):
         last word as `finish` gives it.
     """
     width = beam.numbers[2]
-    logs, words = np.zeros((width, 4)), np.full(width, -1)
+    logs, words = np.zeros((width, 4)), np.empty(width, np.int64)
     fused = options.lm_kind != 0 or options.lexicon or options.hot or options.word_bonus != 0.0
     for i in range(width):
         both = beam.blank[i] + beam.token[i]
+        words[i] = -1
         logs[i, 0] = logs[i, 1] = beam.scale[0] + (math.log(both) if both > 0.0 else -np.inf)
         if fused:
             index = beam.node[i]
