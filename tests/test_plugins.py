@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from packaging.requirements import Requirement
+from spelling import SpellingBundle, write
+from torch import Tensor
 
+import speechlstm
 from speechlstm import configs, decoders
-from speechlstm.decoders import registry
+from speechlstm.commands import transcribe
+from speechlstm.decoders import Decoder, registry
+from speechlstm.decoders.base import collapse
+from speechlstm.decoders.posteriors import noise, padded, spoken
 from speechlstm.errors import DecoderError, UsageError
 from speechlstm.tokenizer import Characters
+from speechlstm.types import Hypothesis
 
-EXAMPLE = Path(__file__).parents[1] / "plugins" / "speechlstm-example"
+ROOT = Path(__file__).parents[1]
+PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 TOKENIZER = Characters.from_texts(["ab"])
 CONFIG = "_target_: speechlstm.decoders.create\nname: {name}\n"
 SOURCE = """
@@ -77,10 +92,10 @@ def test_a_plugin_may_bring_other_settings_too(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_unknown_name_lists_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, "plugin-two", "beamy = plugin_two:Mine")
+    install(tmp_path, "plugin-two", "elegant = plugin_two:Mine")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UsageError, match=r"no decoder 'beamz'; did you mean 'beamy'\?.*beamy.*greedy"):
-        decoders.create("beamz", tokenizer=TOKENIZER)
+    with pytest.raises(UsageError, match=r"no decoder 'elegnt'; did you mean 'elegant'\?.*elegant.*greedy"):
+        decoders.create("elegnt", tokenizer=TOKENIZER)
 
 
 @pytest.mark.parametrize(
@@ -136,33 +151,197 @@ def test_wrong_parameters_name_the_right_ones(tmp_path: Path, monkeypatch: pytes
         decoders.create("five", tokenizer=TOKENIZER, wdth=3)
 
 
-@pytest.fixture
-def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the example importable as if installed from its pyproject.toml."""
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+def test_wrong_parameters_and_failing_constructors_name_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "super().__init__(tokenizer)\n        "
+    for number, line in enumerate(
+        ("raise ValueError('width?')", "raise RuntimeError('libfast: no licence')")
+    ):
+        source = SOURCE.replace(body, body + line + "\n        ")
+        install(tmp_path, f"plugin-made-{number}", f"made{number} = plugin_made_{number}:Mine", source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"decoder 'made0' of plugin-made-0 1.2 cannot be made: width\?"):
+        decoders.create("made0", tokenizer=TOKENIZER)
+    with pytest.raises(
+        DecoderError, match=r"'made1' of plugin-made-1 1.2 cannot be made: RuntimeError: libfast"
+    ):
+        decoders.create("made1", tokenizer=TOKENIZER)
+
+
+# what a search raises or returns
+
+
+class Returns(Decoder):
+    """Returns what it is told to, for every utterance."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__(TOKENIZER)
+        self.found = found
+
+    def decode(self, log_probs: Tensor) -> list[Hypothesis]:
+        return self.found
+
+
+class ReturnsForBatch(Returns):
+    """Is batch-wise."""
+
+    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        return self.found
+
+
+GOOD = Hypothesis([2, 2], [0, 2], [2, 3], -1.0, [0.5, 1.0])
+LOG_PROBS, LENGTHS = padded([noise(4, len(TOKENIZER), 0), noise(3, len(TOKENIZER), 1)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": [2]}, "1 tokens, 2 starts, 2 ends, 2 confidences, but there must be one of each"),
+        ({"tokens": [0, 2]}, "tokens from 0 to 2, but they go from 1 to 3; 0 is the blank"),
+        ({"tokens": [2, 4]}, "tokens from 2 to 4"),
+        ({"starts": [0, 1]}, r"start at frames \[0, 1\] and end at \[2, 3\] of 4, but they must follow"),
+        ({"starts": [-1, 2]}, r"start at frames \[-1, 2\]"),
+        ({"ends": [2, 2]}, r"end at \[2, 2\] of 4"),
+        ({"ends": [2, 5]}, r"end at \[2, 5\] of 4"),
+        ({"confidences": [0.5, 1.1]}, r"confidences \[0.5, 1.1\], but they must lie between 0 and 1"),
+        ({"confidences": [-0.5, 1]}, r"confidences \[-0.5"),
+        ({"confidences": [float("nan"), 1]}, r"confidences \[nan"),
+        ({"score": float("nan")}, "the score nan, but it must be a number"),
+        ({"score": "-1.0"}, "the score '-1.0', but it must be a number"),
+        ({"text": 3}, "the text 3, but it must be a string or None"),
+    ],
+)
+def test_a_hypothesis_that_cannot_be_used_is_nonsense(change: dict[str, Any], message: str) -> None:
+    assert Returns([GOOD])(LOG_PROBS, LENGTHS) == [[GOOD], [GOOD]]
+    with pytest.raises(
+        DecoderError, match=f"decoder Returns of .* returned for utterance 0 of the batch .*{message}"
+    ):
+        Returns([replace(GOOD, **change)])(LOG_PROBS, LENGTHS)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "message"),
+    [
+        (Returns(None), "utterance 0 of the batch a NoneType, but must return a list of hypotheses"),
+        (Returns([]), "utterance 0 of the batch no hypothesis, but must return at least an empty one"),
+        (Returns(["yes"]), "utterance 0 of the batch a str, but must return a Hypothesis"),
+        (ReturnsForBatch([[GOOD]]), "1 results for a batch of 2 utterances"),
+        (ReturnsForBatch(None), "a NoneType for a batch of 2 utterances"),
+        (ReturnsForBatch([[GOOD], [replace(GOOD, ends=[2, 4])]]), "utterance 1 .* of 3"),
+        (Returns([replace(GOOD, tokens=["a", 2])]), "failed: TypeError: '.*' not supported"),
+        (Returns([replace(GOOD, tokens=None)]), "failed: TypeError: object of type 'NoneType' has no len"),
+    ],
+)
+def test_results_that_are_none_are_nonsense(decoder: Decoder, message: str) -> None:
+    with pytest.raises(DecoderError, match=f"decoder {type(decoder).__name__} of {__name__} .*{message}"):
+        decoder(LOG_PROBS, LENGTHS)
+
+
+def test_what_a_search_raises_is_told_with_its_cause_and_known_errors_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cause: Exception = RuntimeError("no memory left")
+
+    def decode(log_probs: Tensor) -> list[Hypothesis]:
+        raise cause
+
+    decoder = Returns([])
+    monkeypatch.setattr(decoder, "decode", decode)
+    with pytest.raises(DecoderError, match="failed: RuntimeError: no memory left") as raised:
+        decoder(LOG_PROBS, LENGTHS)
+    assert raised.value.__cause__ is cause
+    cause = UsageError("hotwords are out")
+    with pytest.raises(UsageError, match=r"^hotwords are out$"):
+        decoder(LOG_PROBS, LENGTHS)
+
+
+def test_a_command_names_the_plugin_that_fails_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = SOURCE.replace("tokens, frames =", "raise OSError('scratch is full')\n        tokens, frames =")
+    install(tmp_path, "plugin-full", "full = plugin_full:Mine", source, full=CONFIG.format(name="full"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(speechlstm, "load", lambda path, device: SpellingBundle())
+    write(tmp_path / "a.wav", "yes")
+    arguments = ["transcribe.py", str(tmp_path / "a.wav"), "decoder=full"]
+    monkeypatch.setattr(sys, "argv", [*arguments])
+    with pytest.raises(SystemExit, match="1"):
+        transcribe.main()
+    assert capsys.readouterr() == (
+        "",
+        "error: decoder 'full' of plugin-full 1.2 failed: OSError: scratch is full\n",
+    )
+    monkeypatch.setattr(sys, "argv", [*arguments, "debug=true"])
+    with pytest.raises(DecoderError):
+        transcribe.main()
+    monkeypatch.setattr(sys, "argv", [*arguments[:2], "decoder=greedy"])
+    transcribe.main()
+    assert capsys.readouterr().out == "yes\n"
+
+
+# tokens without frames
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_align_finds_the_best_alignment_and_the_probability_of_all(seed: int) -> None:
+    log_probs = noise(5, len(TOKENIZER), seed)
+    alignments: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(len(TOKENIZER)), repeat=5):
+        if tuple(token for token, _ in itertools.groupby(path) if token) == (2, 2):
+            alignments[path] = math.exp(
+                sum(float(log_probs[frame, token]) for frame, token in enumerate(path))
+            )
+    best = max(alignments, key=lambda path: alignments[path])
+    found = Returns([]).align(log_probs, [2, 2], "aa")
+    assert found.score == pytest.approx(math.log(sum(alignments.values())), rel=1e-4)
+    wanted = collapse(log_probs[range(5), best].numpy(), np.array(best))
+    assert (found.tokens, found.text) == ([2, 2], "aa")
+    assert (found.starts, found.ends, found.confidences) == (wanted.starts, wanted.ends, wanted.confidences)
+
+
+def test_align_of_nothing_and_of_what_is_impossible() -> None:
+    log_probs = noise(3, len(TOKENIZER), 0)
+    assert Returns([]).align(log_probs, []).score == pytest.approx(float(log_probs[:, 0].sum()))
+    assert Returns([]).align(log_probs[:0], []) == Hypothesis([], [], [], 0.0, [])
+    certain = spoken(TOKENIZER, "ab", sure=1.0)
+    found = Returns([]).align(certain, [2, 3])
+    assert (found.starts, found.ends, found.score) == ([1, 3], [2, 4], 0.0)
+
+
+# the plugins of this project
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_a_plugins_own_tests_pass_and_nothing_is_imported_early(plugin: Path, tmp_path: Path) -> None:
+    """Run them in a process of their own, with the package as if installed from its pyproject.toml."""
+    project = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]
+    for requirement in map(Requirement, project["dependencies"]):
+        try:
+            assert version(requirement.name) in requirement.specifier, requirement
+        except PackageNotFoundError:
+            pytest.skip(f"{requirement.name} is not installed")
     [(name, value)] = project["entry-points"][configs.PLUGIN_GROUP].items()
     register(tmp_path, project["name"], f"{name} = {value}")
-    monkeypatch.syspath_prepend(EXAMPLE)
-    monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path
-
-
-def test_the_example_composes_and_decodes(example: Path) -> None:
-    cfg = configs.load("decoder/example", ["decoder.blank_penalty=0.5"])
-    decoder = configs.build(cfg.decoder, tokenizer=TOKENIZER)
-    log_probs = torch.tensor([[[0.6, 0.0, 0.4, 0.0], [0.1, 0.0, 0.0, 0.9]]]).log()
-    [[hypothesis]] = decoder(log_probs, torch.tensor([2]))
-    assert TOKENIZER.decode(hypothesis.tokens) == "ab"
-
-
-def test_the_examples_own_tests_pass_and_nothing_is_imported_early(example: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(example), str(EXAMPLE)])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(plugin)])}
     code = (
-        "import sys, speechlstm.decoders as d; assert {'example', 'greedy'} <= set(d.names())\n"
-        "early = {'speechlstm_example', 'speechlstm.decoders.greedy'} & set(sys.modules)\n"
+        "import sys, speechlstm.decoders as d; from speechlstm import configs\n"
+        f"assert {{{name!r}, 'greedy'}} <= set(d.names()); configs.load('decoder/{name}')\n"
+        f"early = {{{value.partition(':')[0]!r}, 'torch', 'speechlstm.decoders.greedy'}} & set(sys.modules)\n"
         "assert not early, early\n"
         "import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]]))"
     )
-    command = [sys.executable, "-c", code, str(EXAMPLE / "tests")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-c", code, str(plugin / "tests")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_test_extra_brings_what_the_plugins_need() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    there = {Requirement(text).name: Requirement(text) for text in extras["test"]}
+    for plugin in PLUGINS:
+        project = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]
+        for requirement in map(Requirement, project["dependencies"]):
+            if requirement.name not in ("speechlstm", "torchaudio"):
+                assert there[requirement.name].specifier == requirement.specifier, plugin.name

@@ -65,7 +65,9 @@ class WfstDecoder(Decoder):
     ) -> None:
         super().__init__(tokenizer)
         if lm is None:
-            raise UsageError("decoder=wfst searches for the sentences of a language model: add lm=FILE, an ARPA file")
+            raise UsageError(
+                "decoder=wfst searches for the sentences of a language model: add lm=FILE, an ARPA file"
+            )
         for name, number in (("lm_weight", lm_weight), ("beam", beam), ("lattice_beam", lattice_beam)):
             if isinstance(number, bool | str) or not 0 < number < math.inf:
                 raise UsageError(f"{name} is {number!r}, but must be a number above 0")
