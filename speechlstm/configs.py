@@ -46,9 +46,10 @@ class PluginSearchPath(SearchPathPlugin):
 
 def plugin_conf_folders() -> Iterator[tuple[str, Path]]:
     """Yield `(package, conf folder)` of every installed plugin package that brings configs."""
-    packages = sorted({entry.module.partition(".")[0] for entry in entry_points(group=PLUGIN_GROUP)})
-    for package in packages:
-        spec = None if package == "speechlstm" else find_spec(package)
+    values = {entry.value.partition(":")[0] for entry in entry_points(group=PLUGIN_GROUP)}
+    packages = sorted({value.partition(".")[0].strip() for value in values})
+    for package in packages:  # empty where an entry point is nonsense
+        spec = find_spec(package) if package not in ("speechlstm", "") else None
         for folder in spec.submodule_search_locations or [] if spec else []:
             if (Path(folder) / "conf").is_dir():
                 yield package, Path(folder) / "conf"

@@ -144,6 +144,18 @@ def test_a_plugin_whose_module_is_gone_does_not_stop_the_rest(
         registry.load("gone")
 
 
+@pytest.mark.parametrize("value", ["no module at all!", "", ".up:Mine"])
+def test_an_entry_point_that_is_nonsense_does_not_stop_the_rest(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path, "plugin-nonsense", f"nonsense = {value}")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert configs.load("decoder/greedy").decoder.name == "greedy"
+    assert decoders.create("greedy", tokenizer=TOKENIZER)
+    with pytest.raises(DecoderError, match=r"'nonsense' of plugin-nonsense 1.2 cannot be imported: \w+Error"):
+        registry.load("nonsense")
+
+
 def test_wrong_parameters_name_the_right_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "plugin-five", "five = plugin_five:Mine")
     monkeypatch.syspath_prepend(tmp_path)
