@@ -9,10 +9,12 @@ README.md             model card
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from speechlstm.encoder import Encoder
 from speechlstm.errors import AudioError, BundleError, SpeechlstmError
 from speechlstm.features import KaldiFbank, LogMel, Mfcc, Spectrogram
 from speechlstm.manifest import write_atomically
-from speechlstm.types import Transcript
+from speechlstm.types import Transcript, Utterance
 
 FORMAT = 1  # raised when an older version could no longer read what is written
 SHIPPED = Path(__file__).parent / "pretrained"
@@ -38,6 +40,7 @@ SHIPPED = Path(__file__).parent / "pretrained"
 _FEATURES = {f"speechlstm.features.{kind.__name__}": kind for kind in (LogMel, Mfcc, KaldiFbank, Spectrogram)}
 _ENCODERS = {f"speechlstm.encoder.{kind.__name__}": kind for kind in (Encoder,)}
 
+_REMEMBERED = 8192  # training utterances whose hashes a bundle keeps
 _CONTENT = {"name": str, "sample_rate": int, "features": dict, "encoder": dict, "tokenizer": dict}
 
 
@@ -150,6 +153,14 @@ class Bundle:
         log_probs, _ = self.recognize(clip.unsqueeze(0), torch.tensor([len(clip)]))
         return {"waveform": clip, "log_probs": log_probs[0].cpu().contiguous()}
 
+    def trained_on(self, utterances: Sequence[Utterance]) -> float:
+        """Return the share of utterances, as far as it is remembered, that the recogniser was trained on."""
+        known = np.frombuffer(base64.b64decode(self.config.get("trained_on", "")), "<u4")
+        hashes = np.array([_hash(utterance) for utterance in utterances], dtype=np.uint32)
+        if len(known) == _REMEMBERED:  # of a larger training only the smallest hashes are known
+            hashes = hashes[hashes <= known.max()]
+        return float(np.isin(hashes, known).mean()) if len(hashes) else 0.0
+
     def verify(self) -> float:
         """Return the largest difference in log-probability between now and when the bundle was written.
 
@@ -168,6 +179,17 @@ class Bundle:
                 f"{self.path}: the self-test gives other shapes than when the bundle was written"
             )
         return float((log_probs[0].cpu() - test["log_probs"]).abs().max())
+
+
+def sketch(utterances: Sequence[Utterance]) -> str:
+    """Return what a bundle remembers of its training utterances: the smallest of their hashes, as base64."""
+    hashes = np.unique([_hash(utterance) for utterance in utterances])[:_REMEMBERED]
+    return base64.b64encode(hashes.astype("<u4").tobytes()).decode("ascii")
+
+
+def _hash(utterance: Utterance) -> int:
+    name = f"{Path(utterance.audio_filepath).stem}|{utterance.offset:.3f}|{utterance.text}"
+    return zlib.crc32(name.encode("utf-8", "surrogateescape"))
 
 
 def check_place(folder: Path) -> None:

@@ -36,11 +36,11 @@ CONF = _installed if _installed.is_dir() else Path(__file__).parents[1] / "conf"
 
 
 class PluginSearchPath(SearchPathPlugin):
-    """Appends the `conf/` folder of every package with a decoder entry point; imports none of them."""
+    """Appends `conf/` of every package with a decoder entry point, none of them imported, and of the working folder."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add `<package>/conf` of each plugin package that has one."""
-        for name, folder in plugin_conf_folders():
+        """Add the folders after the package's own, whose options go before those of the same name."""
+        for name, folder in more_conf_folders():
             search_path.append(provider=name, path=f"file://{folder}")
 
 
@@ -53,6 +53,14 @@ def plugin_conf_folders() -> Iterator[tuple[str, Path]]:
         for folder in spec.submodule_search_locations or [] if spec else []:
             if (Path(folder) / "conf").is_dir():
                 yield package, Path(folder) / "conf"
+
+
+def more_conf_folders() -> Iterator[tuple[str, Path]]:
+    """Yield `(whose, conf folder)` of each place besides the package that may have options."""
+    yield from plugin_conf_folders()
+    own = Path.cwd() / "conf"
+    if own.is_dir() and own != CONF:
+        yield "working folder", own
 
 
 def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Callable[[], None]]:
@@ -199,8 +207,8 @@ def explain(error: Exception, config_name: str, overrides: list[str]) -> str:
 
 
 def option_names(group: str) -> set[str]:
-    """Return the names that can be chosen in a config group, those of plugins included."""
-    folders = [CONF / group, *(folder / group for _, folder in plugin_conf_folders())]
+    """Return the names that can be chosen in a config group, those of plugins and the working folder included."""
+    folders = [CONF / group, *(folder / group for _, folder in more_conf_folders())]
     return {path.stem for folder in folders for path in folder.glob("*.yaml")}
 
 

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs, training
-from speechlstm.bundle import check_place, make_bundle
+from speechlstm.bundle import check_place, make_bundle, sketch
 from speechlstm.errors import UsageError
 
 
@@ -38,6 +38,7 @@ def main(cfg: DictConfig) -> None:
         return
     record = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("features", "encoder", "data")}
     config = record | {"name": str(cfg.name), "sample_rate": cfg.sample_rate, "seed": cfg.seed}
+    config["trained_on"] = sketch(data.train_set.utterances)
     bundle = make_bundle(model.features, model.encoder, model.tokenizer, config)
     score = training.validate(model.cpu(), data)
     low, high = score.interval()

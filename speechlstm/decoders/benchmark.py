@@ -87,9 +87,9 @@ def measure(
     decoder: Decoder,
     rows: Sequence[Tensor],
     references: Sequence[str],
-    audio_seconds: float,
-    name: str,
-    setting: str,
+    audio_seconds: float = 0.0,
+    name: str = "",
+    setting: str = "",
 ) -> Trial:
     """Decode utterances and count the errors; the first is decoded once before the clock starts, to warm up.
 
