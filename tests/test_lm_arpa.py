@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,12 @@ ngram 3=2
 \\end\\
 and more text
 """
+
+
+@pytest.fixture(autouse=True, params=[0, 10**9], ids=["compiled", "plain"])
+def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read small files with the compiled code for large ones too."""
+    monkeypatch.setattr(arpa, "_MANY", request.param)
 
 
 def some_trie(order: int = 3) -> Trie:
@@ -193,7 +200,7 @@ ngram 4=1
         ("-2\t<UNK>", "-2", 15, "expected a log probability, 1 word and"),
         ("-0.5\ta b", "-0.5\ta x", 19, "'x' is not among the 1-grams"),
         ("-0.2\tb a </s>", "-0.2\tx a </s>", 25, "'x' is not among the 1-grams"),
-        ("-2\t<UNK>", "-2\ta", 15, "the 1-gram 'a' stands above already"),
+        ("-2\t<UNK>", "-2\ta", 15, "'a' stands above already"),
         ("-0.125\tb a", "-0.125\t<s> a", 21, "the n-gram '<s> a' stands in line 18 already"),
         ("-0.2\tb a </s>", "-0.2\t<s> a b", 25, "the n-gram '<s> a b' stands in line 24 already"),
         (
@@ -213,6 +220,46 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, line: int, m
     with pytest.raises(SpeechlstmError) as error:
         read_arpa(tmp_path / "lm.arpa")
     assert str(error.value).startswith(f"{tmp_path / 'lm.arpa'}:{line}: ") and message in str(error.value)
+
+
+NUMBERS = [
+    "-0",
+    "-.5",
+    "-5.",
+    "-1e-3",
+    "-1E+1",
+    "-2.5e0",
+    "-00012.50",
+    "-inf",
+    "-Infinity",
+    "-1e999",
+    "-1e-999",
+]
+NUMBERS += [
+    "-0.12345678901234567890123456789",
+    "-123456789012345678901234567890e-29",
+    "-98.76543",
+    "0.000001",
+    "+0",
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_in_every_form(tmp_path: Path, number: str) -> None:
+    (tmp_path / "lm.arpa").write_text(SRILM.replace("-0.125\tb a\t-0.75", f"{number}\tb a\t{number}"))
+    trie = read_arpa(tmp_path / "lm.arpa")
+    wanted = max(float(number), -99.0) * LN10
+    assert trie.log_prob[-3] == pytest.approx(min(wanted, 0)) and trie.backoff[-3] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    "number", ["-", "--1", "-1-", "1e", "-1e-", "-0x1", "-1,5", ".", "e5", "-1.2.3", "1e5x"]
+)
+def test_what_is_no_number(tmp_path: Path, number: str) -> None:
+    for column, line in (("{}\tb a", "-0.125\tb a"), ("b a\t{}", "b a\t-0.75")):
+        (tmp_path / "lm.arpa").write_text(SRILM.replace(line, column.format(number)))
+        with pytest.raises(SpeechlstmError, match=f"lm.arpa:21: {re.escape(repr(number))} is not a number"):
+            read_arpa(tmp_path / "lm.arpa")
 
 
 def test_rounding_above_one_is_one(tmp_path: Path) -> None:

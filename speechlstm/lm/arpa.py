@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -18,11 +19,13 @@ from tqdm import tqdm
 from speechlstm.errors import SpeechlstmError
 from speechlstm.lm.corpus import UNK
 from speechlstm.lm.files import decode, read_lines
-from speechlstm.lm.trie import LN10, Floats, Ints, Trie
+from speechlstm.lm.parse import Vocabulary, make_vocabulary, parse
+from speechlstm.lm.trie import LN10, Floats, Ints, Longs, Trie
 
 MAX_ORDER = 10
 
 _BLOCK = 1 << 16  # lines that are made, or taken apart, at once
+_MANY = 1 << 17  # n-grams: from here on loading compiled code pays
 _ROUNDING = 1e-5  # a log10 probability this far above 0 is taken for 0
 _NEVER = -99.0  # a log10 probability that stands for one of 0
 _KENLM = b"mmap lm http://kheafield.com/code"
@@ -88,13 +91,13 @@ class _Section:
 
     Attributes:
         line: that of the first n-gram.
-        words: the ids of all first words, of all second words, and so on.
+        words: `(n, n-grams)` ids.
         log_prob: natural logs.
         backoff: natural logs.
     """
 
     line: int
-    words: list[Ints]
+    words: Ints
     log_prob: Floats
     backoff: Floats
 
@@ -106,9 +109,12 @@ class _Reader:
         self.path, self.number = path, 0
         self.lines: Iterator[bytes] = read_lines(path)
         self.ids: dict[bytes, int] = {}
+        self.vocabulary: Vocabulary | None = None
+        self.many = False
 
     def read(self) -> Trie:
         counts = self.header()
+        self.many = sum(count for count, _ in counts) > _MANY
         sections = []
         for n, (count, line) in enumerate(counts, 1):
             sections.append(section := self.section(n, len(counts)))
@@ -148,85 +154,67 @@ class _Reader:
         """Read the n-grams of one order, up to a blank line or one that begins with a backslash."""
         if (line := self.marker()) != b"\\%d-grams:" % n:
             self.fail(f"expected \\{n}-grams:, but found {_shown(line)}")
-        first = self.number + 1
-        words = [[np.zeros(0, np.int32)] for _ in range(n)]
-        log_probs, backoffs = [np.zeros(0)], [np.zeros(0)]
-        for columns in self.blocks(n):
-            log_probs.append(self.numbers(columns[0]))
-            backoffs.append(self.numbers(columns[-1]) if len(columns) > n + 1 else np.zeros(len(columns[0])))
-            if (above := log_probs[-1] > _ROUNDING).any():
-                at = int(above.argmax())
-                self.fail(f"log probability {log_probs[-1][at]:g} is above 0", self.number + at + 1)
-            if n == 1:
-                self.number_words(columns[1])
-            for column, texts in zip(words, columns[1 : n + 1], strict=True):
-                column.append(self.look_up(texts))
-            self.number += len(columns[0])
-        log_prob, backoff = (_natural(np.concatenate(part)) for part in (log_probs, backoffs))
+        first, ended = self.number + 1, False
+        ids, logs = [np.zeros((n, 0), np.int32)], [np.zeros((2, 0))]
+        while not ended and (lines := list(islice(self.lines, _BLOCK))):
+            some_ids, some_logs = self.entries(lines, n)
+            ids.append(some_ids)
+            logs.append(some_logs)
+            if ended := (read := some_ids.shape[1]) < len(lines):
+                self.lines = chain(lines[read:], self.lines)
+        log_prob, backoff = (np.concatenate(logs, axis=1) * LN10).astype(np.float32)
         if n == order:  # nothing is longer; some programs write back-offs all the same
             backoff[:] = 0
-        return _Section(first, [np.concatenate(column) for column in words], np.minimum(log_prob, 0), backoff)
+        return _Section(first, np.concatenate(ids, axis=1), np.minimum(log_prob, 0), backoff)
 
-    def blocks(self, n: int) -> Iterator[list[list[bytes]]]:
-        """Yield the columns of the n-grams of one order, many lines at a time.
+    def entries(self, lines: list[bytes], n: int) -> tuple[Ints, npt.NDArray[np.float64]]:
+        """Return the word ids `(n, n-grams)` and log10 values `(2, n-grams)` of lines, up to the section's end."""
+        ids, logs = np.zeros((n, len(lines)), np.int32), np.zeros((2, len(lines)))
+        if n > 1 and self.many and self.vocabulary is None:
+            self.vocabulary = make_vocabulary(self.ids)
+        data = np.frombuffer(b"".join(lines) if self.vocabulary else b"", np.uint8)
+        before, row, at = self.number, 0, 0
+        while row < len(lines):
+            if self.vocabulary:  # up to a line that is the end, wrong, or out of the ordinary
+                row, at = parse(data, at, row, _ROUNDING, self.vocabulary, ids, logs)
+                if row == len(lines):
+                    break
+            if not lines[row].strip() or lines[row].lstrip().startswith(b"\\"):
+                break
+            self.number = before + row + 1
+            ids[:, row], logs[:, row] = self.entry(lines[row], n)
+            row, at = row + 1, at + len(lines[row])
+        self.number = before + row
+        return ids[:, :row], logs[:, :row]
 
-        There are n + 1, or n + 2 if a line has a back-off; then one left out is 0.
-        """
-        ended = False
-        while not ended:
-            block = list(islice(self.lines, _BLOCK))
-            fields = list(map(len, map(bytes.split, block)))
-            usual = block and {*fields} <= {n + 1, n + 2}
-            odd = (index for index, k in enumerate(fields) if not n < k < n + 3)
-            end = len(block) if usual else next(odd, len(block))
-            ended = end == 0 or end < len(block)
-            if ended:
-                if block and fields[end] and not block[end].lstrip().startswith(b"\\"):
-                    wanted = f"a log probability, {n} word{'s' * (n > 1)} and perhaps a back-off"
-                    self.fail(f"expected {wanted}, but found {_shown(block[end])}", self.number + end + 1)
-                self.lines = chain(block[end:], self.lines)
-            lines, width = block[:end], max(fields[:end], default=0)
-            if n + 1 in fields and width == n + 2:
-                pairs = zip(lines, fields, strict=False)
-                lines = [line if k == width else line.rstrip() + b" 0\n" for line, k in pairs]
-            if lines:
-                # All at once: a list for each line would keep the garbage collector busy.
-                flat = b"".join(lines).split()
-                yield [flat[column::width] for column in range(width)]
+    def entry(self, line: bytes, n: int) -> tuple[list[int], tuple[float, float]]:
+        """Return the word ids, log10 probability and log10 back-off of one line."""
+        fields = line.split()
+        if not n < len(fields) < n + 3:
+            wanted = f"a log probability, {n} word{'s' * (n > 1)} and perhaps a back-off"
+            self.fail(f"expected {wanted}, but found {_shown(line)}")
+        log_prob, backoff = self.log(fields[0]), self.log(fields[n + 1]) if len(fields) > n + 1 else 0.0
+        if log_prob > _ROUNDING:
+            self.fail(f"log probability {log_prob:g} is above 0")
+        for word in fields[1 : n + 1]:
+            if (n == 1) == (word in self.ids):
+                self.fail(f"{_shown(word)} " + ("is not among the 1-grams", "stands above already")[n == 1])
+            self.ids.setdefault(word, len(self.ids))
+        return [self.ids[word] for word in fields[1 : n + 1]], (log_prob, backoff)
 
-    def numbers(self, texts: Sequence[bytes]) -> npt.NDArray[np.float64]:
-        """Return the numbers of some lines, the next one's first."""
+    def log(self, text: bytes) -> float:
+        """Return a number as it stands in the file."""
         try:
-            values = np.fromiter(map(float, texts), np.float64, len(texts))
+            value = float(text)
         except ValueError:
-            at = next(at for at, text in enumerate(texts) if not _is_number(text))
-            self.fail(f"{_shown(texts[at])} is not a number", self.number + at + 1)
-        values[np.isneginf(values)] = _NEVER
-        if (wrong := ~np.isfinite(values)).any():
-            at = int(wrong.argmax())
-            self.fail(
-                f"{_shown(texts[at])} cannot be the log of a probability or weight", self.number + at + 1
-            )
-        return values
-
-    def number_words(self, texts: Sequence[bytes]) -> None:
-        """Give each 1-gram an id."""
-        for at, text in enumerate(texts, 1):
-            known = len(self.ids)
-            if self.ids.setdefault(text, known) != known:
-                self.fail(f"the 1-gram {_shown(text)} stands above already", self.number + at)
-
-    def look_up(self, texts: Sequence[bytes]) -> Ints:
-        """Return the ids of words."""
-        try:
-            return np.fromiter(map(self.ids.__getitem__, texts), np.int32, len(texts))
-        except KeyError:
-            at = next(at for at, text in enumerate(texts) if text not in self.ids)
-            self.fail(f"{_shown(texts[at])} is not among the 1-grams", self.number + at + 1)
+            self.fail(f"{_shown(text)} is not a number")
+        if math.isnan(value) or value == math.inf:
+            self.fail(f"{_shown(text)} cannot be the log of a probability or weight")
+        return max(value, _NEVER)
 
     def trie(self, sections: list[_Section]) -> Trie:
         """Sort the n-grams, and put in the contexts that are missing."""
-        words = self.vocabulary(sections[0].line)
+        words = self.words(sections[0].line)
         size, zero = len(words), np.zeros(1, np.float32)
         ends = [1, 1 + size]
         keys = [np.zeros(1, np.int64), np.arange(size)]  # context * size + word
@@ -239,15 +227,14 @@ class _Reader:
             for key, section in zip(wanted, sections, strict=True):
                 key += section.words[depth]
             section, own = sections.pop(0), wanted.pop(0)
-            rank = np.argsort(own, kind="stable")
+            rank = np.argsort(own)
             own = own[rank]
             if (twice := own[1:] == own[:-1]).any():
-                at = int(twice.argmax())
-                text = b" ".join(list(self.ids)[column[rank[at]]] for column in section.words)
-                above = f"stands in line {section.line + rank[at]} already"
-                self.fail(f"the n-gram {_shown(text)} {above}", section.line + int(rank[at + 1]))
+                one, other = sorted(section.line + rank[int(twice.argmax()) :][:2])
+                text = " ".join(words[word] for word in section.words[:, one - section.line])
+                self.fail(f"the n-gram {text!r} stands in line {one} already", other)
             log_prob, backoff = section.log_prob[rank], section.backoff[rank]
-            found = [np.searchsorted(own, key) for key in wanted]
+            found = [_search(own, key) for key in wanted]
             padded = np.append(own, -1)
             lacking = [key[padded[at] != key] for key, at in zip(wanted, found, strict=True)]
             if any(map(len, lacking)):
@@ -255,7 +242,7 @@ class _Reader:
                 places = np.searchsorted(own, added)
                 own, backoff = np.insert(own, places, added), np.insert(backoff, places, 0)
                 log_prob = np.insert(log_prob, places, np.nan)
-                found = [np.searchsorted(own, key) for key in wanted]
+                found = [_search(own, key) for key in wanted]
             nodes = [(ends[-1] + index).astype(np.int32) for index in found]
             ends.append(ends[-1] + len(own))
             keys.append(own)
@@ -266,7 +253,7 @@ class _Reader:
         trie.fill()
         return trie
 
-    def vocabulary(self, line: int) -> list[str]:
+    def words(self, line: int) -> list[str]:
         """Return the words of the 1-grams, which begin in this line."""
         try:
             words = b"\n".join(self.ids).decode().split("\n")
@@ -297,16 +284,12 @@ class _Reader:
         raise SpeechlstmError(f"{self.path}:{self.number if line is None else line}: {message}")
 
 
-def _natural(logs: npt.NDArray[np.float64]) -> Floats:
-    return (logs * LN10).astype(np.float32)
-
-
-def _is_number(text: bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _search(keys: Longs, wanted: Longs) -> Longs:
+    """Return where each wanted key stands among sorted keys; looking for them in order is easier on the memory."""
+    rank = np.argsort(wanted)
+    found = np.empty(len(wanted), np.int64)
+    found[rank] = np.searchsorted(keys, wanted[rank])
+    return found
 
 
 def _shown(text: bytes) -> str:
