@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechlstm.audio import AUDIO_SUFFIXES, audio_info, load_audio
+from speechlstm.boundaries import find_pauses
 from speechlstm.decoders.base import Decoder
 from speechlstm.errors import AudioError, UsageError
 from speechlstm.transcript import to_transcript
@@ -56,6 +57,7 @@ class Heard:
         indices: of the recordings in the inputs.
         paths: of their audio, as valid Unicode.
         seconds: their lengths.
+        pauses: where in them nothing is said, see `speechlstm.boundaries.find_pauses`.
         errors: `(index, reason)` of those that could not be read.
         log_probs: `(batch, frames, vocab)` natural logs; no rows if nothing could be read.
         lengths: `(batch,)` frames of each.
@@ -64,6 +66,7 @@ class Heard:
     indices: list[int] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    pauses: list[list[tuple[float, float]]] = field(default_factory=list)
     errors: list[tuple[int, AudioError]] = field(default_factory=list)
     log_probs: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0))
     lengths: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
@@ -145,9 +148,9 @@ def transcribe(
     for heard in hear(bundle, inputs, batch_seconds, threads):
         yield from heard.errors
         hypotheses = decoder(heard.log_probs, heard.lengths) if heard.indices else []
-        rows = zip(heard.indices, heard.paths, heard.seconds, hypotheses, strict=True)
-        for index, path, seconds, found in rows:
-            yield index, to_transcript(found, bundle.tokenizer, bundle.frame_shift, path, seconds)
+        rows = zip(heard.indices, heard.paths, heard.seconds, heard.pauses, hypotheses, strict=True)
+        for index, path, seconds, pauses, found in rows:
+            yield index, to_transcript(found, bundle.tokenizer, bundle.frame_shift, path, seconds, pauses)
 
 
 def hear(
@@ -258,13 +261,15 @@ def _recognize(bundle: Bundle, reads: list[tuple[_Job, Future[NDArray[np.float32
     waveforms: list[Tensor] = []
     for job, future in reads:
         try:
-            waveforms.append(torch.from_numpy(future.result()))
+            waveform = future.result()
         except AudioError as error:
             heard.errors.append((job.index, error))
             continue
+        waveforms.append(torch.from_numpy(waveform))
         heard.indices.append(job.index)
         heard.paths.append(_printable(job.path))
-        heard.seconds.append(len(waveforms[-1]) / bundle.sample_rate)
+        heard.seconds.append(len(waveform) / bundle.sample_rate)
+        heard.pauses.append(find_pauses(waveform, bundle.sample_rate))
     if waveforms:
         padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
         lengths = torch.tensor([len(waveform) for waveform in waveforms])

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from speechlstm.boundaries import word_times
 from speechlstm.errors import DecoderError
 from speechlstm.tokenizer import Tokenizer
 from speechlstm.types import Hypothesis, Transcript, Word
@@ -24,12 +25,17 @@ MAX_LINES = 2  # lines of a cue
 
 
 def to_transcript(
-    hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer, frame_shift: float, audio: str, duration: float
+    hypotheses: Sequence[Hypothesis],
+    tokenizer: Tokenizer,
+    frame_shift: float,
+    audio: str,
+    duration: float,
+    pauses: Sequence[tuple[float, float]] = (),
 ) -> Transcript:
     """Give the best hypothesis its words, times and confidences.
 
-    A word begins with the first frame of its first token and ends with the last frame of its last; both are
-    kept within the audio. Its confidence is that of its least certain token: unlike a product or a mean this
+    A word begins before the first frame of its first token and ends after the last frame of its last, as
+    `speechlstm.boundaries` tells. Its confidence is that of its least certain token: unlike a product or a mean this
     depends neither on the word's length nor on how certain its other letters are.
 
     Args:
@@ -38,6 +44,7 @@ def to_transcript(
         frame_shift: seconds per encoder frame.
         audio: path of the audio, as it was given.
         duration: seconds of audio.
+        pauses: stretches of it without speech, in seconds; see `speechlstm.boundaries.find_pauses`.
 
     Raises:
         DecoderError: there is no hypothesis.
@@ -48,14 +55,18 @@ def to_transcript(
         )
     texts = [tokenizer.decode(h.tokens) if h.text is None else h.text for h in hypotheses]
     best = hypotheses[0]
+    spelled = tokenizer.words(best.tokens)
+    # Frame t is centred at t * frame_shift seconds; the last frame of a token is the one before its end.
+    spikes = [
+        (best.starts[first] * frame_shift, (best.ends[end - 1] - 1) * frame_shift)
+        for _, first, end in spelled
+    ]
+    letters = [len(text) / (end - first) for text, first, end in spelled]
     words = [
-        Word(
-            text,
-            min(best.starts[first] * frame_shift, duration),
-            min(best.ends[end - 1] * frame_shift, duration),
-            min(best.confidences[first:end]),
+        Word(text, *times, min(best.confidences[first:end]))
+        for (text, first, end), times in zip(
+            spelled, word_times(spikes, letters, duration, pauses), strict=True
         )
-        for text, first, end in tokenizer.words(best.tokens)
     ]
     if best.text is not None:
         words = _named(best.text.split(), words, duration)

@@ -199,8 +199,8 @@ def test_words_have_the_times_that_were_spelled(tmp_path: Path) -> None:
     path = str(write(tmp_path / "a.wav", "no go"))
     ((_, result),) = all_of([path])
     assert [(w.text, round(w.start, 3), round(w.end, 3)) for w in result.words] == [
-        ("no", 0.0, 0.1),
-        ("go", 0.18, 0.28),
+        ("no", 0.0, 0.13),
+        ("go", 0.13, 0.3),
     ]
     assert result.audio == path
 
@@ -275,8 +275,8 @@ def test_other_formats_follow_each_other(run: Callable[..., tuple[int, str, str]
     for name in "ab":
         write(Path(f"{name}.wav"), name)
     assert run("a.wav", "b.wav", "format=ctm")[1].split("\n")[:2] == [
-        "a 1 0.000 0.040 a 0.9034",
-        "b 1 0.000 0.040 b 0.9034",
+        "a 1 0.000 0.060 a 0.9034",
+        "b 1 0.000 0.060 b 0.9034",
     ]
     assert [json.loads(line)["text"] for line in run("a.wav", "b.wav", "format=JSON")[1].splitlines()] == [
         "a",

@@ -68,8 +68,8 @@ def test_words_get_the_times_of_their_tokens() -> None:
     other = replace(best, tokens=TOKENS.encode("so"), score=-4.0)
     made = to_transcript([best, other], TOKENS, 0.04, "call.wav", 0.5)
     assert made.words == [
-        Word("no", pytest.approx(0.04), pytest.approx(0.16), 0.5),
-        Word("go", pytest.approx(0.24), pytest.approx(0.40), 0.7),
+        Word("no", pytest.approx(0.0), pytest.approx(0.18), 0.5),  # halfway from frame 3 to frame 6
+        Word("go", pytest.approx(0.18), pytest.approx(0.46), 0.7),
     ]
     assert (made.text, made.score, made.duration, made.audio) == ("no go", -2.0, 0.5, "call.wav")
     assert made.alternatives == [("so", -4.0)]
@@ -77,7 +77,15 @@ def test_words_get_the_times_of_their_tokens() -> None:
 
 def test_times_stay_within_the_audio() -> None:
     (word,) = to_transcript([hypothesis("a", [12], [13], [1.0])], TOKENS, 0.04, "x", 0.5).words
-    assert (word.start, word.end) == (0.48, 0.5)
+    assert (word.start, word.end) == (pytest.approx(0.4), 0.5)
+
+
+def test_words_keep_out_of_pauses() -> None:
+    best = hypothesis("a b", [10, 12, 40], [11, 13, 41], [1.0] * 3)
+    pauses = [(0.0, 0.38), (0.45, 1.55), (1.68, 2.0)]
+    first, second = to_transcript([best], TOKENS, 0.04, "x", 2.0, pauses).words
+    assert (first.start, first.end) == (0.38, 0.45)
+    assert (second.start, second.end) == (1.55, 1.68)
 
 
 def test_an_empty_hypothesis_is_an_empty_transcript() -> None:
@@ -94,7 +102,7 @@ def test_a_decoders_own_words_take_the_times() -> None:
     best = replace(hypothesis("no go", [1, 3, 4, 6, 9], [2, 4, 5, 8, 10], [0.9] * 5), text="know goe")
     made = to_transcript([best], TOKENS, 0.04, "x", 0.5)
     assert [word.text for word in made.words] == ["know", "goe"]
-    assert made.words[1].start == pytest.approx(0.24)
+    assert [word.start for word in made.words] == pytest.approx([0.0, 0.18])
 
 
 @pytest.mark.parametrize("spoken", ["", "ab"])
@@ -103,7 +111,7 @@ def test_words_that_are_not_the_tokens_share_their_time(spoken: str) -> None:
         TOKENS.encode(spoken), [5, 6][: len(spoken)], [6, 9][: len(spoken)], -1.0, [0.4, 0.6][: len(spoken)]
     )
     made = to_transcript([replace(best, text="one seven")], TOKENS, 0.1, "x", 2.0)
-    begin, end = (0.5, 0.9) if spoken else (0.0, 2.0)
+    begin, end = (0.42, 0.9) if spoken else (0.0, 2.0)
     cut = begin + (end - begin) * 3 / 8
     assert [(w.text, pytest.approx(w.start), pytest.approx(w.end)) for w in made.words] == [
         ("one", begin, cut),

@@ -1,0 +1,102 @@
+"""Where words begin and end. CTC says a token in a frame or two, later than it begins: spikes become words here.
+
+The rule was made on LibriSpeech's dev-sample, whose words have times; `benchmarks/word_times.py` measures it. Where two
+words follow each other without a pause they share a boundary: shortly before the first spike of the second, but not
+nearer to the first word than halfway between the spikes. How shortly depends on the tokens: a letter is said when it
+has been heard, a whole word soon after its onset, so the lead of one letter is divided by the letters of a token. A
+pause, which is a stretch with little energy, ends the word before it and begins the one after it. The last spike of a
+word may be followed by as much as its token's letters take to say.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAD = 0.08  # seconds from the onset of a word to its first spike, for tokens of one letter
+REACH = 0.1  # seconds that a letter may go on after its spike
+MAX_LEAD = 0.25  # seconds of sound between a pause and a spike that belong to the word
+MIN_PAUSE = 0.1  # seconds; the closure of a plosive is shorter
+INSIDE = 0.05  # seconds: a spike this far into a pause came before its word
+
+_STEP = 0.01  # seconds of a level
+_QUIET = 0.2  # how far up from the background to the loud levels, in decibels, a pause may reach
+_BACKGROUND, _LOUD = 5, 95  # percentiles of the levels of a recording
+_AUDIBLE = 80.0  # decibels below the loud levels; what lies lower is digital silence, not the background
+
+Span = tuple[float, float]  # start and end in seconds
+
+
+def find_pauses(waveform: NDArray[np.float32], sample_rate: int) -> list[Span]:
+    """Return the stretches without speech: those with little energy, measured by the recording's own levels.
+
+    Args:
+        waveform: `(samples,)`.
+        sample_rate: Hz.
+
+    Returns:
+        start and end in seconds of each, in order; none is shorter than `MIN_PAUSE`.
+    """
+    step = max(round(_STEP * sample_rate), 1)
+    count = len(waveform) // step
+    if not count:
+        return []
+    power = np.square(waveform[: count * step], dtype=np.float64).reshape(count, step).mean(axis=1)
+    power = np.convolve(np.pad(power, 1, mode="edge"), np.ones(3) / 3, mode="valid")
+    levels = 10 * np.log10(power + 1e-15)
+    loud = np.percentile(levels, _LOUD)
+    background = np.percentile(levels[levels > loud - _AUDIBLE], _BACKGROUND)
+    quiet = levels < background + _QUIET * (loud - background)
+    edges = np.flatnonzero(np.diff(quiet, prepend=False, append=False)).reshape(-1, 2)
+    seconds = np.minimum(edges, count) * step / sample_rate
+    if len(edges) and edges[-1, 1] == count:
+        seconds[-1, 1] = len(waveform) / sample_rate  # the samples after the last whole step
+    return [(start, end) for start, end in seconds.tolist() if end - start >= MIN_PAUSE]
+
+
+def word_times(
+    spikes: Sequence[Span], letters: Sequence[float], duration: float, pauses: Sequence[Span] = ()
+) -> list[Span]:
+    """Widen the spikes of words to when they begin and end.
+
+    Args:
+        spikes: for each word when its first spike begins and its last one ends, the middle of a frame each, in
+            seconds; in order.
+        letters: for each word the letters of a token, on average.
+        duration: seconds of audio.
+        pauses: stretches without speech, in seconds, in order; see `find_pauses`.
+
+    Returns:
+        start and end of each word in seconds: in order, without overlap, within the audio.
+    """
+    begins, ends = [start for start, _ in pauses], [end for _, end in pauses]
+    starts: list[float] = []
+    stops: list[float] = []
+    for index in range(len(spikes) + 1):  # the gap before each word, and after the last one
+        more = index < len(spikes)
+        left = max(spikes[index - 1][1], starts[-1]) if index else 0.0
+        right = min(spikes[index][0], duration) if more else duration
+        boundary = duration
+        if more:
+            boundary = max(right - LEAD / letters[index], (left + right) / 2 if index else 0.0)
+        stop = min(boundary, left + REACH * letters[index - 1]) if index else 0.0
+        start = boundary
+        # Pauses that end after the spike on the left and begin well before the one on the right.
+        near = pauses[bisect_right(ends, left) : bisect_left(begins, max(right - INSIDE, 1e-6))]
+        if near:
+            pause = max(near, key=lambda pause: min(pause[1], right) - max(pause[0], left))
+            following = min(spikes[index + 1][0] if index + 1 < len(spikes) else duration, duration)
+            if more and pause[1] <= right:
+                start = max(pause[1], right - MAX_LEAD)
+            elif more and pause[1] < following:
+                start = pause[1]
+            if index:
+                stop = min(pause[0] if pause[0] > left else stop, start)
+        if index:
+            stops.append(stop)
+        if more:
+            starts.append(start)
+    return list(zip(starts, stops, strict=True))
