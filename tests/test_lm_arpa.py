@@ -108,6 +108,7 @@ def test_what_is_written(tmp_path: Path) -> None:
         lambda text: text.replace("<s> a b", "<s> a b\t-1.5"),
         lambda text: text.replace("-99\t", "-inf\t").replace("-1.0\t</s>", "-1e0\t</s>"),
         lambda text: text.replace("<UNK>", "<unk>"),
+        lambda text: "\ufeff" + text[text.index("\\data") :],
         lambda text: text.replace("3=2\n", "3=2\nngram 4=0\n").replace("\\end", "\\4-grams:\n\n\\end"),
         lambda text: text.replace("-0.125\tb a\t-0.75\n", "").replace(
             "-0.5\ta b", "-0.125\tb a\t-0.75\n-0.5\ta b"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import math
@@ -269,7 +270,7 @@ class _Reader:
         if line is None:
             return None
         self.number += 1
-        return line.strip()
+        return line.removeprefix(codecs.BOM_UTF8).strip() if self.number == 1 else line.strip()
 
     def marker(self) -> bytes:
         """Return the next line that is not blank; nothing at the end of the file."""

