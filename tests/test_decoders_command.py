@@ -214,6 +214,14 @@ def test_a_failed_check_is_exit_status_1_with_the_reason(
     assert status == 1 and "is heard as ''" in failed["certain posteriors give the certain text"]
 
 
+def test_what_cannot_be_made_is_one_error_not_a_failed_contract(site: Path, run: Run) -> None:
+    plugin(site, "torn", "import no_such_module")
+    status, out, err = run("check=torn")
+    assert (status, out) == (1, "") and err.startswith(
+        "error: decoder 'torn' of torn 1.2 cannot be imported: "
+    )
+
+
 # bench=
 
 

@@ -291,6 +291,12 @@ def test_a_closed_vocabulary_is_declared_by_its_words(site: Path) -> None:
     } or torch.cuda.is_available()
 
 
+def test_a_clause_set_to_none_is_left_out(site: Path) -> None:
+    kind = contract("HearsNothing", test_no_frames_are_no_text=None, **{SPAWN: None})
+    clauses = [verdict.clause for verdict in check(kind)]
+    assert "no frames are no text" not in clauses and len(clauses) == 19 and not failures(kind)
+
+
 def test_an_unknown_decoder_fails_every_clause_with_the_names_there_are(site: Path) -> None:
     found = failures(contract("nobody", **{SPAWN: lambda self: None}))
     assert len(found) > 10 and all("nobody" in reason for reason in found.values()), found
