@@ -9,8 +9,9 @@ import json
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from speechlstm.boundaries import word_times
 from speechlstm.errors import DecoderError
@@ -95,24 +96,21 @@ def to_txt(transcript: Transcript) -> str:
 
 def to_json(transcript: Transcript) -> str:
     """Return everything as one line of JSON: seconds, scores in natural log (null if infinite)."""
-    words = [
-        {
-            "text": w.text,
-            "start": round(w.start, 3),
-            "end": round(w.end, 3),
-            "confidence": round(w.confidence, 4),
-        }
-        for w in transcript.words
-    ]
     document = {
         "audio": transcript.audio,
         "duration": round(transcript.duration, 3),
         "text": transcript.text,
-        "score": _finite(transcript.score),
-        "words": words,
-        "alternatives": [{"text": text, "score": _finite(score)} for text, score in transcript.alternatives],
+        "score": finite(transcript.score),
+        "words": [as_entry(word) for word in transcript.words],
+        "alternatives": [{"text": text, "score": finite(score)} for text, score in transcript.alternatives],
     }
     return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_entry(word: Word) -> dict[str, Any]:
+    """Return a word, or another stretch with a text, as plain JSON: times in whole milliseconds."""
+    times = {"start": round(word.start, 3), "end": round(word.end, 3)}
+    return {"text": word.text, **times, "confidence": round(word.confidence, 4)}
 
 
 def to_srt(transcript: Transcript) -> str:
@@ -151,41 +149,46 @@ def to_ctm(transcript: Transcript) -> str:
 
 
 def to_textgrid(transcript: Transcript) -> str:
-    """Return a Praat TextGrid with one tier, `words`, whose intervals tile the audio; quotes are doubled."""
-    intervals: list[tuple[int, int, str]] = []
-    cursor = 0
-    for word, start, end in _timed(transcript.words):
-        if start > cursor:
-            intervals.append((cursor, start, ""))
-        intervals.append((start, end, _flat(word.text)))
-        cursor = end
-    total = max(round(transcript.duration * 1000), cursor, 1)
-    if cursor < total:
-        intervals.append((cursor, total, ""))
-    xmax = f"{total / 1000:.3f}"
+    """Return a Praat TextGrid with one tier, `words`."""
+    return textgrid(transcript.duration, {"words": transcript.words})
+
+
+def textgrid(duration: float, tiers: Mapping[str, Sequence[Word]]) -> str:
+    """Return a Praat TextGrid whose intervals tile the audio in each tier; quotes are doubled.
+
+    Args:
+        duration: seconds of audio.
+        tiers: names, and the words of each in order.
+    """
+    timed = {name: list(_timed(words)) for name, words in tiers.items()}
+    total = max(round(duration * 1000), 1, *(words[-1][2] for words in timed.values() if words))
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
         "",
         "xmin = 0",
-        f"xmax = {xmax}",
+        f"xmax = {total / 1000:.3f}",
         "tiers? <exists>",
-        "size = 1",
+        f"size = {len(timed)}",
         "item []:",
-        "    item [1]:",
-        '        class = "IntervalTier"',
-        '        name = "words"',
-        "        xmin = 0",
-        f"        xmax = {xmax}",
-        f"        intervals: size = {len(intervals)}",
     ]
-    for number, (start, end, text) in enumerate(intervals, 1):
+    for tier, (name, words) in enumerate(timed.items(), 1):
+        intervals = list(_tiled(words, total))
         lines += [
-            f"        intervals [{number}]:",
-            f"            xmin = {start / 1000:.3f}",
-            f"            xmax = {end / 1000:.3f}",
-            '            text = "{}"'.format(text.replace('"', '""')),
+            f"    item [{tier}]:",
+            '        class = "IntervalTier"',
+            f'        name = "{name}"',
+            "        xmin = 0",
+            f"        xmax = {total / 1000:.3f}",
+            f"        intervals: size = {len(intervals)}",
         ]
+        for number, (start, end, text) in enumerate(intervals, 1):
+            lines += [
+                f"        intervals [{number}]:",
+                f"            xmin = {start / 1000:.3f}",
+                f"            xmax = {end / 1000:.3f}",
+                '            text = "{}"'.format(text.replace('"', '""')),
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -206,6 +209,18 @@ def _timed(words: Sequence[Word]) -> Iterator[tuple[Word, int, int]]:
         start = max(round(word.start * 1000), cursor)
         cursor = max(round(word.end * 1000), start + 1)
         yield word, start, cursor
+
+
+def _tiled(timed: Sequence[tuple[Word, int, int]], total: int) -> Iterator[tuple[int, int, str]]:
+    """Yield intervals from 0 to `total` milliseconds: the words, and empty texts between them."""
+    cursor = 0
+    for word, start, end in timed:
+        if start > cursor:
+            yield cursor, start, ""
+        yield start, end, _flat(word.text)
+        cursor = end
+    if cursor < total:
+        yield cursor, total, ""
 
 
 def _cues(words: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
@@ -238,5 +253,6 @@ def _flat(text: str) -> str:
     return " ".join(text.split())  # a line break in a word would end the cue, the line or the label
 
 
-def _finite(score: float) -> float | None:
+def finite(score: float) -> float | None:
+    """Return a score as JSON can hold it: rounded, null if it is infinite or not a number."""
     return round(score, 4) if math.isfinite(score) else None
