@@ -3,9 +3,9 @@
 The rule was made on LibriSpeech's dev-sample, whose words have times; `benchmarks/word_times.py` measures it. Where two
 words follow each other without a pause they share a boundary: shortly before the first spike of the second, but not
 nearer to the first word than halfway between the spikes. How shortly depends on the tokens: a letter is said when it
-has been heard, a whole word soon after its onset, so the lead of one letter is divided by the letters of a token. A
-pause, which is a stretch with little energy, ends the word before it and begins the one after it. The last spike of a
-word may be followed by as much as its token's letters take to say.
+has been heard, a whole word soon after its onset, so the lead of one letter is divided by the letters of a token. The
+last spike of a word is followed by what its token's letters take to say. A pause, which is a stretch with little
+energy, ends the word before it, unless that would be far longer, and begins the one after it.
 """
 
 from __future__ import annotations
@@ -73,30 +73,29 @@ def word_times(
         start and end of each word in seconds: in order, without overlap, within the audio.
     """
     begins, ends = [start for start, _ in pauses], [end for _, end in pauses]
-    starts: list[float] = []
-    stops: list[float] = []
+    found: list[Span] = []
+    start = 0.0  # of the word before the gap
     for index in range(len(spikes) + 1):  # the gap before each word, and after the last one
-        more = index < len(spikes)
-        left = max(spikes[index - 1][1], starts[-1]) if index else 0.0
-        right = min(spikes[index][0], duration) if more else duration
-        boundary = duration
-        if more:
+        left = max(spikes[index - 1][1], start) if index else 0.0
+        right = min(spikes[index][0], duration) if index < len(spikes) else duration
+        boundary = right
+        if index < len(spikes):
             boundary = max(right - LEAD / letters[index], (left + right) / 2 if index else 0.0)
-        stop = min(boundary, left + REACH * letters[index - 1]) if index else 0.0
-        start = boundary
         # Pauses that end after the spike on the left and begin well before the one on the right.
         near = pauses[bisect_right(ends, left) : bisect_left(begins, max(right - INSIDE, 1e-6))]
-        if near:
-            pause = max(near, key=lambda pause: min(pause[1], right) - max(pause[0], left))
-            following = min(spikes[index + 1][0] if index + 1 < len(spikes) else duration, duration)
-            if more and pause[1] <= right:
-                start = max(pause[1], right - MAX_LEAD)
-            elif more and pause[1] < following:
-                start = pause[1]
-            if index:
-                stop = min(pause[0] if pause[0] > left else stop, start)
+        begin = boundary
+        if near and index < len(spikes):
+            resumed = near[-1][1]
+            following = spikes[index + 1][0] if index + 1 < len(spikes) else duration
+            if resumed <= right:
+                begin = max(resumed, right - MAX_LEAD)
+            elif resumed < min(following, duration):
+                begin = resumed
         if index:
-            stops.append(stop)
-        if more:
-            starts.append(start)
-    return list(zip(starts, stops, strict=True))
+            reach = REACH * letters[index - 1]
+            stop = min(boundary, left + reach)
+            if near and left < near[0][0] < left + 2 * reach:
+                stop = near[0][0]
+            found.append((start, min(stop, begin)))
+        start = begin
+    return found
