@@ -1,11 +1,11 @@
 """Where words begin and end. CTC says a token in a frame or two, later than it begins: spikes become words here.
 
-The rule was made on LibriSpeech's dev-sample, whose words have times; `benchmarks/word_times.py` measures it. Where two
-words follow each other without a pause they share a boundary: shortly before the first spike of the second, but not
-nearer to the first word than halfway between the spikes. How shortly depends on the tokens: a letter is said when it
-has been heard, a whole word soon after its onset, so the lead of one letter is divided by the letters of a token. The
-last spike of a word is followed by what its token's letters take to say. A pause, which is a stretch with little
-energy, ends the word before it, unless that would be far longer, and begins the one after it.
+Where two words follow each other without a pause they share a boundary: shortly before the first spike of the second,
+but not nearer to the first word than halfway between their spikes. Tokens that are pieces of words are said when they
+have been heard, whole words at their onset, so these have a shorter lead. The last spike of a word is followed by what
+its token's letters take to say. A pause, which is a stretch with little energy, ends the word before it, unless that
+would be far longer, and begins the one after it. The figures were chosen on LibriSpeech's dev-sample, three speakers
+for the fourth, and on joined recordings of digits: `benchmarks/word_times.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-LEAD = 0.08  # seconds from the onset of a word to its first spike, for tokens of one letter
-REACH = 0.1  # seconds that a letter may go on after its spike
+LEAD = 0.08  # seconds from the onset of a word to its first spike, if tokens are pieces of words
+WHOLE_LEAD = 0.02  # the same, if tokens are whole words
+REACH = 0.12  # seconds that a token may go on after its spike, for each of its letters
+WHOLE_LETTERS = 3  # letters that a whole word counts for at least: also a spelled letter is a syllable
 MAX_LEAD = 0.25  # seconds of sound between a pause and a spike that belong to the word
 MIN_PAUSE = 0.1  # seconds; the closure of a plosive is shorter
 INSIDE = 0.05  # seconds: a spike this far into a pause came before its word
@@ -58,14 +60,19 @@ def find_pauses(waveform: NDArray[np.float32], sample_rate: int) -> list[Span]:
 
 
 def word_times(
-    spikes: Sequence[Span], letters: Sequence[float], duration: float, pauses: Sequence[Span] = ()
+    spikes: Sequence[Span],
+    letters: Sequence[float],
+    whole: bool,
+    duration: float,
+    pauses: Sequence[Span] = (),
 ) -> list[Span]:
     """Widen the spikes of words to when they begin and end.
 
     Args:
         spikes: for each word when its first spike begins and its last one ends, the middle of a frame each, in
             seconds; in order.
-        letters: for each word the letters of a token, on average.
+        letters: for each word the letters of one of its tokens, on average.
+        whole: each token is a word, not a piece of one.
         duration: seconds of audio.
         pauses: stretches without speech, in seconds, in order; see `find_pauses`.
 
@@ -73,6 +80,7 @@ def word_times(
         start and end of each word in seconds: in order, without overlap, within the audio.
     """
     begins, ends = [start for start, _ in pauses], [end for _, end in pauses]
+    lead = WHOLE_LEAD if whole else LEAD
     found: list[Span] = []
     start = 0.0  # of the word before the gap
     for index in range(len(spikes) + 1):  # the gap before each word, and after the last one
@@ -80,7 +88,7 @@ def word_times(
         right = min(spikes[index][0], duration) if index < len(spikes) else duration
         boundary = right
         if index < len(spikes):
-            boundary = max(right - LEAD / letters[index], (left + right) / 2 if index else 0.0)
+            boundary = max(right - lead, (left + right) / 2 if index else 0.0)
         # Pauses that end after the spike on the left and begin well before the one on the right.
         near = pauses[bisect_right(ends, left) : bisect_left(begins, max(right - INSIDE, 1e-6))]
         begin = boundary
@@ -92,7 +100,7 @@ def word_times(
             elif resumed < min(following, duration):
                 begin = resumed
         if index:
-            reach = REACH * letters[index - 1]
+            reach = REACH * max(letters[index - 1], WHOLE_LETTERS if whole else 1)
             stop = min(boundary, left + reach)
             if near and left < near[0][0] < left + 2 * reach:
                 stop = near[0][0]

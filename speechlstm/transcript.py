@@ -15,7 +15,7 @@ from typing import Any
 
 from speechlstm.boundaries import word_times
 from speechlstm.errors import DecoderError
-from speechlstm.tokenizer import Tokenizer
+from speechlstm.tokenizer import Tokenizer, Words
 from speechlstm.types import Hypothesis, Transcript, Word
 
 # Subtitles keep Netflix's limits: seven seconds, two lines of 42 characters.
@@ -63,11 +63,10 @@ def to_transcript(
         for _, first, end in spelled
     ]
     letters = [len(text) / (end - first) for text, first, end in spelled]
+    times = word_times(spikes, letters, isinstance(tokenizer, Words), duration, pauses)
     words = [
-        Word(text, *times, min(best.confidences[first:end]))
-        for (text, first, end), times in zip(
-            spelled, word_times(spikes, letters, duration, pauses), strict=True
-        )
+        Word(text, *span, min(best.confidences[first:end]))
+        for (text, first, end), span in zip(spelled, times, strict=True)
     ]
     if best.text is not None:
         words = _named(best.text.split(), words, duration)

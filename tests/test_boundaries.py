@@ -9,9 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlstm.boundaries import LEAD, MAX_LEAD, MIN_PAUSE, REACH, Span, find_pauses, word_times
+from speechlstm.boundaries import (
+    LEAD,
+    MAX_LEAD,
+    MIN_PAUSE,
+    REACH,
+    WHOLE_LEAD,
+    WHOLE_LETTERS,
+    Span,
+    find_pauses,
+    word_times,
+)
 
 RATE = 16_000
+
+Case = tuple[list[Span], list[float], float, list[Span]]
 
 
 def noise(*parts: tuple[float, float], rate: int = RATE) -> np.ndarray:
@@ -22,7 +34,7 @@ def noise(*parts: tuple[float, float], rate: int = RATE) -> np.ndarray:
 
 
 @st.composite
-def spoken(draw: st.DrawFn) -> tuple[list[Span], list[float], float, list[Span]]:
+def spoken(draw: st.DrawFn) -> Case:
     """Spikes of words on frames of 40 ms, letters per token, a duration, and pauses anywhere."""
     frame, spikes = draw(st.integers(0, 20)), []
     for _ in range(draw(st.integers(1, 12))):
@@ -36,55 +48,56 @@ def spoken(draw: st.DrawFn) -> tuple[list[Span], list[float], float, list[Span]]
     return spikes, letters, duration, pauses
 
 
-@given(spoken())
-def test_words_are_in_order_apart_and_inside(case: tuple[list[Span], list[float], float, list[Span]]) -> None:
+@given(spoken(), st.booleans())
+def test_words_are_in_order_apart_and_inside(case: Case, whole: bool) -> None:
     spikes, letters, duration, pauses = case
-    found = word_times(spikes, letters, duration, pauses)
+    found = word_times(spikes, letters, whole, duration, pauses)
     assert len(found) == len(spikes)
     assert all(0 <= start < end <= duration for start, end in found)
     assert all(end <= start for (_, end), (start, _) in pairwise(found))
 
 
-@given(spoken())
-def test_without_pauses_a_word_holds_its_spikes(
-    case: tuple[list[Span], list[float], float, list[Span]],
-) -> None:
+@given(spoken(), st.booleans())
+def test_without_pauses_a_word_holds_its_spikes(case: Case, whole: bool) -> None:
     spikes, letters, duration, _ = case
-    for (first, last), count, (start, end) in zip(
-        spikes, letters, word_times(spikes, letters, duration), strict=True
-    ):
+    found = word_times(spikes, letters, whole, duration)
+    for (first, last), count, (start, end) in zip(spikes, letters, found, strict=True):
         assert start <= first <= last <= end
-        assert first - start <= LEAD / count + 1e-9
-        assert end - last <= REACH * count + 1e-9
+        assert first - start <= (WHOLE_LEAD if whole else LEAD) + 1e-9
+        assert end - last <= REACH * max(count, WHOLE_LETTERS if whole else 1) + 1e-9
 
 
 @pytest.mark.parametrize(
     ("case", "spikes", "letters", "pauses", "wanted"),
     [
-        ("close together: halfway", [(0.5, 0.6), (0.7, 0.8)], [1, 1], [], [(0.42, 0.65), (0.65, 0.9)]),
-        ("apart: lead and reach", [(0.5, 0.6), (1.2, 1.3)], [1, 1], [], [(0.42, 0.7), (1.12, 1.4)]),
-        ("whole words", [(0.5, 0.5), (1.0, 1.0)], [4, 8], [], [(0.48, 0.9), (0.99, 1.8)]),
-        ("a pause between", [(0.5, 0.6), (1.2, 1.3)], [1, 1], [(0.75, 1.0)], [(0.42, 0.75), (1.0, 1.4)]),
+        ("close together: halfway", [(0.5, 0.6), (0.7, 0.8)], [1, 1], [], [(0.42, 0.65), (0.65, 0.92)]),
+        ("apart: lead and reach", [(0.5, 0.6), (1.2, 1.3)], [1, 2], [], [(0.42, 0.72), (1.12, 1.54)]),
+        ("a pause between", [(0.5, 0.6), (1.2, 1.3)], [1, 1], [(0.75, 1.0)], [(0.42, 0.75), (1.0, 1.42)]),
         ("several pauses", [(0.2, 0.2), (2.0, 2.0)], [1, 1], [(0.35, 0.5), (0.6, 1.8), (1.85, 1.95)],
-         [(0.12, 0.35), (1.95, 2.1)]),
-        ("a pause too late", [(0.2, 0.2), (2.0, 2.0)], [1, 1], [(0.45, 1.8)], [(0.12, 0.3), (1.8, 2.1)]),
+         [(0.12, 0.35), (1.95, 2.12)]),
+        ("a pause too late", [(0.2, 0.2), (2.0, 2.0)], [1, 1], [(0.45, 1.8)], [(0.12, 0.32), (1.8, 2.12)]),
         ("noise after the pause", [(0.2, 0.2), (2.0, 2.0)], [1, 1], [(0.3, 0.8)],
-         [(0.12, 0.3), (2.0 - MAX_LEAD, 2.1)]),
+         [(0.12, 0.3), (2.0 - MAX_LEAD, 2.12)]),
         ("a spike before its word", [(0.0, 0.0), (1.0, 1.0)], [4, 4], [(0.0, 0.3), (0.6, 1.2)],
-         [(0.3, 0.6), (1.2, 1.6)]),
-        ("a spike after its word", [(0.4, 0.4)], [1], [(0.38, 3.0)], [(0.32, 0.5)]),
-        ("two spikes in a pause", [(0.2, 0.2), (0.6, 0.6)], [1, 1], [(0.0, 1.0)], [(0.12, 0.3), (1.0, 1.1)]),
+         [(0.3, 0.6), (1.2, 1.68)]),
+        ("a spike after its word", [(0.4, 0.4)], [1], [(0.38, 3.0)], [(0.32, 0.52)]),
+        ("two spikes in a pause", [(0.2, 0.2), (0.6, 0.6)], [1, 1], [(0.0, 1.0)], [(0.12, 0.32), (1.0, 1.12)]),
     ],
 )  # fmt: skip
 def test_cases(
     case: str, spikes: list[Span], letters: list[float], pauses: list[Span], wanted: list[Span]
 ) -> None:
-    found = word_times(spikes, letters, 3.0, pauses)
+    found = word_times(spikes, letters, False, 3.0, pauses)
     assert [pytest.approx(times) for times in found] == wanted, case
 
 
+def test_whole_words_begin_at_their_spikes_and_are_as_long_as_their_letters() -> None:
+    found = word_times([(0.5, 0.5), (1.0, 1.0), (2.0, 2.0)], [6, 1, 8], True, 3.0)
+    assert [pytest.approx(times) for times in found] == [(0.48, 0.98), (0.98, 1.36), (1.98, 2.96)]
+
+
 def test_no_words_no_times() -> None:
-    assert word_times([], [], 2.0, [(0.0, 2.0)]) == []
+    assert word_times([], [], False, 2.0, [(0.0, 2.0)]) == []
 
 
 def test_pauses_are_where_it_is_quiet() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from speechlstm import transcript as module
 from speechlstm.errors import DecoderError
-from speechlstm.tokenizer import Characters
+from speechlstm.tokenizer import Characters, Subwords, Words
 from speechlstm.transcript import FORMATS, to_transcript
 from speechlstm.types import Hypothesis, Transcript, Word
 
@@ -69,7 +69,7 @@ def test_words_get_the_times_of_their_tokens() -> None:
     made = to_transcript([best, other], TOKENS, 0.04, "call.wav", 0.5)
     assert made.words == [
         Word("no", pytest.approx(0.0), pytest.approx(0.18), 0.5),  # halfway from frame 3 to frame 6
-        Word("go", pytest.approx(0.18), pytest.approx(0.46), 0.7),
+        Word("go", pytest.approx(0.18), pytest.approx(0.48), 0.7),
     ]
     assert (made.text, made.score, made.duration, made.audio) == ("no go", -2.0, 0.5, "call.wav")
     assert made.alternatives == [("so", -4.0)]
@@ -86,6 +86,16 @@ def test_words_keep_out_of_pauses() -> None:
     first, second = to_transcript([best], TOKENS, 0.04, "x", 2.0, pauses).words
     assert (first.start, first.end) == (0.38, 0.45)
     assert (second.start, second.end) == (1.55, 1.68)
+
+
+def test_whole_words_and_pieces_have_margins_of_their_own() -> None:
+    words = Words(["<blank>", "no", "yes"])
+    pieces = Subwords(["<blank>", "▁n", "o", "▁yes"], b"")
+    (whole,) = to_transcript([Hypothesis([2], [10], [11], 0.0, [1.0])], words, 0.1, "x", 9.0).words
+    assert (whole.start, whole.end) == pytest.approx((0.98, 1.36))
+    parts = Hypothesis([1, 2, 3], [10, 12, 20], [11, 13, 21], 0.0, [1.0] * 3)
+    no, yes = to_transcript([parts], pieces, 0.1, "x", 9.0).words
+    assert (no.start, no.end, yes.start, yes.end) == pytest.approx((0.92, 1.32, 1.92, 2.36))
 
 
 def test_an_empty_hypothesis_is_an_empty_transcript() -> None:
@@ -111,7 +121,7 @@ def test_words_that_are_not_the_tokens_share_their_time(spoken: str) -> None:
         TOKENS.encode(spoken), [5, 6][: len(spoken)], [6, 9][: len(spoken)], -1.0, [0.4, 0.6][: len(spoken)]
     )
     made = to_transcript([replace(best, text="one seven")], TOKENS, 0.1, "x", 2.0)
-    begin, end = (0.42, 0.9) if spoken else (0.0, 2.0)
+    begin, end = (0.42, 0.92) if spoken else (0.0, 2.0)
     cut = begin + (end - begin) * 3 / 8
     assert [(w.text, pytest.approx(w.start), pytest.approx(w.end)) for w in made.words] == [
         ("one", begin, cut),
