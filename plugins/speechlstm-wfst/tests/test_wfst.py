@@ -166,8 +166,8 @@ def test_words_get_their_times(lm: Path) -> None:
     log_probs = spoken(LETTERS, "a cab", hold=2)
     transcript = to_transcript(WfstDecoder(LETTERS, lm=lm).decode(log_probs), LETTERS, 0.04, "x", 1.0)
     assert [(word.text, round(word.start, 2), round(word.end, 2)) for word in transcript.words] == [
-        ("a", 0.04, 0.12),
-        ("cab", 0.28, 0.6),
+        ("a", 0.0, 0.2),
+        ("cab", 0.2, 0.68),
     ]
 
 
