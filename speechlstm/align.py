@@ -126,11 +126,11 @@ def forced_alignment(
         raise SpeechlstmError(
             f"token {wrong[0]} cannot be aligned: ids go from 1 to {vocab - 1}, 0 is the blank"
         )
-    repeats = int((ids[1:] == ids[:-1]).sum())
+    repeats = int((ids[1:] == ids[:-1]).sum())  # each needs a blank before it
     if frames < max(len(ids) + repeats, 1):
-        between = f" and the {repeats} blanks between equal ones" if repeats else ""
         raise SpeechlstmError(
-            f"{frames} frames are too few for {len(ids)} tokens{between}; is this what is said in the audio?"
+            f"{frames} frames are too few for {len(ids)} tokens, which need {max(len(ids) + repeats, 1)};"
+            " is this what is said in the audio?"
         )
     states, score = _viterbi(np.ascontiguousarray(log_probs, np.float32), ids)
     if not np.isfinite(score):
