@@ -4,8 +4,8 @@ Where two words follow each other without a pause they share a boundary: shortly
 but not nearer to the first word than halfway between their spikes. Tokens that are pieces of words are said when they
 have been heard, whole words at their onset, so these have a shorter lead. The last spike of a word is followed by what
 its token's letters take to say. A pause, which is a stretch with little energy, ends the word before it, unless that
-would be far longer, and begins the one after it. The figures were chosen on LibriSpeech's dev-sample, three speakers
-for the fourth, and on joined recordings of digits: `benchmarks/word_times.py`.
+would be far longer, and begins the one after it. The figures were chosen on LibriSpeech's dev-sample, where those
+chosen on three speakers do as well on the fourth, and on joined recordings of digits: `benchmarks/word_times.py`.
 """
 
 from __future__ import annotations
