@@ -16,7 +16,7 @@ import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from speechlstm.errors import AudioError, BundleError, SpeechlstmError
 from speechlstm.features import KaldiFbank, LogMel, Mfcc, Spectrogram
 from speechlstm.manifest import write_atomically
 from speechlstm.types import Transcript, Utterance
+
+if TYPE_CHECKING:
+    from speechlstm.align import Alignment
 
 FORMAT = 1  # raised when an older version could no longer read what is written
 SHIPPED = Path(__file__).parent / "pretrained"
@@ -102,6 +105,12 @@ class Bundle:
         if isinstance(result, AudioError):
             raise result
         return result
+
+    def align(self, path: str | Path, text: str) -> Alignment:
+        """Find when each word and token of a known text is said; raises as `speechlstm.align.align_file`."""
+        from speechlstm.align import align_file  # numba takes half a second to import
+
+        return align_file(self, path, text)
 
     def save(self, folder: str | Path, card: str, dtype: torch.dtype = torch.float32) -> None:
         """Write the bundle as a folder, whole or not at all; an older one there is replaced.
@@ -259,10 +268,14 @@ def _stage(known: Mapping[str, type[Any]], node: dict[str, Any], folder: Path, *
     target = params.pop("_target_", None)
     if not isinstance(target, str) or target not in known:
         raise BundleError(f"{folder}/config.json: {target!r} may not be loaded; known are {', '.join(known)}")
-    nested = [key for key, value in params.items() if isinstance(value, dict | list)]
+    nested = [key for key, value in params.items() if isinstance(value, dict | list) and not _numbers(value)]
     if nested:
-        raise BundleError(f"{folder}/config.json: {nested[0]} must be a plain value")
+        raise BundleError(f"{folder}/config.json: {nested[0]} must be a plain value or a list of numbers")
     return known[target](**params, **sizes)
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, int | float) for each in value)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

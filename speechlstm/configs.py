@@ -130,13 +130,17 @@ def load(config_name: str, overrides: list[str] | None = None) -> DictConfig:
     Raises:
         UsageError: an override names a key or option that does not exist.
     """
-    register_plugins()
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose(config_name, overrides or [])
+        return _compose(config_name, overrides or [])
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(explain(error, config_name, overrides or [])) from error
+
+
+def _compose(config_name: str, overrides: list[str]) -> DictConfig:
+    register_plugins()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(config_name, overrides)
 
 
 def build(cfg: DictConfig | dict[str, Any] | None, /, *args: Any, **sizes: Any) -> Any:
@@ -222,8 +226,8 @@ def _settings(config_name: str, overrides: list[str]) -> dict[str, Any]:
     choices = [each for each in overrides if (CONF / each.partition("=")[0]).is_dir() and "=" in each]
     tree: Any = {}
     for chosen in (choices, []):
-        with contextlib.suppress(UsageError):
-            tree = tree or OmegaConf.to_container(load(config_name, chosen))
+        with contextlib.suppress(HydraException, OmegaConfBaseException):
+            tree = tree or OmegaConf.to_container(_compose(config_name, chosen))
 
     def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         for name, value in node.items() if isinstance(node, dict) else ():

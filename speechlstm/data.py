@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from speechlstm.audio import load_audio
 from speechlstm.augment import SpeedPerturb, at_speed
 from speechlstm.errors import AudioError, TokenizerError, UsageError
+from speechlstm.sampler import BucketSampler, Key
 from speechlstm.types import Batch, Utterance
-
-Key = tuple[int, float]  # utterance number, and the speed to play it at
 
 
 class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
@@ -118,80 +118,26 @@ def collate(items: list[tuple[np.ndarray, list[int], Utterance]]) -> Batch:
     return Batch(padded, lengths, labels, target_lengths, list(utterances))
 
 
-class BucketSampler(Sampler[list[Key]]):
-    """Batches of similar length whose padded audio stays below a bound, in an order of its own each epoch.
+def _outlive_signals(worker: int) -> None:
+    """Let a loader process go on when everything gets a signal, so that its trainer can finish the batch.
 
-    Every epoch draws the speed of each utterance, sorts the utterances by the length that results, give or take
-    `JITTER`, so that a batch seldom holds the same neighbours twice, cuts them at the same places, and shuffles the
-    batches. So all epochs have equally many batches, and everything follows from `seed` and the epoch.
-
-    Args:
-        durations: seconds of each utterance.
-        batch_seconds: bound on `utterances x longest`, in seconds, even when all are played at their slowest.
-        shuffle: false keeps the utterances sorted by length and the batches in order, for validation.
-        speed: draws the speeds; null plays all as they are.
-        seed: of speeds and order.
-        position: returns the current epoch and how many of its batches are done already.
-
-    Raises:
-        UsageError: an utterance is longer than `batch_seconds`.
+    Ctrl-C reaches all processes of a terminal, a batch system's signal all of a job. The second SIGTERM counts: it
+    is what the trainer's process sends at its end to a loader that has not ended by itself.
     """
-
-    JITTER = 0.02  # random part of the length that is sorted by
-
-    def __init__(
-        self,
-        durations: Sequence[float],
-        batch_seconds: float,
-        shuffle: bool = False,
-        speed: SpeedPerturb | None = None,
-        seed: int = 0,
-        position: Callable[[], tuple[int, int]] = lambda: (0, 0),
-    ) -> None:
-        self.durations = np.asarray(durations, dtype=np.float64)
-        self.shuffle, self.speed, self.seed, self.position = shuffle, speed, seed, position
-        self.jitter = self.JITTER if shuffle else 0.0
-        slowest = self.durations / (speed.low if speed else 1.0)
-        if slowest.max(initial=0.0) > batch_seconds:
-            raise UsageError(
-                f"data.batch_seconds is {batch_seconds:g}, but the longest utterance has "
-                f"{slowest.max():.1f} s; raise data.batch_seconds, or lower data.max_seconds to train without it"
-            )
-        # How much longer than the utterance of a place in the sorted order the one can be that comes to stand there.
-        growth = (1 + self.jitter) / (1 - self.jitter)
-        self.cuts: list[int] = []  # places at which a batch begins, after the first
-        start = 0
-        for place, duration in enumerate(np.sort(slowest)):
-            if duration * growth * (place + 1 - start) > batch_seconds and place > start:
-                self.cuts.append(place)
-                start = place
-
-    def batches(self, epoch: int) -> list[list[Key]]:
-        """Return the batches of an epoch."""
-        rng = np.random.default_rng((self.seed, epoch))
-        count = len(self.durations)
-        speeds = self.speed.draw(count, rng) if self.speed else np.ones(count)
-        order = np.argsort(self.durations / speeds * rng.uniform(1 - self.jitter, 1 + self.jitter, count))
-        batches = [[(int(i), float(speeds[i])) for i in part] for part in np.split(order, self.cuts)]
-        return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        epoch, done = self.position()
-        return iter(self.batches(epoch)[done:])
-
-    def __len__(self) -> int:
-        return len(self.cuts) + 1
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
 
 
 class SpeechData(pl.LightningDataModule):
-    """Training and validation batches for the trainer.
+    """Training and validation batches for the trainer, and the place in them, which checkpoints keep.
 
     Args:
         train: utterances to learn from.
         dev: utterances to validate on; one whose text the tokenizer cannot spell is scored, but has no loss.
         encode: text -> token ids.
         sample_rate: Hz.
-        batch_seconds: padded seconds of audio in a batch.
+        batch_seconds: padded seconds of audio in a batch, of which each device has its own.
         num_workers: loader processes; 0 loads in the training process.
         cache: keep the decoded audio in memory.
         speed: at which the training part is played; null as it is.
@@ -213,51 +159,82 @@ class SpeechData(pl.LightningDataModule):
         super().__init__()
         self.batch_seconds, self.num_workers = batch_seconds, num_workers
         self.speed, self.seed = speed, seed
-        self.start = (0, 0)  # epoch, and batches of it that are done, where a checkpoint's training goes on
+        self.ranks, self.rank = 1, 0  # how many devices share the batches, and which this one is
+        # Where a checkpoint's training goes on: epoch, batches of it that are done, batches done in all, and what
+        # the order of the batches was made from.
+        self.start = {"epoch": 0, "batches": 0, "total": 0, "order": 0}
         self.train_set = UtteranceDataset(train, encode, sample_rate, cache)
         self.dev_set = UtteranceDataset(dev, _spellable(encode), sample_rate, cache)
 
+    def setup(self, stage: str) -> None:
+        """Share the batches among the trainer's devices."""
+        assert self.trainer is not None
+        self.ranks, self.rank = self.trainer.world_size, self.trainer.global_rank
+
+    def teardown(self, stage: str) -> None:
+        """Give whoever asks after the training all batches."""
+        self.ranks, self.rank = 1, 0
+
+    def check(self, ranks: int) -> None:
+        """See whether so many devices can share the data.
+
+        Raises:
+            UsageError: they cannot.
+        """
+        self._sampler(True, ranks, 0)
+        self._sampler(False, ranks, 0)
+
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return shuffled batches of the training part."""
-        sampler = BucketSampler(
-            _durations(self.train_set),
-            self.batch_seconds,
-            shuffle=True,
-            speed=self.speed,
-            seed=self.seed,
-            position=self._position,
-        )
+        """Return shuffled batches of the training part.
+
+        Raises:
+            UsageError: a checkpoint of the middle of an epoch is to go on with other batches.
+        """
+        sampler = self._sampler(True, self.ranks, self.rank)
+        if self.start["batches"] and self.start["order"] != sampler.fingerprint():
+            raise UsageError(
+                f"the checkpoint is of the middle of an epoch ({self.start['batches']} batches of epoch "
+                f"{self.start['epoch']} are done), whose order came from other data, data.batch_seconds, seed, "
+                "augment.speed or number of devices than now; use those, or another out="
+            )
         return DataLoader(
             self.train_set,
             batch_sampler=sampler,
             collate_fn=collate,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            worker_init_fn=_outlive_signals,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return the validation part sorted by length, every utterance once."""
-        sampler = BucketSampler(_durations(self.dev_set), self.batch_seconds)
+        """Return the validation part sorted by length, every utterance once, on one device or another."""
+        sampler = self._sampler(False, self.ranks, self.rank)
         return DataLoader(self.dev_set, batch_sampler=sampler, collate_fn=collate)
 
     def state_dict(self) -> dict[str, int]:
-        """Return where the training stands, for the checkpoint."""
+        """Return where the training stands: how many batches it has had, not how many the loaders have read ahead."""
         assert self.trainer is not None
-        done = self.trainer.fit_loop.epoch_loop.batch_progress
-        epoch = self.trainer.current_epoch
-        if done.is_last_batch:
-            return {"epoch": epoch + 1, "batches": 0}
-        return {"epoch": epoch, "batches": done.current.ready}
+        sampler = self._sampler(True, self.ranks, self.rank)
+        total = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        epochs, batches = divmod(self.start["batches"] + total - self.start["total"], len(sampler))
+        epoch = self.start["epoch"] + epochs
+        return {"epoch": epoch, "batches": batches, "total": total, "order": sampler.fingerprint()}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on where the checkpoint was written."""
-        self.start = (state_dict["epoch"], state_dict["batches"])
+        self.start = state_dict
+
+    def _sampler(self, train: bool, ranks: int, rank: int) -> BucketSampler:
+        durations = [
+            utterance.duration for utterance in (self.train_set if train else self.dev_set).utterances
+        ]
+        if not train:
+            return BucketSampler(durations, self.batch_seconds, ranks=ranks, rank=rank)
+        return BucketSampler(
+            durations, self.batch_seconds, True, self.speed, self.seed, self._position, ranks, rank
+        )
 
     def _position(self) -> tuple[int, int]:
         # Lightning draws the first batches of a resumed training while it still counts the epoch before.
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return max((epoch, 0), self.start)
-
-
-def _durations(dataset: UtteranceDataset) -> list[float]:
-    return [utterance.duration for utterance in dataset.utterances]
+        return max((epoch, 0), (self.start["epoch"], self.start["batches"]))

@@ -1,6 +1,8 @@
-"""What training makes small: CTC, and the agreement of two views of each utterance."""
+"""What training makes small: CTC, of lower layers too, and the agreement of two views of each utterance."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,18 +18,29 @@ class CtcLoss:
     besides spelling the text from both it must agree with itself frame by frame: Yao et al., CR-CTC: Consistency
     regularization on CTC for improved speech recognition, ICLR 2025. It costs a second forward and backward pass.
 
+    An encoder with outputs after lower layers (`encoder.intermediate`) is trained on those as well: Lee and Watanabe,
+    Intermediate loss regularization for CTC-based speech recognition, ICASSP 2021.
+
     Args:
         consistency: weight of the disagreement, 0 for plain CTC; the paper has 0.2.
+        intermediate: share of the lower layers' mean CTC loss in the whole, the last layer's being the rest.
     """
 
-    def __init__(self, consistency: float = 0.0) -> None:
+    def __init__(self, consistency: float = 0.0, intermediate: float = 0.3) -> None:
         if not consistency >= 0:
             raise UsageError(f"loss.consistency is {consistency!r}, but must be 0 or more")
-        self.consistency = consistency
+        if not 0 <= intermediate <= 1:
+            raise UsageError(f"loss.intermediate is {intermediate!r}, but must be a share from 0 to 1")
+        self.consistency, self.intermediate = consistency, intermediate
         self.views = 2 if consistency else 1  # how often the encoder hears each utterance
 
     def __call__(
-        self, log_probs: Tensor, targets: Tensor, lengths: Tensor, target_lengths: Tensor
+        self,
+        log_probs: Tensor,
+        targets: Tensor,
+        lengths: Tensor,
+        target_lengths: Tensor,
+        middle: Sequence[Tensor] = (),
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss and its parts for the log.
 
@@ -36,14 +49,21 @@ class CtcLoss:
             targets: `(batch, tokens)` ids without blanks.
             lengths: `(views * batch,)` frames.
             target_lengths: `(batch,)` tokens.
+            middle: what lower layers say, each as `log_probs`.
         """
         targets, repeated = targets.repeat(self.views, 1), target_lengths.repeat(self.views)
         loss, unalignable = ctc_loss(log_probs, targets, lengths, repeated)
         parts = {"unalignable": float(unalignable)}
+        if middle or self.consistency:
+            parts["ctc"] = float(loss.detach())
+        if middle:
+            lower = torch.stack([ctc_loss(each, targets, lengths, repeated)[0] for each in middle]).mean()
+            parts["intermediate"] = float(lower.detach())
+            loss = (1 - self.intermediate) * loss + self.intermediate * lower
         if self.consistency:
             first, second = log_probs.chunk(2)
             apart = disagreement(first, second, lengths.chunk(2)[0]) / target_lengths.sum().clamp(min=1)
-            parts |= {"ctc": float(loss.detach()), "disagreement": float(apart.detach())}
+            parts["disagreement"] = float(apart.detach())
             loss = loss + self.consistency * apart
         return loss, parts
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from speechlstm.decoders.beam import BeamDecoder
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.lm import NGram, load
+from speechlstm.testing import DecoderContract
 from speechlstm.tokenizer import Characters, Phones, Words
 
 CHARACTERS = Characters.from_texts(["ab"])  # <blank> <space> a b
@@ -92,6 +93,10 @@ def readings(log_probs: Tensor) -> dict[tuple[int, ...], float]:
 
 def best(scores: dict[tuple[int, ...], float]) -> tuple[tuple[int, ...], float]:
     return max(scores.items(), key=lambda item: item[1])
+
+
+class TestBeam(DecoderContract):
+    decoder = "beam"
 
 
 # without a language model

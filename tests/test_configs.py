@@ -196,6 +196,7 @@ hydra: {run: {dir: .}, output_subdir: null}
         "encoder/small.yaml": "hidden_size: 3\nlayers: 2\n",
         "encoder/other.yaml": "_target_: torch.optim.SGD\nwidth: 3\n",
         "decoder/greedy.yaml": "name: greedy\n",
+        "loss/plain.yaml": "weight: 1\n",
         "experiment/first.yaml": "# @package _global_\nseed: 4\n",
         "experiment/broken.yaml": "# @package _global_\ndefaults:\n  - override /encoder: smal\n",
     }
@@ -218,6 +219,7 @@ MISTAKES = [
     ("encoder=xyz", "no encoder 'xyz'; there are: other, small"),
     ("experiment=frist", "no experiment 'frist'; did you mean 'first'?; there are: broken, first"),
     ("experiment=broken", "no encoder 'smal'; did you mean 'small'?; there are: other, small"),
+    ("loss=plain", "no setting 'loss'"),  # a group, but none that this command has
     ("+seed=4", "there is a setting 'seed' already: write seed=... without a +"),
     ("call.wav", "'call.wav' is not a setting: write KEY=VALUE"),
     ("root=a(b", "cannot read root=a(b: a value with signs in it needs quotes twice, as in 'KEY=\"a, (b)\"'"),

@@ -6,10 +6,10 @@ import itertools
 import math
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from speechlstm.decoders import prefixes, vocabulary
 from speechlstm.decoders.base import Decoder
-from speechlstm.decoders.prefixes import Options, trace, votes
+from speechlstm.decoders.prefixes import Options, describe
 from speechlstm.decoders.search import advance, endings
 from speechlstm.decoders.workspace import NO_MODEL, Search
 from speechlstm.errors import DecoderError, UsageError
@@ -28,7 +28,6 @@ from speechlstm.tokenizer import Tokenizer
 from speechlstm.types import Hypothesis
 
 _CHUNK = 1024  # frames for which room is made at a time
-_VOTE = 1e-3  # probability, as a share of the best, from which a hypothesis counts for confidences
 _compiled = False  # whether the search has run in this process
 
 
@@ -127,9 +126,7 @@ class BeamDecoder(Decoder):
     def decode(self, log_probs: Tensor) -> list[Hypothesis]:
         """Decode one utterance `(frames, vocab)`; at least one hypothesis, at most `n_best`."""
         try:
-            state = (
-                self._idle.pop()
-            )  # memory that is there already: fresh pages cost as much as the search itself
+            state = self._idle.pop()  # fresh memory would cost as much as the search itself
             state.reset()
         except IndexError:
             state = self.start()
@@ -160,17 +157,20 @@ class BeamDecoder(Decoder):
         for first in range(0, len(rows), _CHUNK):
             chunk = rows[first : first + _CHUNK]
             state.grow(len(chunk))
-            with _compiling():
-                advance(
-                    chunk,
-                    state.nodes,
-                    state.times,
-                    state.states,
-                    state.beam,
-                    self.rules,
-                    self.options,
-                    self.lm,
-                )
+            search = (
+                chunk,
+                state.nodes,
+                state.times,
+                state.states,
+                state.beam,
+                self.rules,
+                self.options,
+                self.lm,
+            )
+            if _compiled:
+                advance(*search)
+            else:
+                _compile(search)
 
     def partial(self, state: Search) -> tuple[Hypothesis, int]:
         """Return the best hypothesis so far, and how many of its first tokens no further frame can change."""
@@ -179,36 +179,25 @@ class BeamDecoder(Decoder):
         lines = [state.line(index) for index in state.prefixes]
         together = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*lines, strict=False))
         stable = len(list(together))
-        return self._hypothesis(state, state.prefixes[best], np.full(4, logs[best]), "", 1.0), stable
+        return self._hypothesis(state, state.prefixes[best], np.full(4, logs[best])), stable
 
     def finish(self, state: Search) -> list[Hypothesis]:
         """Return the hypotheses of a search, best first."""
-        logs, words = endings(state.states, state.beam, self.rules, self.options, self.lm)
-        scores = logs[:, 0]
-        order = np.argsort(-scores, kind="stable")
-        if scores[order[0]] == -math.inf:
+        logs, words, weights, best = endings(state.states, state.beam, self.rules, self.options, self.lm)
+        if logs[best, 0] == -math.inf:
             return [self._complete(state, logs[:, 1])]
-        weights = np.exp(scores[order] - scores[order[0]])
-        voting = order[weights > _VOTE]
-        voters, weights = state.beam.node[voting], weights[: len(voting)] / weights.sum()
-        found: list[Hypothesis] = []
-        texts: set[str] = set()
-        for i in order.tolist():
-            if len(found) == self.n_best or (found and scores[i] == -math.inf):
+        if self.n_best == 1:
+            return [
+                self._hypothesis(state, int(state.beam.node[best]), logs[best], int(words[best]), weights)
+            ]
+        found: dict[str, Hypothesis] = {}
+        for i in np.argsort(-logs[:, 0], kind="stable").tolist():
+            if len(found) == self.n_best or logs[i, 0] == -math.inf:
                 break
-            index = int(state.beam.node[i])
-            last = self.texts[words[i]] if self.texts and words[i] >= 0 else ""
-            hypothesis = self._hypothesis(
-                state, index, logs[i], last, votes(state.nodes, state.times, index, voters, weights)
-            )
-            if self.n_best > 1:
-                text = hypothesis.text
-                text = self.tokenizer.decode(hypothesis.tokens) if text is None else text
-                if text in texts:
-                    continue
-                texts.add(text)
-            found.append(hypothesis)
-        return found
+            hypothesis = self._hypothesis(state, int(state.beam.node[i]), logs[i], int(words[i]), weights)
+            text = self.tokenizer.decode(hypothesis.tokens) if hypothesis.text is None else hypothesis.text
+            found.setdefault(text, hypothesis)
+        return list(found.values())
 
     def _complete(self, state: Search, acoustic: NDArray[np.float64]) -> Hypothesis:
         """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
@@ -218,16 +207,16 @@ class BeamDecoder(Decoder):
             index = int(state.nodes["parent"][index])
         _, word, total, bonus = end
         score = float(acoustic[best]) + self.options.lm_weight * total + bonus
-        last = self.texts[word] if self.texts and word >= 0 else ""
-        return self._hypothesis(state, index, np.array([score, acoustic[best], total, bonus]), last, 1.0)
+        logs = np.array([score, acoustic[best], total, bonus])
+        return self._hypothesis(state, index, logs, word)
 
     def _hypothesis(
         self,
         state: Search,
         index: int,
         logs: NDArray[np.float64],
-        last: str,
-        share: NDArray[np.float64] | float,
+        word: int = -1,
+        weights: NDArray[np.float64] | None = None,
     ) -> Hypothesis:
         """Follow a prefix back to the root.
 
@@ -235,34 +224,30 @@ class BeamDecoder(Decoder):
             state: the search.
             index: the prefix.
             logs: its score and what it is made of.
-            last: the word that ends with it, if the lexicon knows.
-            share: how much of the beam agrees with each token, from the last to the first.
+            word: the lexicon's number of the word that ends with it, -1 none.
+            weights: of the prefixes of the beam, when they vote on how certain the tokens are.
         """
-        frames = int(state.beam.numbers[0])
-        spans, peaks = np.empty((frames, 4), np.int64), np.empty(frames)
-        count = trace(state.nodes, state.times, index, spans, peaks)
-        tokens, starts, ends, words = spans[:count][::-1].T.tolist()
+        voters = state.beam.node
+        if weights is None:
+            voters, weights = np.array([index], np.int32), np.ones(1)
+        spans, certain = describe(state.nodes, state.times, index, voters, weights)
+        tokens, starts, ends, words = spans.T.tolist()
         text = None
         if self.texts:  # the tokens do not say which of the words that sound alike it is
-            text = " ".join([*(self.texts[word] for word in words if word >= 0), *([last] if last else [])])
+            text = " ".join(self.texts[each] for each in (*words, word) if each >= 0)
         score, acoustic, total, bonus = logs.tolist()
         parts = {"acoustic": acoustic, "lm": total, "bonus": bonus}
-        confidences = np.minimum(peaks[:count] * share, 1.0)[::-1].tolist()
-        return Hypothesis(tokens, starts, ends, score, confidences, text, parts)
+        return Hypothesis(tokens, starts, ends, score, certain.tolist(), text, parts)
 
 
-@contextmanager
-def _compiling() -> Iterator[None]:
-    """Say so when numba compiles, which takes seconds the first time on a machine."""
+def _compile(search: tuple[Any, ...]) -> None:
+    """Search for the first time in this process, and say so if numba compiles, which takes seconds."""
     global _compiled
-    if _compiled:
-        yield
-        return
     message = "compiling the beam search, once on this machine ..."
-    timer = threading.Timer(1.0, print, (message,), {"file": sys.stderr})
+    timer = threading.Timer(3.0, print, (message,), {"file": sys.stderr})
     timer.start()
     try:
-        yield
+        advance(*search)
     finally:
         timer.cancel()
     _compiled = True

@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from speechlstm.bundle import Bundle
+from speechlstm.cache import user_cache
 from speechlstm.errors import AudioError, SpeechlstmError
 from speechlstm.manifest import write_atomically
 from speechlstm.transcriber import hear
@@ -85,13 +86,6 @@ def compute(
         except OSError as error:  # they are there; only the next time will take as long
             print(f"{place}: not kept: {error.strerror}", file=sys.stderr)
     return LogProbs([utterances[index] for index in order], rows, problems)
-
-
-def user_cache() -> Path:
-    """Return the folder for what can be computed again: `SPEECHLSTM_CACHE`, else `speechlstm` in the user's cache."""
-    if own := os.environ.get("SPEECHLSTM_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "speechlstm"
 
 
 def _key(bundle: Bundle, utterances: Sequence[Utterance]) -> str:

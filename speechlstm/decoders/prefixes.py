@@ -12,6 +12,7 @@ from speechlstm.lm import query
 
 CONTINUES, SEPARATES, BEGINS = 0, 1, 2  # what a token does to words
 OUTSIDE = -1  # place in the lexicon of a word that it does not have
+VOTE = 1e-3  # least weight of a vote that is counted
 NEAR = 2  # frames by which the same token of two hypotheses may be apart
 
 NODE = np.dtype(
@@ -270,52 +271,53 @@ def finish(states, index, rules, options, lm):
 
 
 @njit(nogil=True, cache=True)
-def trace(nodes, times, index, spans, peaks):
-    """Write the tokens of a prefix into `(tokens, 4)`: token, start, end, word; return how many, last ones first."""
-    count, at, limit = 0, nodes[index].time, np.int32(2**31 - 1)
-    while nodes[index].parent >= 0:
-        node, time = nodes[index], times[at]
-        spans[count, 0], spans[count, 1], spans[count, 2] = node.token, time.start, min(time.end, limit)
-        spans[count, 3], peaks[count] = node.word, time.peak
-        limit, at, index = time.start, time.before, node.parent
-        count += 1
-    return count
-
-
-@njit(nogil=True, cache=True)
-def votes(nodes, times, index, voters, weights):
-    """Return for each token of a prefix the weight of the voters that have it too, about where it does.
+def describe(nodes, times, index, voters, weights):
+    """Return the tokens of a prefix, and how certain they are.
 
     Args:
         nodes: the tree.
         times: where the tokens lie.
         index: the prefix.
-        voters: `(prefixes,)` that are asked, itself among them.
+        voters: `(prefixes,)` that are asked which tokens they have, too, about where it does; itself among them.
         weights: `(prefixes,)` of their votes.
 
     Returns:
-        `(tokens,)`, from the last to the first.
+        `(tokens, 4)` token, start, end and word, and `(tokens,)` the greatest probability of each within its frames
+        times the weight of those that agree.
     """
-    room, at = 0, index
+    count, at = 0, index
     while nodes[at].parent >= 0:
         at = nodes[at].parent
-        room += 1
-    shares = np.zeros(room)
-    for v in range(len(voters)):
-        mine, other, count = index, voters[v], 0
+        count += 1
+    spans, certain, agreed = np.empty((count, 4), np.int64), np.empty(count), np.zeros(count)
+    for v in range(len(weights)):
+        if weights[v] < VOTE:
+            continue
+        mine, other, k = index, voters[v], count - 1
         at, other_at = nodes[mine].time, nodes[other].time
         while nodes[mine].parent >= 0 and nodes[other].parent >= 0:
             if mine == other:
-                for same in range(count, room):
-                    shares[same] += weights[v]
+                for same in range(k + 1):
+                    agreed[same] += weights[v]
                 break
             start, other_start = times[at].start, times[other_at].start
             forward, backward = start >= other_start, start <= other_start
             if nodes[mine].token == nodes[other].token and abs(start - other_start) <= NEAR:
-                shares[count] += weights[v]
+                agreed[k] += weights[v]
                 forward = backward = True
             if forward:
-                at, mine, count = times[at].before, nodes[mine].parent, count + 1
+                at, mine, k = times[at].before, nodes[mine].parent, k - 1
             if backward:
                 other_at, other = times[other_at].before, nodes[other].parent
-    return shares
+    at, limit = nodes[index].time, np.int32(2**31 - 1)
+    for k in range(count - 1, -1, -1):
+        node, time = nodes[index], times[at]
+        spans[k, 0], spans[k, 1], spans[k, 2], spans[k, 3] = (
+            node.token,
+            time.start,
+            min(time.end, limit),
+            node.word,
+        )
+        certain[k] = min(1.0, time.peak * agreed[k])
+        limit, at, index = time.start, time.before, node.parent
+    return spans, certain

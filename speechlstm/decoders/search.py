@@ -301,14 +301,14 @@ def in_beam(index, node, width):
 
 @njit(nogil=True, cache=True)
 def endings(states, beam, rules, options, lm):
-    """Return for each prefix of the beam what it is worth as a whole utterance.
+    """Return what the prefixes of the beam are worth as whole utterances.
 
     Returns:
-        `(prefixes, 4)` natural logs: score (-inf if a word is incomplete), acoustic, lm, bonus; and `(prefixes,)` the
-        last word as `finish` gives it.
+        `(prefixes, 4)` natural logs of each: score (-inf if a word is incomplete), acoustic, lm, bonus; `(prefixes,)`
+        the last word as `finish` gives it; `(prefixes,)` their probabilities among each other; which is the best.
     """
-    width = beam.numbers[2]
-    logs, words = np.zeros((width, 4)), np.empty(width, np.int64)
+    width, best = beam.numbers[2], 0
+    logs, words, weights, total_weight = np.zeros((width, 4)), np.empty(width, np.int64), np.zeros(width), 0.0
     fused = options.lm_kind != 0 or options.lexicon or options.hot or options.word_bonus != 0.0
     for i in range(width):
         both = beam.blank[i] + beam.token[i]
@@ -320,4 +320,12 @@ def endings(states, beam, rules, options, lm):
             logs[i, 1] -= states[index].fusion
             logs[i, 2], logs[i, 3] = total, bonus
             logs[i, 0] = logs[i, 1] + options.lm_weight * total + bonus if allowed else -np.inf
-    return logs, words
+        if logs[i, 0] > logs[best, 0]:
+            best = i
+    if logs[best, 0] > -np.inf:
+        for i in range(width):
+            weights[i] = math.exp(logs[i, 0] - logs[best, 0])
+            total_weight += weights[i]
+        for i in range(width):
+            weights[i] /= total_weight
+    return logs, words, weights, best

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from speechlstm.cache import user_cache
 from speechlstm.errors import SpeechlstmError
 from speechlstm.lm.arpa import read_arpa
 from speechlstm.lm.ngram import DTYPES, NGram, NGramArrays
@@ -41,7 +42,7 @@ def load(path: str | Path) -> NGram:
         key = _key(path)
     except OSError as error:
         raise SpeechlstmError(f"{path}: cannot be read: {error.strerror}") from None
-    places = [path.with_name(f"{path.name}.cache"), _folder() / f"{_name(path)}.ngram.cache"]
+    places = [path.with_name(f"{path.name}.cache"), user_cache() / f"{_name(path)}.ngram.cache"]
     for place in places:
         if (model := _read(place, key)) is not None:
             return model
@@ -58,13 +59,6 @@ def load(path: str | Path) -> NGram:
 def _key(path: Path) -> dict[str, int]:
     status = path.stat()
     return {"format": FORMAT, "size": status.st_size, "changed": status.st_mtime_ns}
-
-
-def _folder() -> Path:
-    """Return the user's folder for caches."""
-    if own := os.environ.get("SPEECHLSTM_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "speechlstm"
 
 
 def _name(path: Path) -> str:
