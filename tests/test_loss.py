@@ -171,7 +171,41 @@ def test_consistency_adds_to_the_mean_ctc_of_both_views() -> None:
     assert float(loss) == pytest.approx(sum(ctc) / 2 + 0.3 * apart)
 
 
+def test_lower_layers_share_in_the_loss() -> None:
+    targets, target_lengths = pad([[1, 2], [2]])
+    last, *lower = (log_probs(2, 6, 3, seed) for seed in range(3))
+    lengths = torch.tensor([6, 4])
+    loss, parts = CtcLoss(intermediate=0.25)(last, targets, lengths, target_lengths, lower)
+    ctc, *middle = (float(ctc_loss(each, targets, lengths, target_lengths)[0]) for each in (last, *lower))
+    assert parts == {
+        "unalignable": 0.0,
+        "ctc": pytest.approx(ctc),
+        "intermediate": pytest.approx(sum(middle) / 2),
+    }
+    assert float(loss) == pytest.approx(0.75 * ctc + 0.25 * sum(middle) / 2)
+
+
+def test_lower_layers_of_both_views_share_in_the_loss() -> None:
+    targets, target_lengths = pad([[1, 2]])
+    lengths = torch.tensor([6, 6])
+    last, lower = log_probs(2, 6, 3, 0), log_probs(2, 6, 3, 1)
+    both = CtcLoss(consistency=0.3, intermediate=0.5)
+    loss, parts = both(last, targets, lengths, target_lengths, [lower])
+    assert parts.keys() == {"unalignable", "ctc", "intermediate", "disagreement"}
+    without, _ = CtcLoss(consistency=0.3)(last, targets, lengths, target_lengths)
+    assert parts["intermediate"] == pytest.approx(
+        sum(float(ctc_loss(row[None], targets, lengths[:1], target_lengths)[0]) for row in lower) / 2
+    )
+    assert float(loss - without) == pytest.approx(0.5 * (parts["intermediate"] - parts["ctc"]), abs=1e-5)
+
+
 @pytest.mark.parametrize("weight", [-0.1, math.nan])
 def test_a_negative_weight_is_refused(weight: float) -> None:
     with pytest.raises(UsageError, match=r"loss\.consistency is .*, but must be 0 or more"):
         CtcLoss(weight)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan])
+def test_a_share_that_is_none_is_refused(weight: float) -> None:
+    with pytest.raises(UsageError, match=r"loss\.intermediate is .*, but must be a share from 0 to 1"):
+        CtcLoss(intermediate=weight)
