@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from speechlstm import __version__, decoders, tokenizer, transcriber
 from speechlstm.decoders import Decoder
-from speechlstm.encoder import Encoder
+from speechlstm.encoder import ChunkedEncoder, ConformerEncoder, Encoder, LookaheadEncoder
 from speechlstm.errors import AudioError, BundleError, SpeechlstmError
 from speechlstm.features import KaldiFbank, LogMel, Mfcc, Spectrogram
 from speechlstm.manifest import write_atomically
@@ -41,7 +41,10 @@ SHIPPED = Path(__file__).parent / "pretrained"
 
 # The only classes a bundle can name. A config from elsewhere must never choose what code runs.
 _FEATURES = {f"speechlstm.features.{kind.__name__}": kind for kind in (LogMel, Mfcc, KaldiFbank, Spectrogram)}
-_ENCODERS = {f"speechlstm.encoder.{kind.__name__}": kind for kind in (Encoder,)}
+_ENCODERS: dict[str, type[nn.Module]] = {
+    f"speechlstm.encoder.{kind.__name__}": kind
+    for kind in (Encoder, LookaheadEncoder, ChunkedEncoder, ConformerEncoder)
+}
 
 _REMEMBERED = 8192  # training utterances whose hashes a bundle keeps
 _CONTENT = {"name": str, "sample_rate": int, "features": dict, "encoder": dict, "tokenizer": dict}

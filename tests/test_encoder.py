@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from speechlstm import configs
 from speechlstm.encoder import Encoder, RecurrentLayer, reversal, take
 from speechlstm.encoder.dropout import VariationalDropout, perturbed
 from speechlstm.errors import UsageError
@@ -382,15 +381,6 @@ def test_bfloat16_is_close_and_the_log_probs_are_float32() -> None:
 def test_settings_that_cannot_be_are_refused(params: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Encoder(FEATURES, VOCAB, **params)
-
-
-@pytest.mark.parametrize("name", sorted(configs.option_names("encoder")))
-def test_every_config_builds_and_runs(name: str) -> None:
-    cfg = configs.load("train", [f"encoder={name}", "encoder.hidden_size=4"]).encoder
-    model = configs.build(cfg, num_features=FEATURES, vocab_size=VOCAB)
-    assert model.layers[0].rnn.mode.startswith(cfg.cell.upper())
-    log_probs, lengths = model(*pad(randoms([9])))
-    assert log_probs.shape == (1, 3, VOCAB) and lengths.tolist() == [3]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")

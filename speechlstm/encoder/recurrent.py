@@ -8,7 +8,7 @@ usual, falls off it and takes twice as long); on CUDA the packed kernel of cuDNN
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,88 +20,6 @@ from speechlstm.errors import UsageError
 
 Cell = Literal["lstm", "gru", "rnn"]
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-
-
-class Encoder(Stack):
-    """A stack of bidirectional recurrent layers that ends in log-probabilities of tokens.
-
-    Each layer is `x + dropout(project(rnn(layer_norm(x))))` (pre-norm residual). Without the normalisation and the
-    residual path a CTC network of this depth sits on the all-blank plateau for many epochs.
-
-    Args:
-        num_features: size of an input frame.
-        vocab_size: number of tokens, the blank included.
-        cell: `"lstm"` (Hochreiter and Schmidhuber 1997, forget gate of Gers 2000), `"gru"` (Cho 2014) or `"rnn"`
-            (Elman 1990, tanh).
-        hidden_size: units of each direction.
-        num_layers: recurrent layers.
-        subsampling: encoder frames are this many feature frames apart: 1, 2 or 4.
-        conv_channels: channels of the two subsampling convolutions.
-        projection_size: size between the layers; null keeps both directions side by side (2 x hidden_size).
-        dropout: probability of dropping an output of a layer.
-        layer_norm: normalise each layer's input.
-        residual: add each layer's input to its output.
-        variational_dropout: drop the same outputs in all frames of an utterance (Gal and Ghahramani 2016).
-        weight_noise: standard deviation of noise on the layers' weights in training (Graves 2013).
-        weight_drop: probability of dropping a weight between hidden states in training (Merity 2018).
-        intermediate: layers whose outputs have a loss, too; see `Stack`.
-        self_condition: tell higher layers what these said; see `Stack`.
-    """
-
-    def __init__(
-        self,
-        num_features: int,
-        vocab_size: int,
-        cell: Cell = "lstm",
-        hidden_size: int = 320,
-        num_layers: int = 4,
-        subsampling: int = 4,
-        conv_channels: int = 32,
-        projection_size: int | None = None,
-        dropout: float = 0.3,
-        layer_norm: bool = True,
-        residual: bool = True,
-        variational_dropout: bool = False,
-        weight_noise: float = 0.0,
-        weight_drop: float = 0.0,
-        intermediate: Sequence[int] = (),
-        self_condition: bool = False,
-    ) -> None:
-        width = 2 * hidden_size if projection_size is None else projection_size
-        if min(hidden_size, num_layers, conv_channels, num_features, width) < 1:
-            raise UsageError(
-                "encoder: hidden_size, num_layers, conv_channels and projection_size must be 1 or more"
-            )
-        layers = [
-            RecurrentLayer(
-                cell,
-                width,
-                hidden_size,
-                projection_size,
-                dropout,
-                layer_norm,
-                residual,
-                variational_dropout,
-                weight_noise,
-                weight_drop,
-            )
-            for _ in range(num_layers)
-        ]
-        super().__init__(
-            num_features,
-            vocab_size,
-            width,
-            layers,
-            subsampling,
-            conv_channels,
-            layer_norm,
-            intermediate,
-            self_condition,
-        )
-
-    def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        """Return the frames, their lengths, and the rows that reverse each utterance."""
-        return x, lengths, reversal(lengths, x.shape[1])
 
 
 class RecurrentLayer(nn.Module):
@@ -199,16 +117,105 @@ class RecurrentLayer(nn.Module):
             found[1] = perturbed(found[1], self.weight_noise, self.weight_drop)
         return found
 
-    def run(self, x: Tensor, weights: list[Tensor], state: Any = None) -> tuple[Tensor, Any]:
+    def run(
+        self, x: Tensor, weights: list[Tensor], state: tuple[Tensor, ...] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run one direction over `(batch, frames, width)` from a state or from zeros; return outputs, last state."""
-        zeros = x.new_zeros(1, len(x), self.rnn.hidden_size)
+        if state is None:
+            state = (x.new_zeros(1, len(x), self.rnn.hidden_size),) * (2 if self.cell == "lstm" else 1)
         # with biases, one layer, no dropout, one direction, batch first
         options = (True, 1, 0.0, self.training, False, True)
         if self.cell == "lstm":
-            output, *last = torch.lstm(x, state or (zeros, zeros), weights, *options)
-            return output, tuple(last)
-        run = torch.gru if self.cell == "gru" else torch.rnn_tanh
-        return run(x, zeros if state is None else state, weights, *options)
+            output, *last = torch.lstm(x, state, weights, *options)
+        else:
+            run = torch.gru if self.cell == "gru" else torch.rnn_tanh
+            output, *last = run(x, *state, weights, *options)
+        return output, tuple(last)
+
+
+class Encoder(Stack):
+    """A stack of bidirectional recurrent layers that ends in log-probabilities of tokens.
+
+    Each layer is `x + dropout(project(rnn(layer_norm(x))))` (pre-norm residual). Without the normalisation and the
+    residual path a CTC network of this depth sits on the all-blank plateau for many epochs.
+
+    Args:
+        num_features: size of an input frame.
+        vocab_size: number of tokens, the blank included.
+        cell: `"lstm"` (Hochreiter and Schmidhuber 1997, forget gate of Gers 2000), `"gru"` (Cho 2014) or `"rnn"`
+            (Elman 1990, tanh).
+        hidden_size: units of each direction.
+        num_layers: recurrent layers.
+        subsampling: encoder frames are this many feature frames apart: 1, 2 or 4.
+        conv_channels: channels of the two subsampling convolutions.
+        projection_size: size between the layers; null keeps both directions side by side (2 x hidden_size).
+        dropout: probability of dropping an output of a layer.
+        layer_norm: normalise each layer's input.
+        residual: add each layer's input to its output.
+        variational_dropout: drop the same outputs in all frames of an utterance (Gal and Ghahramani 2016).
+        weight_noise: standard deviation of noise on the layers' weights in training (Graves 2013).
+        weight_drop: probability of dropping a weight between hidden states in training (Merity 2018).
+        intermediate: layers whose outputs have a loss, too; see `Stack`.
+        self_condition: tell higher layers what these said; see `Stack`.
+    """
+
+    layer = RecurrentLayer  # what it is a stack of; siblings have others
+
+    def __init__(
+        self,
+        num_features: int,
+        vocab_size: int,
+        cell: Cell = "lstm",
+        hidden_size: int = 320,
+        num_layers: int = 4,
+        subsampling: int = 4,
+        conv_channels: int = 32,
+        projection_size: int | None = None,
+        dropout: float = 0.3,
+        layer_norm: bool = True,
+        residual: bool = True,
+        variational_dropout: bool = False,
+        weight_noise: float = 0.0,
+        weight_drop: float = 0.0,
+        intermediate: Sequence[int] = (),
+        self_condition: bool = False,
+    ) -> None:
+        heard = 2 * hidden_size if self.layer.bidirectional else hidden_size
+        width = heard if projection_size is None else projection_size
+        if min(hidden_size, num_layers, conv_channels, num_features, width) < 1:
+            raise UsageError(
+                "encoder: hidden_size, num_layers, conv_channels and projection_size must be 1 or more"
+            )
+        layers = [
+            self.layer(
+                cell,
+                width,
+                hidden_size,
+                projection_size,
+                dropout,
+                layer_norm,
+                residual,
+                variational_dropout,
+                weight_noise,
+                weight_drop,
+            )
+            for _ in range(num_layers)
+        ]
+        super().__init__(
+            num_features,
+            vocab_size,
+            width,
+            layers,
+            subsampling,
+            conv_channels,
+            layer_norm,
+            intermediate,
+            self_condition,
+        )
+
+    def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        """Return the frames, their lengths, and the rows that reverse each utterance."""
+        return x, lengths, reversal(lengths, x.shape[1])
 
 
 def reversal(lengths: Tensor, frames: int) -> Tensor:
