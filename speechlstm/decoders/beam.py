@@ -103,8 +103,6 @@ class BeamDecoder(Decoder):
         self.rules, self.texts = known.rules, known.texts
         self.lm = model.arrays if model else NO_MODEL
         self.start_state = model.start if model else 0
-        words_alike = np.diff(self.rules.first_word)
-        self.homophones = int(words_alike.max(initial=1))
         self.options = Options(
             beam_size=beam_size,
             max_tokens=min(max_tokens, len(tokenizer) - 1),
@@ -118,6 +116,7 @@ class BeamDecoder(Decoder):
             lm_end=model.eos if model else 0,
             lexicon=known.followed,
             strict=known.followed and lexicon == "strict",
+            homophones=int(np.diff(self.rules.trie["first_word"]).max(initial=1)),
             hot=hotwords is not None,
             gain=known.gain,
         )
@@ -147,7 +146,7 @@ class BeamDecoder(Decoder):
 
     def start(self) -> Search:
         """Return the state of a new utterance, to be given to `step`."""
-        return Search(self.options, len(self.tokenizer), self.homophones, self.fused, self.start_state)
+        return Search(self.options, len(self.tokenizer), self.fused, self.start_state)
 
     def step(self, state: Search, log_probs: Tensor) -> None:
         """Take a search through further frames `(frames, vocab)`; how they are divided into steps changes nothing."""
@@ -203,7 +202,7 @@ class BeamDecoder(Decoder):
         """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
         best = int(acoustic.argmax())
         index = state.prefixes[best]
-        while not (end := prefixes.finish(state.states, index, self.rules, self.options, self.lm))[0]:
+        while not (end := prefixes.finish(state.states, index, *self.rules[1:], self.options, self.lm))[0]:
             index = int(state.nodes["parent"][index])
         _, word, total, bonus = end
         score = float(acoustic[best]) + self.options.lm_weight * total + bonus

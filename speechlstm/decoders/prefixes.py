@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -46,6 +47,7 @@ STATE = np.dtype(
         ("ended", np.int32),  # whether the next three are known: 0 no, 1 yes, 2 no word can end here
         ("end_word", np.int32),  # the word that ends here
         ("end_lm", np.float64),  # its log-probability
+        ("end_factor", np.float64),  # and what its end multiplies into the probability
         ("end_state", np.int64),  # the language model's state after it
         ("state", np.int64),  # and before
         ("lm", np.float64),  # log-probability of the words (or tokens) so far, unweighted
@@ -56,24 +58,49 @@ STATE = np.dtype(
 )
 
 
-class Rules(NamedTuple):
-    """What follows from the tokens, the lexicon and the hotwords; the same for all utterances."""
+TOKEN = np.dtype([("kind", np.int32), ("lm", np.int32)])  # CONTINUES and so on; the word of a model of tokens
 
-    kind: NDArray[np.int8]  # of each token: CONTINUES, SEPARATES or BEGINS
-    lm_token: NDArray[np.int32]  # the language model's word of each token, if it is a model of tokens
-    first: NDArray[np.int32]  # lexicon trie: a node's children are first[node] to first[node + 1]
-    token: NDArray[np.int32]  # the token that leads to a node; children are sorted by it
-    first_word: NDArray[np.int32]  # a node's words are first_word[node] to first_word[node + 1]
-    lm_word: NDArray[np.int32]  # the language model's word of each lexicon word
-    ahead: NDArray[
-        np.float64
-    ]  # weighted logs: the best that can still come of a partial word; ahead[-1]: OUTSIDE
-    hot_first: NDArray[np.int32]  # trie of hotwords, as above
-    hot_token: NDArray[np.int32]
-    hot_fail: NDArray[np.int32]  # where to go on when a phrase breaks off
-    hot_score: NDArray[np.float64]  # bonus of a partial phrase
-    hot_kept: NDArray[np.float64]  # what of it stays when it breaks off: that of a whole phrase within
-    hot_whole: NDArray[np.float64]  # the same, if a word ends here
+# The lexicon as a trie. The last record closes the one before it, and is OUTSIDE, which numba finds at index -1.
+PLACE = np.dtype(
+    [
+        (
+            "first",
+            np.int32,
+        ),  # the children of a node are from here to `first` of the next; sorted by their tokens
+        ("token", np.int32),  # that leads to the node
+        ("first_word", np.int32),  # its words are from here to `first_word` of the next
+        ("ahead", np.float64),  # weighted logs: the best that can still come of a partial word
+        ("down", np.float64),  # what the step to the node multiplies into the probability
+        ("out", np.float64),  # and the step from the node to OUTSIDE
+    ],
+    align=True,
+)
+
+# Hotwords as a trie.
+HOT = np.dtype(
+    [
+        ("first", np.int32),  # children, as above
+        ("token", np.int32),
+        ("fail", np.int32),  # where to go on when a phrase breaks off
+        ("score", np.float64),  # bonus of a partial phrase
+        ("kept", np.float64),  # what of it stays when it breaks off: that of a whole phrase within
+        ("whole", np.float64),  # the same, if a word ends here
+    ],
+    align=True,
+)
+
+
+class Rules(NamedTuple):
+    """What follows from the tokens, the lexicon and the hotwords; the same for all utterances.
+
+    Compiled functions are given the arrays one by one: to take one out of a tuple is to count references, which costs
+    more than what is looked up.
+    """
+
+    tokens: NDArray[Any]  # (vocab,) TOKEN
+    trie: NDArray[Any]  # (nodes + 1,) PLACE
+    words: NDArray[np.int32]  # (words,) the language model's word of each, in the order of the trie
+    hot: NDArray[Any]  # (nodes + 1,) HOT
 
 
 class Options(NamedTuple):
@@ -91,37 +118,39 @@ class Options(NamedTuple):
     lm_end: int  # and its end of a sentence
     lexicon: bool  # whether words are followed in the trie
     strict: bool
+    homophones: int  # most words of the lexicon that are spelled alike
     hot: bool
     gain: float  # most that a token within a word can gain, natural log
 
 
-@njit(nogil=True, cache=True)
-def child(first, token, node, wanted):
+@njit(nogil=True, cache=True, inline="always")
+def child(trie, node, wanted):
     """Return the child of a trie node by a token, -1 if there is none."""
-    low, high = first[node], first[node + 1]
+    low, high = trie[node].first, trie[node + 1].first
+    end = high
     while low < high:
         middle = (low + high) >> 1
-        if token[middle] < wanted:
+        if trie[middle].token < wanted:
             low = middle + 1
         else:
             high = middle
-    return low if low < first[node + 1] and token[low] == wanted else -1
+    return low if low < end and trie[low].token == wanted else -1
 
 
 @njit(nogil=True, cache=True)
-def variants_of(place, rules):
+def variants_of(place, trie):
     """Return how many words end at a place of the lexicon; at least 1, the unknown word."""
-    return max(1, rules.first_word[place + 1] - rules.first_word[place]) if place > 0 else 1
+    return max(1, trie[place + 1].first_word - trie[place].first_word) if place > 0 else 1
 
 
 @njit(nogil=True, cache=True)
-def end_of_word(state, variant, rules, options, lm):
+def end_of_word(state, variant, trie, words, options, lm):
     """Return `(allowed, word, log-probability, state)` of ending the word that a prefix is in."""
     word, known = -1, options.lm_unknown
     if state.place > 0:
-        index = rules.first_word[state.place] + variant
-        if index < rules.first_word[state.place + 1]:
-            word, known = index, rules.lm_word[index]
+        index = trie[state.place].first_word + variant
+        if index < trie[state.place + 1].first_word:
+            word, known = index, words[index]
     if word < 0 and options.strict:
         return False, word, 0.0, state.state
     if options.lm_kind != 2:
@@ -131,27 +160,37 @@ def end_of_word(state, variant, rules, options, lm):
 
 
 @njit(nogil=True, cache=True)
-def ending(state, rules, options, lm):
+def ending(state, trie, words, options, lm):
     """Make sure that a state knows what the end of its word means; return whether a word can end here."""
     if state.ended == 0:
-        allowed, word, log_prob, after = end_of_word(state, 0, rules, options, lm)
+        allowed, word, log_prob, after = end_of_word(state, 0, trie, words, options, lm)
         state.ended = 1 if allowed else 2
         state.end_word, state.end_lm, state.end_state = word, log_prob, after
+        price = options.unk_score if word < 0 else 0.0
+        change = options.lm_weight * log_prob + options.word_bonus + price - trie[state.place].ahead
+        state.end_factor = math.exp(change) if allowed else 0.0
     return state.ended == 1
 
 
-@njit(nogil=True, cache=True)
-def gain_of_ending(state, rules, options, lm):
-    """Return what the logs of a prefix can gain at most by the end of its word."""
-    if not ending(state, rules, options, lm):
-        return 0.0
-    price = options.unk_score if state.end_word < 0 else 0.0
-    gain = options.lm_weight * state.end_lm + options.word_bonus + price - rules.ahead[state.place]
-    return max(0.0, gain)
+@njit(nogil=True, cache=True, inline="always")
+def quick_factor(state, token, kind, trie, options):
+    """Return what a token multiplies into the probability of a prefix, 0 if it is not allowed.
+
+    For searches without hotwords and models of tokens, where it is a matter of looking up; `ending` has been asked.
+    """
+    factor, place = 1.0, state.place
+    if kind != CONTINUES and place != 0:
+        factor, place = state.end_factor, 0
+    if kind == SEPARATES or not options.lexicon or place == OUTSIDE or factor == 0.0:
+        return factor
+    to = child(trie, place, token)
+    if to >= 0:
+        return factor * trie[to].down
+    return 0.0 if options.strict else factor * trie[place].out
 
 
 @njit(nogil=True, cache=True)
-def hot_step(place, token, kind, between, rules):
+def hot_step(place, token, kind, between, hot):
     """Return where a token leads in the trie of hotwords, and what the bonus changes by.
 
     Args:
@@ -159,7 +198,7 @@ def hot_step(place, token, kind, between, rules):
         token: the next one.
         kind: of the token.
         between: no word has begun before it.
-        rules: with the trie.
+        hot: the trie.
     """
     begins = kind == BEGINS or (kind == CONTINUES and between)
     gain = 0.0
@@ -168,35 +207,35 @@ def hot_step(place, token, kind, between, rules):
             return place, gain
         place = 0
     while place != 0 or begins:
-        to = child(rules.hot_first, rules.hot_token, place, token)
+        to = child(hot, place, token)
         if to >= 0:
-            return to, gain + rules.hot_score[to] - rules.hot_score[place]
+            return to, gain + hot[to].score - hot[place].score
         if place == 0:
             break
-        kept = rules.hot_kept[place] if kind == CONTINUES else rules.hot_whole[place]
-        back = rules.hot_fail[place]
-        gain += kept - rules.hot_score[place] + rules.hot_score[back]
+        kept = hot[place].kept if kind == CONTINUES else hot[place].whole
+        back = hot[place].fail
+        gain += kept - hot[place].score + hot[back].score
         place = back
     return (0 if kind == SEPARATES else OUTSIDE), gain
 
 
 @njit(nogil=True, cache=True)
-def extend(states, index, token, variant, rules, options, lm):
+def extend(states, index, token, variant, kinds, trie, words, hot, options, lm):
     """Return what a prefix becomes with one more token.
 
     Returns:
         `(allowed, fusion, word, place, hot, state, lm, bonus)`, as in STATE
     """
     before = states[index]
-    kind = rules.kind[token]
+    kind = kinds[token].kind
     place, state, total, bonus, word, ahead = before.place, before.state, before.lm, before.bonus, -1, 0.0
     if options.lm_kind == 1:
-        log_prob, state = query(lm, state, rules.lm_token[token])
+        log_prob, state = query(lm, state, kinds[token].lm)
         total += log_prob
     if kind != CONTINUES and place != 0:
         if variant > 0:
-            _, word, log_prob, after = end_of_word(before, variant, rules, options, lm)
-        elif ending(before, rules, options, lm):
+            _, word, log_prob, after = end_of_word(before, variant, trie, words, options, lm)
+        elif ending(before, trie, words, options, lm):
             word, log_prob, after = before.end_word, before.end_lm, before.end_state
         else:
             return False, 0.0, word, place, 0, state, total, bonus
@@ -210,15 +249,15 @@ def extend(states, index, token, variant, rules, options, lm):
         if not options.lexicon:
             place = OUTSIDE
         elif place >= 0:
-            place = child(rules.first, rules.token, place, token)  # OUTSIDE where there is none
+            place = child(trie, place, token)  # OUTSIDE where there is none
         if place == OUTSIDE and options.strict:
             return False, 0.0, word, place, 0, state, total, bonus
-        ahead = rules.ahead[place]
-    hot = 0
+        ahead = trie[place].ahead
+    phrase = 0
     if options.hot:
-        hot, gain = hot_step(before.hot, token, kind, before.place == 0, rules)
+        phrase, gain = hot_step(before.hot, token, kind, before.place == 0, hot)
         bonus += gain
-    return True, options.lm_weight * total + bonus + ahead, word, place, hot, state, total, bonus
+    return True, options.lm_weight * total + bonus + ahead, word, place, phrase, state, total, bonus
 
 
 @njit(nogil=True, cache=True)
@@ -247,18 +286,18 @@ def begin(times, index, before, frame, probability):
 
 
 @njit(nogil=True, cache=True)
-def finish(states, index, rules, options, lm):
+def finish(states, index, trie, words, hot, options, lm):
     """Return `(allowed, word, lm, bonus)` of a prefix at the end of the utterance."""
     at = states[index]
     total, bonus, state, word = at.lm, at.bonus, at.state, -1
     if options.hot and at.hot > 0:
-        bonus += rules.hot_whole[at.hot] - rules.hot_score[at.hot]
+        bonus += hot[at.hot].whole - hot[at.hot].score
     if at.place != 0:
-        allowed, word, best, state = end_of_word(at, 0, rules, options, lm)
+        allowed, word, best, state = end_of_word(at, 0, trie, words, options, lm)
         if not allowed:
             return False, word, total, bonus
-        for variant in range(1, variants_of(at.place, rules)):
-            _, other, log_prob, after = end_of_word(at, variant, rules, options, lm)
+        for variant in range(1, variants_of(at.place, trie)):
+            _, other, log_prob, after = end_of_word(at, variant, trie, words, options, lm)
             if log_prob > best:
                 word, best, state = other, log_prob, after
         total += best

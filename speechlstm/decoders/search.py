@@ -21,10 +21,11 @@ from speechlstm.decoders.prefixes import (
     CONTINUES,
     append,
     begin,
+    ending,
     extend,
     find,
     finish,
-    gain_of_ending,
+    quick_factor,
     variants_of,
 )
 
@@ -86,35 +87,29 @@ def advance(log_probs, nodes, times, states, beam, rules, options, lm):
     """
     # Taking an array out of a tuple counts references: here, not in the loops.
     node, above, parent, last, factor = beam.node, beam.above, beam.parent, beam.last, beam.factor
-    blank, ending, both, new_blank, new_ending = (
-        beam.blank,
-        beam.token,
-        beam.both,
-        beam.new_blank,
-        beam.new_token,
-    )
+    blank, tail, both, new_blank, new_tail = (
+        beam.blank, beam.token, beam.both, beam.new_blank, beam.new_token
+    )  # fmt: skip
     moved, free, back, born, born_of, taken = (
-        beam.moved,
-        beam.free,
-        beam.back,
-        beam.born,
-        beam.born_of,
-        beam.taken,
-    )
-    tokens, probs, prob, score, ranked = beam.tokens, beam.probs, beam.prob, beam.score, beam.ranked
+        beam.moved, beam.free, beam.back, beam.born, beam.born_of, beam.taken
+    )  # fmt: skip
+    tokens, probs, prob, lead = beam.tokens, beam.probs, beam.prob, beam.lead
+    score, ranked = beam.score, beam.ranked
     source, source_node, added, variant_of = beam.source, beam.source_node, beam.added, beam.variant
     renewed, frame = beam.renewed, beam.numbers[0]
     used, width, recorded = beam.numbers[1], beam.numbers[2], beam.numbers[3]
-    kind, log_scale = rules.kind, beam.scale[0]
+    kinds, trie, known_words, hot = rules.tokens, rules.trie, rules.words, rules.hot
+    log_scale = beam.scale[0]
     size, threshold, bound = options.beam_size, options.beam_threshold, math.exp(options.gain)
     fused = options.lm_kind != 0 or options.lexicon or options.hot or options.word_bonus != 0.0
+    quick = options.lm_kind != 1 and not options.hot and options.homophones == 1
     only_blanks = False
     for row in log_probs:
         count = survivors(row, options, tokens, probs)
         if count == 0 and row[0] > -np.inf:  # all prefixes stay and lose alike
             if not only_blanks:
                 for i in range(width):
-                    blank[i], ending[i] = blank[i] + ending[i], 0.0
+                    blank[i], tail[i] = blank[i] + tail[i], 0.0
                 only_blanks = True
             log_scale += row[0]
             frame += 1
@@ -128,12 +123,12 @@ def advance(log_probs, nodes, times, states, beam, rules, options, lm):
         # Prefixes that stay: their alignments go on with a blank or the last token again, or come from the parent.
         best, worst, renewals = 0.0, np.inf, 0
         for i in range(width):
-            both[i] = blank[i] + ending[i]
+            both[i] = blank[i] + tail[i]
         for i in range(width):
             p_last = prob[last[i]]
             stays, again = both[i] * p_blank, 0.0
             if p_last > 0.0:
-                again = ending[i] * p_last
+                again = tail[i] * p_last
                 if again > stays:
                     time = times[nodes[node[i]].time]
                     if time.end == frame:
@@ -148,39 +143,63 @@ def advance(log_probs, nodes, times, states, beam, rules, options, lm):
                         renewals += 1
                         recorded += 1
                     again += coming
-            new_blank[i], new_ending[i], score[i] = stays, again, stays + again
+            new_blank[i], new_tail[i], score[i] = stays, again, stays + again
             best, worst = max(best, score[i]), min(worst, score[i])
 
-        # Prefixes with one more token, as long as they can be among the best: as many as the beam holds stay, or do
-        # better with the frame's best token.
-        total = width
-        if width < size:
-            worst = 0.0
-        elif count > 0 and not fused:
-            worst = np.inf
+        # Prefixes with one more token, as long as they can be among the best. The frame's best token goes first: each
+        # prefix that stays, or else that with this token, is one of those that the others must beat.
+        total, bar = width, np.inf
+        ends = False  # whether one of the tokens ends words
+        for k in range(count):
+            if kinds[tokens[k]].kind != CONTINUES:
+                ends = True
+        if quick and count > 0:
+            token = tokens[0]
             for j in range(width):
-                better = 0.0 if taken[j, tokens[0]] == frame or tokens[0] == last[j] else both[j] * probs[0]
-                worst = min(worst, max(score[j], better))
-        worst = max(worst, best * threshold)
+                lead[j] = 0.0
+                if taken[j, token] != frame:
+                    lead[j] = (blank[j] if token == last[j] else both[j]) * probs[0]
+                    if fused:
+                        at = states[node[j]]
+                        if at.ended == 0 and ends:
+                            ending(at, trie, known_words, options, lm)
+                        lead[j] *= quick_factor(at, token, kinds[token].kind, trie, options)
+                best, bar = max(best, lead[j]), min(bar, max(score[j], lead[j]))
+            worst = bar
+        worst = max(worst if width == size else 0.0, best * threshold)
         for j in range(width):
             gain, words = bound, 1
-            if fused and states[node[j]].place != 0:
-                gain *= math.exp(gain_of_ending(states[node[j]], rules, options, lm))
-                words = variants_of(states[node[j]].place, rules)
+            if fused and ends and states[node[j]].place != 0:
+                at = states[node[j]]
+                if at.ended == 0:
+                    ending(at, trie, known_words, options, lm)
+                gain *= max(1.0, at.end_factor)
+                if options.homophones > 1:
+                    words = variants_of(at.place, trie)
             for k in range(count):
                 token = tokens[k]
                 share = both[j] * probs[k]
                 if share * gain < worst:
                     break
+                continues = kinds[token].kind == CONTINUES
+                if (continues and share * bound < worst) or (
+                    taken[j, token] == frame and (continues or words == 1)
+                ):
+                    continue
                 if token == last[j]:  # a doubled token needs a blank between
                     share = blank[j] * probs[k]
-                variants = words if kind[token] != CONTINUES else 1
-                if variants == 1 and taken[j, token] == frame:
-                    continue
+                variants = 1 if continues else words
                 for variant in range(variants):
                     value = share
-                    if fused:
-                        known = extend(states, node[j], token, variant, rules, options, lm)
+                    if quick:
+                        if k == 0:
+                            value = lead[j]
+                        elif fused:
+                            value *= quick_factor(states[node[j]], token, kinds[token].kind, trie, options)
+                    elif fused:
+                        known = extend(
+                            states, node[j], token, variant, kinds, trie, known_words, hot, options, lm
+                        )
                         if not known[0]:
                             continue
                         if variants > 1 and in_beam(find(nodes, node[j], token, known[2]), node, width):
@@ -194,7 +213,7 @@ def advance(log_probs, nodes, times, states, beam, rules, options, lm):
 
         if best == 0.0:  # nothing explains this frame
             for i in range(width):
-                blank[i], ending[i] = both[i], 0.0
+                blank[i], tail[i] = both[i], 0.0
             for k in range(count):
                 prob[tokens[k]] = 0.0
             log_scale += math.log(STUCK)
@@ -218,7 +237,7 @@ def advance(log_probs, nodes, times, states, beam, rules, options, lm):
         for i in range(width):
             if score[i] >= least and kept < size:
                 moved[i] = i
-                blank[i], ending[i] = new_blank[i] * scale, new_ending[i] * scale
+                blank[i], tail[i] = new_blank[i] * scale, new_tail[i] * scale
                 kept += 1
             else:
                 moved[i], node[i] = -1, -1
@@ -233,7 +252,9 @@ def advance(log_probs, nodes, times, states, beam, rules, options, lm):
                 continue
             j, at_node, token, word, multiplied = source[c], source_node[c], added[c], -1, 1.0
             if fused:
-                known = extend(states, at_node, token, max(variant_of[c], 0), rules, options, lm)
+                known = extend(
+                    states, at_node, token, max(variant_of[c], 0), kinds, trie, known_words, hot, options, lm
+                )
                 word, multiplied = known[2], math.exp(known[1] - states[at_node].fusion)
             index = -1
             if variant_of[c] >= 0 or moved[j] < 0 or back[j]:
@@ -266,7 +287,7 @@ def advance(log_probs, nodes, times, states, beam, rules, options, lm):
             nodes[index].time = recorded
             recorded += 1
             node[i], above[i], parent[i], last[i], factor[i] = index, at_node, moved[j], token, multiplied
-            blank[i], ending[i] = 0.0, score[c] * scale
+            blank[i], tail[i] = 0.0, score[c] * scale
         for r in range(renewals):  # only now: continuations of this frame follow what was before it
             nodes[renewed[r]].time = first_renewal + r
         top = width - 1
@@ -276,7 +297,7 @@ def advance(log_probs, nodes, times, states, beam, rules, options, lm):
             if top <= hole:
                 break
             node[hole], above[hole], parent[hole], last[hole] = node[top], above[top], parent[top], last[top]
-            factor[hole], blank[hole], ending[hole], back[hole] = factor[top], blank[top], ending[top], True
+            factor[hole], blank[hole], tail[hole], back[hole] = factor[top], blank[top], tail[top], True
             node[top] = -1
             for i in range(top):
                 if parent[i] == top:
@@ -316,7 +337,9 @@ def endings(states, beam, rules, options, lm):
         logs[i, 0] = logs[i, 1] = beam.scale[0] + (math.log(both) if both > 0.0 else -np.inf)
         if fused:
             index = beam.node[i]
-            allowed, words[i], total, bonus = finish(states, index, rules, options, lm)
+            allowed, words[i], total, bonus = finish(
+                states, index, rules.trie, rules.words, rules.hot, options, lm
+            )
             logs[i, 1] -= states[index].fusion
             logs[i, 2], logs[i, 3] = total, bonus
             logs[i, 0] = logs[i, 1] + options.lm_weight * total + bonus if allowed else -np.inf

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from speechlstm.decoders.hotwords import Hotwords, read_hotwords
-from speechlstm.decoders.prefixes import BEGINS, CONTINUES, SEPARATES, Rules
+from speechlstm.decoders.prefixes import BEGINS, CONTINUES, HOT, PLACE, SEPARATES, TOKEN, Rules
 from speechlstm.decoders.trie import Trie, build_trie
 from speechlstm.errors import DecoderError, TokenizerError, UsageError
 from speechlstm.lexicon import read_lexicon
@@ -84,9 +85,24 @@ def build(
         lm_token[:] = [model.ids.get(token, model.unk) for token in tokenizer.tokens]
     ahead = _look_ahead(trie, model if lm_kind == 2 else None, lm_word, lm_weight, unk_score, lexicon)
     rules = Rules(
-        kind, lm_token, trie.first, trie.token, trie.first_entry[: len(trie.token) + 1],
-        lm_word[trie.entry], ahead, hot.trie.first, hot.trie.token, hot.fail, hot.score, hot.kept, hot.whole,
-    )  # fmt: skip
+        _records(TOKEN, kind=kind, lm=lm_token),
+        _records(
+            PLACE,
+            first=trie.first,
+            token=np.append(trie.token, -1),
+            first_word=trie.first_entry,
+            ahead=ahead,
+            **_steps(trie, ahead),
+        ),
+        lm_word[trie.entry],
+        _records(
+            HOT,
+            first=hot.trie.first,
+            token=np.append(hot.trie.token, -1),
+            fail=np.append(hot.fail, 0),
+            **{name: np.append(getattr(hot, name), 0.0) for name in ("score", "kept", "whole")},
+        ),
+    )
     return Vocabulary(
         rules,
         [texts[entry] for entry in trie.entry] if isinstance(tokenizer, Phones) else [],
@@ -199,6 +215,21 @@ def _look_ahead(
     if lexicon == "strict":
         return np.append(np.maximum(best, -1e9), 0.0)
     return np.append(np.maximum(best, outside + unk_score), outside + unk_score)
+
+
+def _steps(trie: Trie, ahead: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return what the step to each node multiplies into a probability, and the step from it out of the lexicon."""
+    here = ahead.copy()
+    here[0] = 0.0  # between words nothing is expected yet
+    down = np.exp(here[:-1] - here[np.maximum(trie.parent, 0)])
+    return {"down": np.append(down, 1.0), "out": np.exp(ahead[-1] - here)}
+
+
+def _records(dtype: np.dtype[Any], **columns: NDArray[Any]) -> NDArray[Any]:
+    records = np.zeros(len(next(iter(columns.values()))), dtype)
+    for name, column in columns.items():
+        records[name] = column
+    return records
 
 
 @njit(cache=True)

@@ -42,6 +42,7 @@ class Beam(NamedTuple):
     taken: NDArray[
         np.int32
     ]  # (beam_size, vocab) the last frame in which a prefix's continuation was in the beam
+    lead: NDArray[np.float64]  # (beam_size,) probability of a prefix with the frame's best token
     tokens: NDArray[np.int32]  # (max_tokens,) of a frame
     probs: NDArray[np.float64]  # (max_tokens,)
     prob: NDArray[np.float64]  # (vocab + 1,) the same by token, 0 below the threshold and for the root's -1
@@ -62,7 +63,6 @@ class Search:
     Args:
         options: of the search.
         vocab_size: tokens, the blank included.
-        homophones: most words that are spelled with the same tokens.
         fused: whether there is a language model, a lexicon, hotwords or a word bonus.
         language_state: of the language model, before the first word.
 
@@ -73,11 +73,9 @@ class Search:
         beam: those that are kept.
     """
 
-    def __init__(
-        self, options: Options, vocab_size: int, homophones: int, fused: bool, language_state: int
-    ) -> None:
+    def __init__(self, options: Options, vocab_size: int, fused: bool, language_state: int) -> None:
         size, most = options.beam_size, options.max_tokens
-        room = size * (1 + most + homophones)
+        room = size * (1 + most + options.homophones)
         self.size, self.fused, self.language_state = size, fused, language_state
         self.beam = Beam(
             node=np.zeros(size, np.int32),
@@ -96,6 +94,7 @@ class Search:
             born=np.empty((size, vocab_size), np.int32),
             born_of=np.empty((size, vocab_size), np.int32),
             taken=np.empty((size, vocab_size), np.int32),
+            lead=np.zeros(size),
             tokens=np.empty(most, np.int32),
             probs=np.empty(most),
             prob=np.zeros(vocab_size + 1),
@@ -138,7 +137,7 @@ class Search:
         beam.numbers[:], beam.scale[0] = (0, 1, 1, 1), 0.0
         self.nodes[0] = (-1, -1, -1, -1, -1, 0)
         self.times[0] = (0, 0, 0, 0.0)
-        self.states[0] = (0, 0, 0, -1, 0.0, 0, self.language_state, 0.0, 0.0, 0.0)
+        self.states[0] = (0, 0, 0, -1, 0.0, 1.0, 0, self.language_state, 0.0, 0.0, 0.0)
 
     def line(self, index: int) -> list[int]:
         """Return the nodes from the first token of a prefix to its last."""
