@@ -1,34 +1,73 @@
-"""Checkpoints on disk: written whole or not at all."""
+"""Checkpoints on disk: written whole or not at all, read only when whole, the last two kept."""
 
 from __future__ import annotations
 
-import io
+import os
+import sys
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from speechlstm.errors import SpeechlstmError
-from speechlstm.manifest import write_atomically
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 class Checkpoints(TorchCheckpointIO):
-    """Writes each checkpoint beside its place, then moves it there.
+    """Writes each checkpoint beside its place, reads it back, then moves it there; `last.ckpt` becomes `previous.ckpt`.
 
     Lightning's own stages it in the system's temporary folder: a full disk then costs the good checkpoint that was
     there before, and a folder without permission to write is not complained about.
+
+    Args:
+        settings: of the model, by stage; kept in each checkpoint.
     """
 
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint.
+        """Write a checkpoint, on the disk itself when this returns.
 
         Raises:
-            OSError: no space, no permission.
+            SpeechlstmError: what was read back is not what was written.
+            OSError: no space, no permission; the checkpoints that were there still are.
         """
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        write_atomically(Path(path), content.getvalue())
+        path = Path(path)
+        staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        content = {"folder": str(path.parent.resolve()), "settings": self.settings}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with staging.open("wb") as file:
+                torch.save(checkpoint | content, file)
+                file.flush()
+                os.fsync(file.fileno())
+                os.posix_fadvise(
+                    file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED
+                )  # read back from the disk itself
+            if damage := find_damage(staging):
+                raise SpeechlstmError(
+                    f"{path}: read back otherwise than written ({damage}); the disk is failing or full"
+                )
+            if path.name == LAST and path.exists():
+                _keep(path, path.with_name(PREVIOUS))
+            staging.replace(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            error.filename = str(path)  # a full disk does not say which file, and nobody knows the staged one
+            raise
+        except RuntimeError as error:  # how torch.save puts that its file cannot be written
+            if isinstance(error.__context__, OSError):
+                error.__context__.filename = str(path)
+                raise error.__context__ from None
+            raise
+        finally:
+            staging.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: Any, *args: Any, **options: Any) -> dict[str, Any]:
         """Read a checkpoint.
@@ -36,12 +75,94 @@ class Checkpoints(TorchCheckpointIO):
         Raises:
             SpeechlstmError: it is damaged.
         """
-        try:
-            return super().load_checkpoint(path, *args, **options)
-        except OSError:
-            raise
-        except Exception as error:  # torch and pickle answer damage with exceptions of many kinds
-            reason = str(error).partition("\n")[0] or type(error).__name__
+        damage = find_damage(Path(path))
+        if not damage:
+            try:
+                return _moved(super().load_checkpoint(path, *args, **options), Path(path).resolve().parent)
+            except OSError:
+                raise
+            except Exception as error:  # torch and pickle answer damage with exceptions of many kinds
+                damage = str(error).partition("\n")[0] or type(error).__name__
+        raise SpeechlstmError(
+            f"{path}: damaged checkpoint ({damage}); delete it to train anew, or use another out="
+        )
+
+
+def find_last(folder: Path) -> Path | None:
+    """Return the checkpoint to go on from: `last.ckpt`, or the one before where that is damaged or missing.
+
+    Training from the older one leads to the same result, only later. A damaged `last.ckpt` is renamed, so that it
+    does not become the one before.
+
+    Raises:
+        SpeechlstmError: there are checkpoints, but all are damaged.
+    """
+    last, previous = folder / LAST, folder / PREVIOUS
+    damage = find_damage(last) if last.exists() else None
+    if last.exists() and not damage:
+        return last
+    if not previous.exists():
+        if damage:
             raise SpeechlstmError(
-                f"{path}: damaged checkpoint ({reason}); delete it to train anew, or use another out="
-            ) from error
+                f"{last}: damaged checkpoint ({damage}); delete it to train anew, or use another out="
+            )
+        return None
+    if damage and rank_zero_only.rank == 0:
+        last.replace(broken := last.with_suffix(".damaged"))
+        print(f"{last}: damaged checkpoint ({damage}); kept as {broken.name}", file=sys.stderr)
+    return previous
+
+
+def find_damage(path: Path) -> str | None:
+    """Return what is wrong with a checkpoint file, which is a zip archive with a checksum for each part, or None.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        return str(error) or type(error).__name__
+    return f"wrong checksum of {broken}" if broken else None
+
+
+def _keep(path: Path, as_: Path) -> None:
+    """Give a file a second name, without a moment in which it has none."""
+    link = path.with_name(f".{as_.name}.{os.getpid()}.tmp")
+    try:
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+        link.replace(as_)
+    except OSError:  # a file system without hard links; `find_last` knows that `last.ckpt` can be missing
+        path.replace(as_)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the folder's entries as lasting as the files' content."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _moved(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Change the paths that callbacks remember below the folder where the checkpoint lay into where it lies now.
+
+    Otherwise the run's best score would be forgotten when its folder is moved to another place or machine.
+    """
+    old = checkpoint.get("folder", str(folder))
+
+    def here(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {here(key): here(each) for key, each in value.items()}
+        if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
+            return f"{folder}{value[len(old) :]}"
+        return value
+
+    if old != str(folder):
+        checkpoint["callbacks"] = {
+            name: here(state) for name, state in checkpoint.get("callbacks", {}).items()
+        }
+    return checkpoint

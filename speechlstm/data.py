@@ -160,6 +160,7 @@ class SpeechData(pl.LightningDataModule):
         self.batch_seconds, self.num_workers = batch_seconds, num_workers
         self.speed, self.seed = speed, seed
         self.ranks, self.rank = 1, 0  # how many devices share the batches, and which this one is
+        self.sampler: BucketSampler | None = None  # of the training part
         # Where a checkpoint's training goes on: epoch, batches of it that are done, batches done in all, and what
         # the order of the batches was made from.
         self.start = {"epoch": 0, "batches": 0, "total": 0, "order": 0}
@@ -190,7 +191,7 @@ class SpeechData(pl.LightningDataModule):
         Raises:
             UsageError: a checkpoint of the middle of an epoch is to go on with other batches.
         """
-        sampler = self._sampler(True, self.ranks, self.rank)
+        sampler = self.sampler = self._sampler(True, self.ranks, self.rank)
         if self.start["batches"] and self.start["order"] != sampler.fingerprint():
             raise UsageError(
                 f"the checkpoint is of the middle of an epoch ({self.start['batches']} batches of epoch "
@@ -213,12 +214,11 @@ class SpeechData(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, int]:
         """Return where the training stands: how many batches it has had, not how many the loaders have read ahead."""
-        assert self.trainer is not None
-        sampler = self._sampler(True, self.ranks, self.rank)
+        assert self.trainer is not None and self.sampler is not None
         total = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        epochs, batches = divmod(self.start["batches"] + total - self.start["total"], len(sampler))
+        epochs, batches = divmod(self.start["batches"] + total - self.start["total"], len(self.sampler))
         epoch = self.start["epoch"] + epochs
-        return {"epoch": epoch, "batches": batches, "total": total, "order": sampler.fingerprint()}
+        return {"epoch": epoch, "batches": batches, "total": total, "order": self.sampler.fingerprint()}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on where the checkpoint was written."""

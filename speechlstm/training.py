@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from speechlstm import __version__, metrics
-from speechlstm.checkpoints import Checkpoints
+from speechlstm import __version__, metrics, ranks
+from speechlstm.checkpoints import Checkpoints, find_last
 from speechlstm.configs import build
 from speechlstm.data import SpeechData
 from speechlstm.doctor import cheap_checks
 from speechlstm.errors import AudioError, ManifestError, SpeechlstmError, UsageError
+from speechlstm.interruptions import Interruption, LastCheckpoint, requeue
 from speechlstm.manifest import read_manifest
-from speechlstm.recognizer import Recognizer
+from speechlstm.recognizer import Heard, Recognizer
 from speechlstm.tokenizer import Tokenizer
 from speechlstm.types import Utterance
 
@@ -68,9 +69,9 @@ def select(
             )
             reasons.setdefault(utterance.id, f"{utterance.duration:.2f} s long, outside {limits}")
     if reasons:
-        print(f"{part}: {len(reasons)} of {len(utterances)} utterances are left out:", file=sys.stderr)
+        ranks.say(f"{part}: {len(reasons)} of {len(utterances)} utterances are left out:")
     for name, reason in reasons.items():
-        print(f"  {name}: {reason}", file=sys.stderr)
+        ranks.say(f"  {name}: {reason}")
     kept = [utterance for utterance in utterances if utterance.id not in reasons]
     if not kept:
         raise ManifestError(f"no utterance of the {part} part can be used; `speechlstm validate` tells more")
@@ -107,7 +108,7 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
     if cfg.data.cache:
         for part, dataset in (("train", data.train_set), ("dev", data.dev_set)):
             for failure in dataset.fill():
-                print(f"{part}: left out: {failure}", file=sys.stderr)
+                ranks.say(f"{part}: left out: {failure}")
             if not dataset.utterances:
                 raise ManifestError(
                     f"no audio of the {part} part can be read; `speechlstm validate` tells more"
@@ -128,54 +129,136 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
     return model, data
 
 
-def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> pl.Trainer:
-    """Train until the last epoch, from `checkpoints/last.ckpt` if there is one, and load the best weights.
+def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> tuple[pl.Trainer, float]:
+    """Train until the last epoch, from the last checkpoint if there is one, and load the best weights.
+
+    Returns:
+        the trainer, and how many seconds the training took, in all sessions that led here.
 
     Raises:
-        SpeechlstmError: the checkpoint belongs to other settings.
-        UsageError: the trainer's settings cannot be used here.
+        SpeechlstmError: the checkpoint is damaged, another rank has failed, or updates were skipped in a row.
+        UsageError: settings that cannot be used here, or do not fit the checkpoint.
+        SystemExit: a signal has stopped the training; the checkpoint is written.
     """
     callbacks = [build(node) for node in (cfg.callbacks or {}).values() if node]
     loggers = [build(node) for node in (cfg.logger or {}).values() if node]
+    settings = {part: OmegaConf.to_container(cfg[part], resolve=True) for part in ("features", "encoder")}
     watched = sys.stdout.isatty()  # a bar in a log file is noise: each epoch's figures are printed
+    io = Checkpoints(settings)
     trainer: pl.Trainer = build(
-        cfg.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=watched, plugins=[Checkpoints()]
+        cfg.trainer, callbacks=callbacks, logger=loggers, enable_progress_bar=watched, plugins=[io]
     )
-    last = out / "checkpoints" / "last.ckpt"
-    if last.exists():
-        print(f"going on from {last}", file=sys.stderr)
+    check_precision(str(cfg.trainer.precision), trainer.strategy.root_device)
+    data.check(trainer.num_nodes * trainer.num_devices)
+    last = find_last(out / "checkpoints")
+    if last:
+        check_checkpoint(io.load_checkpoint(last, weights_only=True), model, settings)
+        ranks.say(f"going on from {last}")
     try:
-        trainer.fit(model, data, ckpt_path=str(last) if last.exists() else None)
-    except SystemExit as leaving:  # Lightning's answer to a signal, with a status as if all were well
-        sys.exit(128 + (signal.SIGTERM if isinstance(leaving, SIGTERMException) else signal.SIGINT))
+        with warnings.catch_warnings():
+            # Not true: the checkpoint has the place in the epoch (`SpeechData.state_dict`).
+            warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
+            # It is not empty because the same command goes on.
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            # Not needed: the error rates are of all ranks already (`Recognizer.on_validation_epoch_end`).
+            warnings.filterwarnings("ignore", r"It is recommended to use .*sync_dist=True")
+            trainer.fit(model, data, ckpt_path=str(last) if last else None)
+    except Interruption as stop:
+        ranks.say(f"{stop}; the same command goes on from there")
+        if stop.number == signal.SIGUSR1 and trainer.is_global_zero:
+            requeue()
+        sys.exit(stop.exit_status)
+    except SystemExit:  # Lightning's answer to Ctrl-C, with a status as if something had failed
+        sys.exit(128 + signal.SIGINT)
     except AudioError as error:  # from a loader process it comes with that process's traceback
         raise AudioError(str(error).strip().splitlines()[-1].rpartition("AudioError: ")[2]) from error
     except MisconfigurationException as error:
         raise UsageError(f"the trainer refuses its settings: {error}") from error
-    except RuntimeError as error:
-        if "state_dict" in str(error) and last.exists():
-            raise UsageError(
-                f"{last} was made with other settings than these: {str(error).splitlines()[-1].strip()}; "
-                "use the old settings or another out="
-            ) from error
-        raise
-    keeper = trainer.checkpoint_callback
-    best = keeper.best_model_path if isinstance(keeper, ModelCheckpoint) else ""
+    keepers = [each for each in callbacks if isinstance(each, ModelCheckpoint) and each.monitor]
+    best = keepers[0].best_model_path if keepers else ""
     if not best:
         raise SpeechlstmError(f"no checkpoint was written to {out}; there is nothing to export")
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    model.load_state_dict(state)
-    return trainer
+    if trainer.is_global_zero:  # the only one that exports
+        model.load_state_dict(io.load_checkpoint(best, weights_only=True)["state_dict"])
+    return trainer, max((each.seconds for each in callbacks if isinstance(each, LastCheckpoint)), default=0.0)
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """See whether a device can compute in a precision.
+
+    Raises:
+        UsageError: it cannot, or only by pretending to.
+    """
+    if precision in ("16-true", "bf16-true"):
+        mixed = precision.replace("true", "mixed")
+        raise UsageError(
+            f"trainer.precision={precision} would compute features and loss in half precision, too, which learns "
+            f"nothing; use {mixed}"
+        )
+    if precision == "16-mixed" and device.type == "cpu":
+        raise UsageError("trainer.precision=16-mixed needs a GPU; use bf16-mixed or 32-true on a CPU")
+    half = precision == "bf16-mixed" and device.type == "cuda"
+    if half and not torch.cuda.is_bf16_supported(including_emulation=False):
+        name = torch.cuda.get_device_name(device)
+        raise UsageError(
+            f"trainer.precision=bf16-mixed is beyond this {name}; use trainer.precision=16-mixed or 32-true"
+        )
+
+
+def check_checkpoint(checkpoint: Mapping[str, Any], model: Recognizer, settings: Mapping[str, Any]) -> None:
+    """See whether a training can go on from a checkpoint.
+
+    Args:
+        checkpoint: its content.
+        model: what is to be trained.
+        settings: the model's settings, by stage.
+
+    Raises:
+        UsageError: it is of another model; the differences are listed.
+    """
+    model.on_load_checkpoint(dict(checkpoint))
+    there = {name: tuple(weights.shape) for name, weights in checkpoint["state_dict"].items()}
+    here = {name: tuple(weights.shape) for name, weights in model.state_dict().items()}
+    if there == here:
+        return
+    before, now = (_flat(each) for each in (checkpoint["settings"], settings))
+    differences = [
+        f"{key} is {now.get(key)}, but was {before.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ] or [
+        f"{name} is of shape {here.get(name)}, but was {there.get(name)}"
+        for name in sorted(there.keys() | here.keys())
+        if there.get(name) != here.get(name)
+    ]
+    more = f" and {len(differences) - 8} more" if len(differences) > 8 else ""
+    raise UsageError(
+        f"the checkpoint is of another model: {'; '.join(differences[:8])}{more}; "
+        "use the old settings, or another out="
+    )
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Return all settings by their dotted names."""
+    if not isinstance(settings, Mapping):
+        return {prefix.removesuffix("."): settings}
+    return {
+        key: value
+        for name, node in settings.items()
+        for key, value in _flat(node, f"{prefix}{name}.").items()
+    }
+
+
+@torch.inference_mode()
 def validate(model: Recognizer, data: SpeechData) -> metrics.Score:
     """Score the model on the dev part with its decoder."""
     model.eval()
-    with torch.inference_mode():
-        for index, batch in enumerate(data.val_dataloader()):
-            model.validation_pairs(batch.to(model.device), index)
-    pairs, model.pairs = model.pairs, []
-    return metrics.corpus(pairs)
+    heard = Heard()
+    for batch in data.val_dataloader():
+        batch = batch.to(model.device)
+        log_probs, lengths, *_ = model(batch.waveforms, batch.lengths)
+        heard.pairs += model.transcripts(batch, log_probs, lengths)
+    return heard.score()
 
 
 def model_card(

@@ -77,7 +77,7 @@ def fit(*overrides: str) -> tuple[Recognizer, pl.Trainer]:
     cfg = load(*overrides)
     torch.manual_seed(cfg.seed)
     model, data = training.prepare(cfg)
-    return model, training.fit(cfg, model, data, Path(cfg.out))
+    return model, training.fit(cfg, model, data, Path(cfg.out))[0]
 
 
 def last(out: str) -> dict[str, object]:
@@ -131,7 +131,6 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> None:
         (["data.num_workers=0", "+trainer.val_check_interval=2"], 2, 2),  # goes on in the middle of an epoch
     ],
 )
-@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
 def test_an_interrupted_training_ends_with_the_same_weights(
     here: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], epoch: int, batch: int
 ) -> None:

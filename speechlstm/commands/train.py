@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
-import time
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -13,10 +13,12 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from speechlstm import configs, training
 from speechlstm.bundle import check_place, make_bundle, sketch
 from speechlstm.errors import UsageError
+from speechlstm.lock import locked
 
 
 @configs.main("train")
@@ -28,12 +30,17 @@ def main(cfg: DictConfig) -> None:
     if cfg.bundle.dtype not in ("float32", "float16"):
         raise UsageError(f"bundle.dtype is {cfg.bundle.dtype!r}, but must be float32 or float16")
     check_place(Path(cfg.bundle.path))  # now, not after hours of training
+    # The first rank speaks for all, which write into one folder.
+    with locked(out) if rank_zero_only.rank == 0 else contextlib.nullcontext():
+        train(cfg, out)
+
+
+def train(cfg: DictConfig, out: Path) -> None:
+    """Train into a folder that no other process uses."""
     pl.seed_everything(cfg.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
     model, data = training.prepare(cfg)
-    started = time.monotonic()
-    trainer = training.fit(cfg, model, data, out)
-    seconds = time.monotonic() - started
+    trainer, seconds = training.fit(cfg, model, data, out)
     if not trainer.is_global_zero:
         return
     record = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("features", "encoder", "data")}

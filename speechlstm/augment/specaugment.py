@@ -1,52 +1,11 @@
-"""Changed copies of the training data: speed perturbation of waveforms, SpecAugment's masks in features."""
+"""Masks in the features: SpecAugment, and the shifted frequencies of other voices."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-import soxr
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from speechlstm.errors import UsageError
-
-
-class SpeedPerturb:
-    """Draws how much faster or slower each utterance of an epoch is played, which changes its tempo and its pitch.
-
-    Ko, Peddinti, Povey and Khudanpur: Audio augmentation for speech recognition, Interspeech 2015. The batch
-    sampler draws, so that it sorts utterances by the lengths they will have; the loaders apply `at_speed`.
-
-    Args:
-        low: least factor; a factor above 1 is faster, so shorter.
-        high: greatest factor; factors are drawn evenly between the two.
-        factors: draw one of these instead, for example `[0.9, 1.0, 1.1]`.
-    """
-
-    def __init__(self, low: float = 0.9, high: float = 1.1, factors: Sequence[float] | None = None) -> None:
-        self.factors = np.asarray(factors, dtype=np.float64) if factors else None
-        self.low = low if self.factors is None else float(self.factors.min())
-        self.high = high if self.factors is None else float(self.factors.max())
-        if not 0.25 <= self.low <= self.high <= 4:
-            raise UsageError(
-                f"speed perturbation from {self.low} to {self.high}: must lie in 0.25 to 4, low <= high"
-            )
-
-    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Return `(count,)` factors drawn from `rng`."""
-        if self.factors is not None:
-            return rng.choice(self.factors, count)
-        return rng.uniform(self.low, self.high, count)
-
-
-def at_speed(waveform: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    """Return `(samples / factor,)`, the waveform played that much faster; 1 returns the waveform itself."""
-    if factor == 1.0 or round(len(waveform) / factor) < 1:
-        return waveform
-    changed: NDArray[np.float32] = soxr.resample(waveform, factor, 1.0, quality="HQ")
-    return changed
 
 
 class SpecAugment(nn.Module):

@@ -1,0 +1,78 @@
+"""Other sounds beside the speech."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from speechlstm.audio import AUDIO_SUFFIXES, audio_info, load_audio
+from speechlstm.augment.waveform import Change, Samples, rms, span
+from speechlstm.errors import UsageError
+
+
+class Noise(Change):
+    """Adds a recording from a folder, or noise of a random colour, at a random distance below the speech.
+
+    Args:
+        sample_rate: Hz of the waveforms.
+        folder: of recordings, searched with its subfolders; null makes noise whose power falls with frequency as
+            1 / f^c, c drawn evenly from 0 (white) to 2 (brown).
+        snr: least and greatest ratio of the mean power of the waveform, its pauses included, to that of the noise, dB.
+        probability: of adding any.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        folder: str | None = None,
+        snr: Sequence[float] = (0.0, 20.0),
+        probability: float = 0.5,
+    ) -> None:
+        super().__init__(probability)
+        self.sample_rate, self.snr = sample_rate, span("noise.snr", snr, -100, 100)
+        self.files = None if folder is None else recordings("noise.folder", folder)
+
+    def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
+        """Return the waveform with noise.
+
+        Raises:
+            AudioError: a recording cannot be read.
+        """
+        snr = rng.uniform(*self.snr)
+        count = len(waveform)
+        noise = coloured(count, rng) if self.files is None else self._excerpt(self.files, count, rng)
+        loud, level = rms(waveform), rms(noise)
+        if loud == 0 or level == 0:
+            return waveform
+        return waveform + noise * np.float32(loud / level * 10 ** (-snr / 20))
+
+    def _excerpt(self, files: list[Path], count: int, rng: np.random.Generator) -> Samples:
+        path = files[int(rng.integers(len(files)))]
+        seconds, there = count / self.sample_rate, audio_info(path).duration
+        if there > seconds:
+            noise = load_audio(path, self.sample_rate, rng.uniform(0, there - seconds), seconds)
+            return np.resize(noise, count)  # resampling may give one sample more or less
+        return np.resize(np.roll(load_audio(path, self.sample_rate), rng.integers(2**31)), count)
+
+
+def recordings(name: str, folder: str) -> list[Path]:
+    """Return the audio files in a folder and below, sorted.
+
+    Raises:
+        UsageError: there is none.
+    """
+    place = Path(folder).expanduser()
+    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not found:
+        raise UsageError(f"augment: {name} is {folder}, where there is no audio file")
+    return found
+
+
+def coloured(count: int, rng: np.random.Generator) -> Samples:
+    """Return `(count,)` of noise whose power falls with frequency as 1 / f^c, c from 0 to 2."""
+    spectrum = np.fft.rfft(rng.standard_normal(count).astype(np.float32))
+    frequency = np.maximum(np.arange(len(spectrum)), 1)
+    noise: Samples = np.fft.irfft(spectrum * frequency ** (-rng.uniform(0, 2) / 2), count)
+    return noise.astype(np.float32)
