@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -11,15 +12,16 @@ from torch.utils.data import Sampler
 from speechlstm.augment import SpeedPerturb
 from speechlstm.errors import UsageError
 
-Key = tuple[int, float]  # utterance number, and the speed to play it at
+Key = tuple[int, float, int]  # utterance number, speed to play it at, seed of the changes of its waveform
 
 
 class BucketSampler(Sampler[list[Key]]):
     """Batches of similar length whose padded audio stays below a bound, in an order of its own each epoch.
 
-    Every epoch draws the speed of each utterance, sorts the utterances by the length that results, give or take
-    `JITTER`, so that a batch seldom holds the same neighbours twice, cuts them at the same places, and shuffles the
-    batches. So all epochs have equally many batches, and everything follows from `seed` and the epoch.
+    Every epoch draws the speed of each utterance and the seed of what else is done to it, sorts the utterances by
+    the length that results, give or take `JITTER`, so that a batch seldom holds the same neighbours twice, cuts them
+    at the same places, and shuffles the batches. So all epochs have equally many batches, and everything follows
+    from `seed` and the epoch.
 
     Several devices get equally many batches: where the number does not come out even, the largest batches are cut
     in two, and no utterance is repeated or left out. The devices' batches of one step are neighbours in length, so
@@ -98,7 +100,10 @@ class BucketSampler(Sampler[list[Key]]):
         count = len(self.durations)
         speeds = self.speed.draw(count, rng) if self.speed else np.ones(count)
         order = np.argsort(self.durations / speeds * rng.uniform(1 - self.jitter, 1 + self.jitter, count))
-        batches = [[(int(i), float(speeds[i])) for i in part] for part in np.split(order, self.cuts)]
+        seeds = rng.spawn(1)[0].integers(2**32, size=count)
+        keys = [(int(i), float(speeds[i]), int(seeds[i])) for i in order]
+        edges = [0, *self.cuts, count]
+        batches = [keys[start:end] for start, end in pairwise(edges)]
         steps = [batches[i : i + self.ranks] for i in range(0, len(batches), self.ranks)]
         if self.shuffle:
             steps = [steps[i] for i in rng.permutation(len(steps))]

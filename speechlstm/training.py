@@ -103,6 +103,7 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
         cfg.data.num_workers,
         cfg.data.cache,
         build(cfg.augment.speed),
+        build(cfg.augment.waveform),
         cfg.seed,
     )
     if cfg.data.cache:

@@ -50,12 +50,12 @@ def test_every_epoch_has_each_utterance_once_in_as_many_bounded_batches(
 ) -> None:
     sampler = BucketSampler(durations, bound, shuffle=True, speed=speed, seed=seed)
     batches = sampler.batches(epoch)
-    assert sorted(index for batch in batches for index, _ in batch) == list(range(len(durations)))
+    assert sorted(index for batch in batches for index, *_ in batch) == list(range(len(durations)))
     assert len(batches) == len(sampler) == len(sampler.batches(0))
     for batch in batches:
-        longest = max(durations[index] / factor for index, factor in batch)
+        longest = max(durations[index] / factor for index, factor, _ in batch)
         assert 0 < len(batch) * longest <= bound * (1 + 1e-9)
-        for _, factor in batch:
+        for _, factor, _ in batch:
             assert speed.low <= factor <= speed.high if speed else factor == 1.0
 
 
@@ -75,7 +75,7 @@ def test_epochs_and_seeds_differ_in_batches_and_their_order() -> None:
 
     def members(epoch: int, seed: int = 1) -> list[list[int]]:
         batches = BucketSampler(lengths, 40.0, shuffle=True, seed=seed).batches(epoch)
-        return [sorted(index for index, _ in batch) for batch in batches]
+        return [sorted(index for index, *_ in batch) for batch in batches]
 
     assert members(0) != members(1) and members(0) != members(0, seed=2)
     assert sorted(members(0)) != sorted(members(1)), "not the same neighbours, either"
@@ -88,7 +88,7 @@ def test_little_of_a_batch_is_padding(speed: SpeedPerturb | None) -> None:
         heard = padded = 0.0
         batches = BucketSampler(lengths, 120.0, shuffle=True, speed=speed).batches(epoch)
         for batch in batches:
-            seconds = [lengths[index] / factor for index, factor in batch]
+            seconds = [lengths[index] / factor for index, factor, _ in batch]
             heard, padded = heard + sum(seconds), padded + len(seconds) * max(seconds)
         assert padded / heard < 1.05
         assert heard / len(batches) > 0.75 * 120, "batches are well filled"
@@ -96,7 +96,8 @@ def test_little_of_a_batch_is_padding(speed: SpeedPerturb | None) -> None:
 
 def test_without_shuffling_utterances_are_sorted_by_length() -> None:
     lengths = [3.0, 1.0, 2.0, 9.0]
-    assert BucketSampler(lengths, 9.0).batches(5) == [[(1, 1.0), (2, 1.0), (0, 1.0)], [(3, 1.0)]]
+    batches = BucketSampler(lengths, 9.0).batches(5)
+    assert [[key[:2] for key in batch] for batch in batches] == [[(1, 1.0), (2, 1.0), (0, 1.0)], [(3, 1.0)]]
 
 
 def test_an_epoch_goes_on_after_the_batches_that_are_done() -> None:
@@ -124,15 +125,15 @@ def test_the_cache_gives_the_waveform_itself(utterances: list[Utterance]) -> Non
     plain, cached = (UtteranceDataset(utterances, ids, RATE, cache=cache) for cache in (False, True))
     for index in range(len(utterances)):
         for _ in range(2):
-            wanted, targets, utterance = plain[index, 1.0]
-            got = cached[index, 1.0]
+            wanted, targets, utterance = plain[index, 1.0, 0]
+            got = cached[index, 1.0, 0]
             assert np.array_equal(got[0], wanted) and got[0].dtype == np.float32
             assert targets == got[1] == ids(utterance.text) and got[2] is utterance
 
 
 def test_resampled_audio_is_rounded_to_16_bits_from_the_first_time_on(utterances: list[Utterance]) -> None:
     plain, cached = (UtteranceDataset(utterances, ids, 11025, cache=cache) for cache in (False, True))
-    wanted, first, second = plain[3, 1.0][0].clip(-1, 1), cached[3, 1.0][0], cached[3, 1.0][0]
+    wanted, first, second = plain[3, 1.0, 0][0].clip(-1, 1), cached[3, 1.0, 0][0], cached[3, 1.0, 0][0]
     assert np.abs(first - wanted).max() <= 1 / 32768
     assert np.array_equal(first, second), "all epochs hear the same"
 
@@ -141,20 +142,20 @@ def test_the_cache_does_not_read_again(utterances: list[Utterance], tmp_path: Pa
     path = tmp_path / "gone.wav"
     path.write_bytes(Path(utterances[0].audio_filepath).read_bytes())
     dataset = UtteranceDataset([Utterance(str(path), 0.2, "a", "x")], ids, RATE, cache=True)
-    before = dataset[0, 1.0][0]
+    before = dataset[0, 1.0, 0][0]
     path.unlink()
-    assert np.array_equal(dataset[0, 1.0][0], before)
+    assert np.array_equal(dataset[0, 1.0, 0][0], before)
 
 
 def test_only_the_stretch_is_read(utterances: list[Utterance]) -> None:
     whole = soundfile.read(utterances[6].audio_filepath, dtype="float32")[0]
     part = Utterance(utterances[6].audio_filepath, 0.25, "a", "part", offset=0.1)
-    assert np.array_equal(UtteranceDataset([part], ids, RATE)[0, 1.0][0], whole[800:2800])
+    assert np.array_equal(UtteranceDataset([part], ids, RATE)[0, 1.0, 0][0], whole[800:2800])
 
 
 def test_an_utterance_is_played_at_its_speed(utterances: list[Utterance]) -> None:
-    dataset = UtteranceDataset(utterances, ids, RATE)
-    plain, fast = dataset[4, 1.0][0], dataset[4, 1.25][0]
+    dataset = UtteranceDataset(utterances, ids, RATE, speed=SpeedPerturb())
+    plain, fast = dataset[4, 1.0, 0][0], dataset[4, 1.25, 0][0]
     assert len(fast) == round(len(plain) / 1.25)
     assert np.array_equal(fast, at_speed(plain, 1.25))
 
@@ -168,7 +169,7 @@ def test_a_training_text_that_cannot_be_spelled_is_an_error(utterances: list[Utt
 
 
 def test_collate_pads_with_zeros(utterances: list[Utterance]) -> None:
-    items = [UtteranceDataset(utterances, ids, RATE)[index, 1.0] for index in (2, 0, 1)]
+    items = [UtteranceDataset(utterances, ids, RATE)[index, 1.0, 0] for index in (2, 0, 1)]
     batch = collate(items)
     assert batch.lengths.tolist() == [3200, 1600, 2400] and batch.waveforms.shape == (3, 3200)
     assert batch.target_lengths.tolist() == [4, 1, 3] and batch.targets.shape == (3, 4)
@@ -218,4 +219,4 @@ def test_filling_the_cache_leaves_out_what_cannot_be_read(
     assert dataset.utterances == utterances
     assert dataset.targets == plain.targets
     for index in range(len(utterances)):
-        np.testing.assert_array_equal(dataset[index, 1.0][0], plain[index, 1.0][0])
+        np.testing.assert_array_equal(dataset[index, 1.0, 0][0], plain[index, 1.0, 0][0])

@@ -265,7 +265,7 @@ def test_global_normalisation_is_of_the_training_part(here: Path) -> None:
     plain, _ = training.prepare(load("features.normalize=none"))
     frames = []
     for index in range(len(data.train_set)):
-        waveform = torch.from_numpy(data.train_set[index, 1.0][0])[None]
+        waveform = torch.from_numpy(data.train_set[index, 1.0, 0][0])[None]
         frames.append(plain.features(waveform, torch.tensor([waveform.shape[1]]))[0][0])
     wanted = torch.cat(frames)
     torch.testing.assert_close(model.features.mean, wanted.mean(0), atol=1e-3, rtol=1e-4)
