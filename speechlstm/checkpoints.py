@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from speechlstm import ranks
 from speechlstm.errors import SpeechlstmError
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -107,7 +107,7 @@ def find_last(folder: Path) -> Path | None:
                 f"{last}: damaged checkpoint ({damage}); delete it to train anew, or use another out="
             )
         return None
-    if damage and rank_zero_only.rank == 0:
+    if damage and ranks.is_first():
         last.replace(broken := last.with_suffix(".damaged"))
         print(f"{last}: damaged checkpoint ({damage}); kept as {broken.name}", file=sys.stderr)
     return previous

@@ -100,7 +100,7 @@ class LastCheckpoint(Checkpoint):
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Break a validation off when a signal asks."""
         if not trainer.sanity_checking and (stop := ranks.largest(self.received)):
-            for callback in trainer.callbacks:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, WeightAveraging):
                     callback.on_validation_epoch_end(
                         trainer, pl_module
@@ -130,7 +130,7 @@ class LastCheckpoint(Checkpoint):
         """Go on counting; a training that had stopped early stays stopped."""
         self.before, self.begun = state_dict["seconds"], time.monotonic()
         self.saved = (state_dict["saved"][0], state_dict["saved"][1])
-        for callback in self.trainer.callbacks:
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
                 self.trainer.should_stop = True
 
@@ -164,9 +164,8 @@ class LastCheckpoint(Checkpoint):
 
     def _act(self, place: Place, always: bool = False, postponed: bool = False) -> None:
         """Write the checkpoint if it is time for it, and stop if a signal has come; all ranks do the same."""
-        due = time.monotonic() - self.written > 60 * self.every_minutes and self.trainer.is_global_zero
-        decision = ranks.largest(2 * self.received + due)
-        stop, due = divmod(decision, 2)
+        late = self.trainer.is_global_zero and time.monotonic() - self.written > 60 * self.every_minutes
+        stop, due = divmod(ranks.largest(2 * self.received + late), 2)
         if postponed or not (stop or due or always):
             return
         self._write(place)
@@ -174,11 +173,10 @@ class LastCheckpoint(Checkpoint):
             raise Interruption(stop, self.trainer.global_step)
 
     def _write(self, place: Place) -> None:
-        if self.saved == (self.trainer.global_step, place) or getattr(
-            self.trainer.lightning_module, "skipped", 0
-        ):
+        model = self.trainer.lightning_module
+        if self.saved == (self.trainer.global_step, place) or int(model.skipped):  # type: ignore[arg-type]
             return
-        if not all(bool(weights.isfinite().all()) for weights in self.trainer.lightning_module.parameters()):
+        if not all(bool(weights.isfinite().all()) for weights in model.parameters()):
             return
         self.place = place
         self.trainer.save_checkpoint(self.path)

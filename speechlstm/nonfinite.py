@@ -44,9 +44,15 @@ class SkippedUpdates(Callback):
             SpeechlstmError: so many updates in a row were skipped.
         """
         loss = float(outputs["per_token"])
-        entry = {"epoch": trainer.current_epoch, "step": trainer.global_step, "rank": trainer.global_rank}
-        entry["loss"] = loss if math.isfinite(loss) else None
-        self.batches.append(entry | {"utterances": [utterance.id for utterance in batch.utterances]})
+        self.batches.append(
+            {
+                "epoch": trainer.current_epoch,
+                "step": trainer.global_step,
+                "rank": trainer.global_rank,
+                "loss": loss if math.isfinite(loss) else None,
+                "utterances": [utterance.id for utterance in batch.utterances],
+            }
+        )
         if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
             return
         batches, self.batches = self.batches, []

@@ -17,9 +17,9 @@ import torch
 import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from speechlstm.arguments import quoted
 from speechlstm.errors import SpeechlstmError, UsageError
@@ -183,9 +183,14 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
+def is_first() -> bool:
+    """Return whether this process is rank 0, which speaks and writes for all; known before there is a trainer."""
+    return int(vars(rank_zero_only)["rank"]) == 0
+
+
 def say(*lines: str) -> None:
     """Print lines on stderr, once for all ranks."""
-    if rank_zero_only.rank == 0:
+    if is_first():
         print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 

@@ -231,8 +231,7 @@ class Recognizer(pl.LightningModule):
             )
             raise UsageError(
                 f"the checkpoint was trained for {len(there)} tokens, but this training text has {len(here)} "
-                f"({difference or 'in another order'}); to start from its weights with other tokens, "
-                "use init_from= and another out="
+                f"({difference or 'in another order'}); use the old training text, or another out="
             )
 
     def configure_optimizers(self) -> Any:

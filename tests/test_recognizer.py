@@ -72,31 +72,30 @@ def logged(model: Recognizer, monkeypatch: pytest.MonkeyPatch) -> dict[str, tupl
     return values
 
 
-def test_validation_keeps_references_and_hypotheses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_keeps_references_and_hypotheses() -> None:
     model = recognizer(Fixed([[2, 0, 2, 3], [0, 3, 1, 2], [0, 0, 0, 0]])).eval()
-    values = logged(model, monkeypatch)
     model.validation_step(batch(["AaB", " b  a ", "a"]), 0)
-    assert model.pairs == [("aab", "aab"), ("b a", "b a"), ("a", "")], "normalised as the tokenizer trains"
-    assert values["val/blank_rate"] == (pytest.approx(6 / 12), 12)
-    assert values["val/loss"][1] == 7, "weighted by tokens, as the loss is"
+    heard = [("0", "aab", "aab"), ("1", "b a", "b a"), ("2", "a", "")]
+    assert model.heard.pairs == heard, "normalised as the tokenizer trains"
+    assert (model.heard.blanks, model.heard.frames) == (6, 12)
+    assert model.heard.tokens == 7, "weighted by tokens, as the loss is"
 
 
-def test_a_decoder_that_works_in_words_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_that_works_in_words_is_believed() -> None:
     model = recognizer(Fixed([[2, 3]]), decoder=InWords(TOKENIZER)).eval()
-    logged(model, monkeypatch)
     model.validation_step(batch(["ab"]), 0)
-    assert model.pairs == [("ab", "in words")]
+    assert model.heard.pairs == [("0", "ab", "in words")]
 
 
-def test_what_cannot_be_spelled_is_scored_but_has_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_spelled_is_scored_but_has_no_loss() -> None:
     model = recognizer(Fixed([[2, 0], [3, 3]])).eval()
-    values = logged(model, monkeypatch)
     model.validation_step(batch(["xyz", "b"], targets=[[], [3]]), 0)
-    assert model.pairs == [("xyz", "a"), ("b", "b")]
-    assert values["val/loss"] == (pytest.approx(-math.log((1 + 2 * 0.001) / 1.003**2), rel=1e-3), 1)
-    values.clear()
+    assert model.heard.pairs == [("0", "xyz", "a"), ("1", "b", "b")]
+    loss = model.heard.loss
+    assert model.heard.tokens == 1 and loss == pytest.approx(-math.log((1 + 2 * 0.001) / 1.003**2), rel=1e-3)
     model.validation_step(batch(["xyz", "uvw"], targets=[[], []]), 0)
-    assert len(model.pairs) == 4 and "val/loss" not in values and "val/blank_rate" in values
+    assert len(model.heard.pairs) == 4 and (model.heard.tokens, model.heard.loss) == (1, loss)
+    assert model.heard.frames == 8
 
 
 def test_a_training_step_depends_on_seed_and_step_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +104,7 @@ def test_a_training_step_depends_on_seed_and_step_only(monkeypatch: pytest.Monke
     logged(model, monkeypatch)
 
     def losses() -> float:
-        return float(model.training_step(batch(["ab", "b"]), 0).detach())
+        return float(model.training_step(batch(["ab", "b"]), 0)["loss"].detach())
 
     first = losses()
     torch.rand(7)
@@ -136,5 +135,5 @@ def test_a_checkpoint_for_other_tokens_is_refused() -> None:
     model.on_save_checkpoint(checkpoint)
     model.on_load_checkpoint(checkpoint)
     checkpoint["tokens"] = ["<blank>", "z"]
-    with pytest.raises(SpeechlstmError, match=r"trained for other tokens .* use another out="):
+    with pytest.raises(SpeechlstmError, match=r"trained for 2 tokens, but .*'z'.* or another out="):
         model.on_load_checkpoint(checkpoint)

@@ -13,9 +13,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from speechlstm import configs, training
+from speechlstm import configs, ranks, training
 from speechlstm.bundle import check_place, make_bundle, sketch
 from speechlstm.errors import UsageError
 from speechlstm.lock import locked
@@ -31,7 +30,7 @@ def main(cfg: DictConfig) -> None:
         raise UsageError(f"bundle.dtype is {cfg.bundle.dtype!r}, but must be float32 or float16")
     check_place(Path(cfg.bundle.path))  # now, not after hours of training
     # The first rank speaks for all, which write into one folder.
-    with locked(out) if rank_zero_only.rank == 0 else contextlib.nullcontext():
+    with locked(out) if ranks.is_first() else contextlib.nullcontext():
         train(cfg, out)
 
 

@@ -25,7 +25,7 @@ class ChunkedLayer(RecurrentLayer):
         """
         batch, chunks = x.shape[:2]
         backward, _ = self.run(take(x.flatten(0, 1), reverse), self.weights("_reverse"))
-        backward = take(backward, reverse).unflatten(0, (batch, chunks))
+        backward = torch.unflatten(take(backward, reverse), 0, (batch, chunks))
         weights, state = self.weights(""), None
         outputs, states = [], []
         for chunk in x[:, :, : self.chunk_size].unbind(1):
@@ -36,7 +36,7 @@ class ChunkedLayer(RecurrentLayer):
         if x.shape[2] > self.chunk_size:  # all looks ahead at once, each from the end of its chunk
             starts = tuple(torch.stack(part, 2).flatten(1, 2) for part in zip(*states, strict=True))
             ahead, _ = self.run(x[:, :, self.chunk_size :].flatten(0, 1), weights, starts)
-            forward = torch.cat((forward, ahead.unflatten(0, (batch, chunks))), dim=2)
+            forward = torch.cat((forward, torch.unflatten(ahead, 0, (batch, chunks))), dim=2)
         return torch.cat((forward, backward), dim=-1)
 
 
@@ -68,7 +68,8 @@ class ChunkedEncoder(Encoder):
             )
         self.chunk_size, self.lookahead = chunk_size, lookahead
         for layer in self.layers:
-            layer.chunk_size = chunk_size
+            if isinstance(layer, ChunkedLayer):
+                layer.chunk_size = chunk_size
 
     def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Return windows `(batch, chunks, chunk_size + lookahead, width)`, their lengths, and what reverses each."""

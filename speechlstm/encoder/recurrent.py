@@ -8,7 +8,7 @@ usual, falls off it and takes twice as long); on CUDA the packed kernel of cuDNN
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -128,7 +128,7 @@ class RecurrentLayer(nn.Module):
         if self.cell == "lstm":
             output, *last = torch.lstm(x, state, weights, *options)
         else:
-            run = torch.gru if self.cell == "gru" else torch.rnn_tanh
+            run: Callable[..., Any] = torch.gru if self.cell == "gru" else torch.rnn_tanh
             output, *last = run(x, *state, weights, *options)
         return output, tuple(last)
 
