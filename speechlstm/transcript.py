@@ -16,7 +16,7 @@ from typing import Any
 from speechlstm.boundaries import word_times
 from speechlstm.errors import DecoderError
 from speechlstm.tokenizer import Tokenizer, Words
-from speechlstm.types import Hypothesis, Transcript, Word
+from speechlstm.types import Alternative, Hypothesis, Transcript, Word
 
 # Subtitles keep Netflix's limits: seven seconds, two lines of 42 characters.
 MAX_PAUSE = 0.8  # seconds of silence that begin a new cue
@@ -70,8 +70,8 @@ def to_transcript(
     ]
     if best.text is not None:
         words = _named(best.text.split(), words, duration)
-    alternatives = [(text, h.score) for text, h in zip(texts[1:], hypotheses[1:], strict=True)]
-    return Transcript(audio, texts[0], words, best.score, duration, alternatives)
+    others = [Alternative(text, h.score, h.parts) for text, h in zip(texts[1:], hypotheses[1:], strict=True)]
+    return Transcript(audio, texts[0], words, best.score, duration, best.parts, others)
 
 
 def _named(texts: list[str], words: list[Word], duration: float) -> list[Word]:
@@ -99,11 +99,17 @@ def to_json(transcript: Transcript) -> str:
         "audio": transcript.audio,
         "duration": round(transcript.duration, 3),
         "text": transcript.text,
-        "score": finite(transcript.score),
+        **_scores(transcript),
         "words": [as_entry(word) for word in transcript.words],
-        "alternatives": [{"text": text, "score": finite(score)} for text, score in transcript.alternatives],
+        "alternatives": [{"text": other.text, **_scores(other)} for other in transcript.alternatives],
     }
     return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _scores(found: Transcript | Alternative) -> dict[str, Any]:
+    """Return the score and, if the decoder tells, its parts."""
+    parts = {name: finite(value) for name, value in found.parts.items()}
+    return {"score": finite(found.score)} | ({"parts": parts} if parts else {})
 
 
 def as_entry(word: Word) -> dict[str, Any]:

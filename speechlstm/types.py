@@ -99,6 +99,15 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another text that the decoder found, its score, and what the score is made of: see `Hypothesis`."""
+
+    text: str
+    score: float
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """What was said in one audio file.
 
@@ -108,7 +117,8 @@ class Transcript:
         words: its words with times in seconds and confidences.
         score: the decoder's score of the best text, natural log.
         duration: seconds of audio.
-        alternatives: further texts with their scores, best first, without the best one.
+        parts: what the score is made of, if the decoder tells, by name: see `Hypothesis`.
+        alternatives: further texts, best first, without the best one.
     """
 
     audio: str
@@ -116,4 +126,5 @@ class Transcript:
     words: list[Word]
     score: float
     duration: float
-    alternatives: list[tuple[str, float]] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
+    alternatives: list[Alternative] = field(default_factory=list)

@@ -16,7 +16,7 @@ from speechlstm import transcript as module
 from speechlstm.errors import DecoderError
 from speechlstm.tokenizer import Characters, Subwords, Words
 from speechlstm.transcript import FORMATS, to_transcript
-from speechlstm.types import Hypothesis, Transcript, Word
+from speechlstm.types import Alternative, Hypothesis, Transcript, Word
 
 TOKENS = Characters.from_texts(["abcdefghijklmnopqrstuvwxyz "])
 CUE = re.compile(r"(\d\d+):(\d\d):(\d\d)[,.](\d{3}) --> (\d\d+):(\d\d):(\d\d)[,.](\d{3})")
@@ -65,14 +65,16 @@ def intervals(document: str) -> list[tuple[float, float, str]]:
 
 def test_words_get_the_times_of_their_tokens() -> None:
     best = hypothesis("no go", [1, 3, 4, 6, 9], [2, 4, 5, 8, 10], [0.9, 0.5, 0.1, 0.8, 0.7])
-    other = replace(best, tokens=TOKENS.encode("so"), score=-4.0)
+    best = replace(best, parts={"acoustic": -1.5, "lm": -1.0})
+    other = replace(best, tokens=TOKENS.encode("so"), score=-4.0, parts={"acoustic": -1.0, "lm": -6.0})
     made = to_transcript([best, other], TOKENS, 0.04, "call.wav", 0.5)
     assert made.words == [
         Word("no", pytest.approx(0.0), pytest.approx(0.18), 0.5),  # halfway from frame 3 to frame 6
         Word("go", pytest.approx(0.18), pytest.approx(0.48), 0.7),
     ]
     assert (made.text, made.score, made.duration, made.audio) == ("no go", -2.0, 0.5, "call.wav")
-    assert made.alternatives == [("so", -4.0)]
+    assert made.parts == {"acoustic": -1.5, "lm": -1.0}
+    assert made.alternatives == [Alternative("so", -4.0, {"acoustic": -1.0, "lm": -6.0})]
 
 
 def test_times_stay_within_the_audio() -> None:
@@ -142,10 +144,14 @@ def test_json_holds_everything(transcript: Transcript) -> None:
 
 
 def test_json_stays_json_with_infinite_scores() -> None:
-    made = Transcript("a", "b", [], -math.inf, 1.0, [("c", math.nan)])
+    others = [Alternative("c", math.nan), Alternative("d", -2.0, {"acoustic": -1.00001, "lm": -math.inf})]
+    made = Transcript("a", "b", [], -math.inf, 1.0, alternatives=others)
     read = json.loads(FORMATS["json"](made), parse_constant=pytest.fail)
     assert read["score"] is None
-    assert read["alternatives"] == [{"text": "c", "score": None}]
+    assert read["alternatives"] == [
+        {"text": "c", "score": None},
+        {"text": "d", "score": -2.0, "parts": {"acoustic": -1.0, "lm": None}},
+    ]
 
 
 @given(transcripts(), st.sampled_from(["srt", "vtt"]))

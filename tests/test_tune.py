@@ -8,18 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
+from torch import Tensor
 
 import speechlstm
 from speechlstm.bundle import sketch
-from speechlstm.decoders import logprobs, tuning
+from speechlstm.decoders import Decoder, logprobs, tuning
 from speechlstm.decoders.beam import BeamDecoder
 from speechlstm.decoders.posteriors import mumbled
 from speechlstm.errors import UsageError
 from speechlstm.manifest import read_manifest, write_manifest
 from speechlstm.tokenizer import Characters
-from speechlstm.types import Utterance
+from speechlstm.types import Hypothesis, Utterance
 
 pytest.importorskip("optuna")
 TOKENIZER = Characters.from_texts(["the quick brown fox jumps over the lazy dog"])
@@ -85,6 +88,33 @@ def test_tuning_finds_better_numbers_and_repeats_with_its_seed() -> None:
     assert [trial.params for trial in found] != [trial.params for trial in trials(2)]
 
 
+class TooSure(Decoder):
+    """Says "dog" with a confidence c, and is right with probability c ** 2, as the first frame's loudness tells."""
+
+    def decode(self, log_probs: Tensor) -> list[Hypothesis]:
+        return [
+            Hypothesis(
+                TOKENIZER.encode("dog"), [0, 1, 2], [1, 2, 3], -1.0, [float(log_probs[0, 0].exp()), 1.0, 1.0]
+            )
+        ]
+
+
+def test_confidences_become_probabilities() -> None:
+    generator = np.random.default_rng(3)
+    sure = generator.uniform(0.3, 1.0, 3000)
+    right = generator.random(3000) < sure**2
+    utterances = [Utterance("x.wav", 1.0, "dog" if good else "fox", "x") for good in right]
+    others = len(TOKENIZER) - 1
+    rows = [torch.tensor([[c] + [(1 - c) / others] * others] * 3).log() for c in sure]
+    power, before, after = tuning.calibrate(TooSure(TOKENIZER), logprobs.LogProbs(utterances, rows, []))
+    assert power == pytest.approx(2.0, rel=0.1)
+    assert after == pytest.approx(-np.log(np.where(right, sure**power, 1 - sure**power)).mean(), rel=1e-3)
+    assert (
+        before == pytest.approx(-np.log(np.where(right, sure, 1 - sure)).mean(), rel=1e-3) and after < before
+    )
+    assert tuning.calibrate(TooSure(TOKENIZER), logprobs.LogProbs([], [], [])) == (1.0, 0.0, 0.0)
+
+
 def test_a_bundle_knows_what_it_was_trained_on() -> None:
     bundle = speechlstm.load()
     train = [Utterance(f"/somewhere/{i}.wav", 1.0, f"text {i}", str(i)) for i in range(50)]
@@ -123,7 +153,8 @@ def test_the_command_writes_an_option_of_decoder(samples: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "best: WER" in done.stdout and "decoder=tuned" in done.stdout
     tuned = OmegaConf.load(samples / "conf/decoder/tuned.yaml")
-    assert tuned.name == "beam" and -1 <= tuned.word_bonus <= 1
+    assert tuned.name == "beam" and -1 <= tuned.word_bonus <= 1 and tuned.confidence_power > 0
+    assert "cross-entropy" in done.stdout
     assert (samples / "tuning.png").read_bytes().startswith(b"\x89PNG")
     evaluated = run(["evaluate", "manifest=dev.jsonl", "decoder=tuned", "format=json"], samples)
     assert evaluated.returncode == 0, evaluated.stderr

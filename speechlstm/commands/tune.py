@@ -64,6 +64,12 @@ def run(cfg: DictConfig) -> int:
     assert best is not None
     low, high = best.score.interval()
     chosen = settings | {name: float(f"{value:.{_PLACES}g}") for name, value in best.params.items()}
+    if "confidence_power" in chosen:
+        plain = configs.build(
+            cfg.decoder, tokenizer=bundle.tokenizer, **(best.params | {"confidence_power": 1.0})
+        )
+        power, before, after = tuning.calibrate(plain, heard)
+        chosen["confidence_power"] = float(f"{power:.{_PLACES}g}")
     head = (
         f"# Tuned on {cfg.manifest} with {bundle.name}: WER {best.score.wer:.2%} "
         f"({low:.2%} to {high:.2%}), {len(trials)} trials, seed {cfg.seed}.\n"
@@ -74,6 +80,8 @@ def run(cfg: DictConfig) -> int:
     words = best.score.words.length
     print(f"best: WER {best.score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {words} words)")
     print(f"before: WER {trials[0].score.wer:.2%}")
+    if "confidence_power" in chosen:
+        print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")
     print(f"settings: {out}\n\n  speechlstm evaluate manifest=TEST.jsonl decoder={out.stem}")
     return _SOME_FAILED if heard.problems else 0
 

@@ -53,6 +53,7 @@ class BeamDecoder(Decoder):
             words of the language model, or else all that the tokenizer's own lexicon has.
         hotwords: phrases to hear more readily: a file, a list, or phrases with boosts.
         hotword_boost: natural log added for each token of a hotword.
+        confidence_power: confidences are raised to this power; `speechlstm tune` finds what makes them probabilities.
         threads: utterances of a batch searched at once; null takes as many as torch has threads.
 
     Raises:
@@ -76,6 +77,7 @@ class BeamDecoder(Decoder):
         words: str | Path | None = None,
         hotwords: str | Path | Iterable[str] | Mapping[str, float] | None = None,
         hotword_boost: float = 1.5,
+        confidence_power: float = 1.0,
         threads: int | None = None,
     ) -> None:
         super().__init__(tokenizer)
@@ -89,12 +91,13 @@ class BeamDecoder(Decoder):
             ("token_threshold", token_threshold, 0.0, 1.0), ("beam_threshold", beam_threshold, 0.0, math.inf),
             ("lm_weight", lm_weight, 0.0, 1e6), ("word_bonus", word_bonus, -1e6, 1e6),
             ("unk_score", unk_score, -1e6, 1e6), ("hotword_boost", hotword_boost, 0.0, 1e6),
+            ("confidence_power", confidence_power, 1e-6, 1e6),
         ):  # fmt: skip
             if isinstance(number, bool | str) or not low <= number <= high:
                 raise UsageError(f"{name} is {number!r}, but must be a number from {low:g} to {high:g}")
         if lexicon not in ("none", "soft", "strict"):
             raise UsageError(f"lexicon is {lexicon!r}, but must be none, soft or strict")
-        self.n_best = n_best
+        self.n_best, self.confidence_power = n_best, confidence_power
         self.threads = threads or torch.get_num_threads()
         model = load_lm(lm) if isinstance(lm, str | Path) else lm
         known = vocabulary.build(
@@ -236,7 +239,8 @@ class BeamDecoder(Decoder):
             text = " ".join(self.texts[each] for each in (*words, word) if each >= 0)
         score, acoustic, total, bonus = logs.tolist()
         parts = {"acoustic": acoustic, "lm": total, "bonus": bonus}
-        return Hypothesis(tokens, starts, ends, score, certain.tolist(), text, parts)
+        confidences = (certain**self.confidence_power).tolist()
+        return Hypothesis(tokens, starts, ends, score, confidences, text, parts)
 
 
 def _compile(search: tuple[Any, ...]) -> None:

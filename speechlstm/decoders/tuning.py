@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
 from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.benchmark import check_plots, measure
 from speechlstm.decoders.logprobs import LogProbs
+from speechlstm.decoders.posteriors import padded
 from speechlstm.errors import SpeechlstmError, UsageError
 from speechlstm.manifest import write_atomically
 from speechlstm.metrics import Score
+from speechlstm.transcript import to_transcript
 
 # What is worth searching for, if a decoder has it, and where: weights and prices, not sizes, which cost time.
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -111,6 +116,39 @@ def tune(
         # A character is a small part of a word, so this only decides between equal numbers of word errors.
         study.tell(asked, trial.score.wer + 1e-3 * trial.score.cer)
         yield trial
+
+
+def calibrate(decoder: Decoder, heard: LogProbs) -> tuple[float, float, float]:
+    """Return the power that makes a decoder's word confidences most like the probabilities of being right.
+
+    With one number it can make them smaller or greater, but never change which of two is greater.
+
+    Args:
+        decoder: whose confidences they are, raised to no power yet.
+        heard: log-probabilities of the development set, with its texts.
+
+    Returns:
+        the power, and the cross-entropy of right and wrong words before and after, natural log per word.
+    """
+    sure, right = [], []
+    for utterance, row in zip(heard.utterances, heard.rows, strict=True):
+        said = decoder.tokenizer.normalize(utterance.text).split()
+        made = to_transcript(
+            decoder(*padded([row]))[0], decoder.tokenizer, 1.0, utterance.id, float(len(row))
+        )
+        words = [word.text for word in made.words]
+        wrong = {at for kind, _, at in Levenshtein.editops(said, words) if kind != "delete"}
+        sure += [word.confidence for word in made.words]
+        right += [at not in wrong for at in range(len(words))]
+    if not sure:
+        return 1.0, 0.0, 0.0
+    logs, good = np.log(np.clip(sure, 1e-9, 1 - 1e-6)), np.array(right)
+    powers = np.geomspace(0.05, 20.0, 241)
+    powers = np.append(powers, 1.0)
+    scaled = powers[:, None] * logs
+    losses = -np.where(good, scaled, np.log(-np.expm1(scaled))).mean(axis=1)
+    best = int(losses.argmin())
+    return float(powers[best]), float(losses[-1]), float(losses[best])
 
 
 def plot(trials: Sequence[Trial], title: str, path: str | Path) -> None:
