@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlstm.augment import SpecAugment, SpeedPerturb, at_speed
+from speechlstm.augment import Chain, SpecAugment, SpeedPerturb, TempoPerturb, at_speed
+from speechlstm.configs import build, load
 from speechlstm.errors import UsageError
 
 
@@ -159,14 +159,16 @@ def test_what_does_not_fit_is_refused(make: Callable[[], object]) -> None:
         make()
 
 
-@pytest.mark.parametrize("name", ["specaugment", "none"])
-def test_configs_build(name: str) -> None:
-    from omegaconf import OmegaConf
-
-    from speechlstm.configs import CONF, build
-
-    node = OmegaConf.load(Path(CONF) / "augment" / f"{name}.yaml")
-    made = build(node.speed), build(node.features)
-    assert [type(part) for part in made] == (
-        [SpeedPerturb, SpecAugment] if name != "none" else [type(None)] * 2
-    )
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("none", [type(None)] * 3),
+        ("specaugment", [SpeedPerturb, type(None), SpecAugment]),
+        ("tempo", [TempoPerturb, type(None), SpecAugment]),
+        ("noisy", [SpeedPerturb, Chain, SpecAugment]),
+    ],
+)
+def test_configs_build(name: str, kinds: list[type]) -> None:
+    augment = load("train", [f"augment={name}", "sample_rate=8000"]).augment
+    made = [build(augment[part]) for part in ("speed", "waveform", "features")]
+    assert [type(part) for part in made] == kinds

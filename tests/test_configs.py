@@ -39,7 +39,7 @@ def optimizer(cfg: DictConfig) -> torch.optim.Optimizer:
 
 BUILD: dict[str, Callable[[DictConfig], Any]] = {
     "features": lambda cfg: configs.build(cfg.features).num_features,
-    "augment": lambda cfg: [configs.build(cfg.augment.speed), configs.build(cfg.augment.features)],
+    "augment": lambda cfg: [configs.build(cfg.augment[part]) for part in ("speed", "waveform", "features")],
     "tokenizer": lambda cfg: configs.build(cfg.tokenizer, texts=TEXTS).encode("a b"),
     "encoder": lambda cfg: configs.build(cfg.encoder, num_features=80, vocab_size=30).subsampling,
     "loss": lambda cfg: configs.build(cfg.loss).views,

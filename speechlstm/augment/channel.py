@@ -46,17 +46,24 @@ class BandLimit(Change):
             raise UsageError(f"augment: band.low {low!r} must lie below band.high {high!r}")
 
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
-        """Return the waveform without what lies outside the band; over a tenth of each edge it fades."""
-        low, high = rng.uniform(*self.low), rng.uniform(*self.high)
-        size = 1 << (len(waveform) + self.sample_rate // 10).bit_length()  # room for the filter to ring
-        frequency = np.fft.rfftfreq(size, 1 / self.sample_rate)
-        above = (frequency / max(low, 1e-9) - 0.95) / 0.1  # 0 at 0.95 of the edge, 1 at 1.05
-        below = (1.05 - frequency / high) / 0.1
-        gain = np.sin(np.pi / 2 * np.clip(np.minimum(above, below), 0, 1)) ** 2
-        if low < 1:
-            gain[0] = 1
-        heard: Samples = np.fft.irfft(np.fft.rfft(waveform, size) * gain, size)[: len(waveform)]
-        return heard
+        """Return the waveform without what lies outside a random band."""
+        return within_band(waveform, self.sample_rate, rng.uniform(*self.low), rng.uniform(*self.high))
+
+
+def within_band(waveform: Samples, sample_rate: int, low: float, high: float) -> Samples:
+    """Return the waveform without what lies outside a band; beyond each edge it fades over a tenth or 50 Hz.
+
+    Args:
+        waveform: `(samples,)`.
+        sample_rate: Hz.
+        low: lower edge, Hz.
+        high: upper edge, Hz.
+    """
+    size = 1 << (len(waveform) + sample_rate // 10).bit_length()  # room for the filter to ring
+    frequency = np.fft.rfftfreq(size, 1 / sample_rate)
+    outside = np.maximum((low - frequency) / max(low / 10, 50), (frequency - high) / max(high / 10, 50))
+    gain = np.cos(np.pi / 2 * outside.clip(0, 1)) ** 2
+    return np.fft.irfft(np.fft.rfft(waveform, size) * gain, size)[: len(waveform)].astype(np.float32)
 
 
 class Codec(Change):

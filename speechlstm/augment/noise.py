@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from speechlstm.audio import AUDIO_SUFFIXES, audio_info, load_audio
 from speechlstm.augment.waveform import Change, Samples, rms, span
-from speechlstm.errors import UsageError
+from speechlstm.errors import AudioError, UsageError
+
+Recording = tuple[Path, float]  # and its length in seconds
 
 
 class Noise(Change):
@@ -21,6 +24,10 @@ class Noise(Change):
             1 / f^c, c drawn evenly from 0 (white) to 2 (brown).
         snr: least and greatest ratio of the mean power of the waveform, its pauses included, to that of the noise, dB.
         probability: of adding any.
+
+    Raises:
+        UsageError: settings that cannot be used, or no recordings.
+        AudioError: recordings that cannot be read.
     """
 
     def __init__(
@@ -48,25 +55,37 @@ class Noise(Change):
             return waveform
         return waveform + noise * np.float32(loud / level * 10 ** (-snr / 20))
 
-    def _excerpt(self, files: list[Path], count: int, rng: np.random.Generator) -> Samples:
-        path = files[int(rng.integers(len(files)))]
-        seconds, there = count / self.sample_rate, audio_info(path).duration
+    def _excerpt(self, files: list[Recording], count: int, rng: np.random.Generator) -> Samples:
+        path, there = files[int(rng.integers(len(files)))]
+        seconds = count / self.sample_rate
         if there > seconds:
             noise = load_audio(path, self.sample_rate, rng.uniform(0, there - seconds), seconds)
             return np.resize(noise, count)  # resampling may give one sample more or less
         return np.resize(np.roll(load_audio(path, self.sample_rate), rng.integers(2**31)), count)
 
 
-def recordings(name: str, folder: str) -> list[Path]:
-    """Return the audio files in a folder and below, sorted.
+def recordings(name: str, folder: str) -> list[Recording]:
+    """Return the audio files in a folder and below, sorted, each with its length in seconds.
 
     Raises:
         UsageError: there is none.
+        AudioError: some cannot be read; better now than in the middle of a training.
     """
     place = Path(folder).expanduser()
-    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-    if not found:
+    paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not paths:
         raise UsageError(f"augment: {name} is {folder}, where there is no audio file")
+    found: list[Recording] = []
+    problems: list[AudioError] = []
+    for path in tqdm(paths, f"looking through {name}", unit="file", disable=None):
+        try:
+            found.append((path, audio_info(path).duration))
+        except AudioError as error:
+            problems.append(error)
+    if problems:
+        raise AudioError(
+            f"{problems[0]} ({len(problems)} of {len(paths)} audio files of augment: {name}={folder} cannot be read)"
+        )
     return found
 
 
@@ -74,5 +93,4 @@ def coloured(count: int, rng: np.random.Generator) -> Samples:
     """Return `(count,)` of noise whose power falls with frequency as 1 / f^c, c from 0 to 2."""
     spectrum = np.fft.rfft(rng.standard_normal(count).astype(np.float32))
     frequency = np.maximum(np.arange(len(spectrum)), 1)
-    noise: Samples = np.fft.irfft(spectrum * frequency ** (-rng.uniform(0, 2) / 2), count)
-    return noise.astype(np.float32)
+    return np.fft.irfft(spectrum * frequency ** (-rng.uniform(0, 2) / 2), count).astype(np.float32)

@@ -21,6 +21,10 @@ class Reverb(Change):
         rt60: least and greatest time in which a simulated room's echoes fall by 60 dB, seconds.
         drr: least and greatest ratio of the direct sound's energy to that of the echoes in a simulated room, dB.
         probability: of there being a room.
+
+    Raises:
+        UsageError: settings that cannot be used, or no recordings.
+        AudioError: recordings that cannot be read.
     """
 
     def __init__(
@@ -45,12 +49,17 @@ class Reverb(Change):
         if self.files is None:
             response = simulated(self.sample_rate, rng.uniform(*self.rt60), rng.uniform(*self.drr), rng)
         else:
-            response = recorded(self.files[int(rng.integers(len(self.files)))], self.sample_rate)
-        size = 1 << (len(waveform) + len(response) - 1).bit_length()
-        spectrum = np.fft.rfft(waveform, size) * np.fft.rfft(response, size)
-        heard: Samples = np.fft.irfft(spectrum, size)[: len(waveform)].astype(np.float32)
-        level = rms(heard)
-        return heard * np.float32(rms(waveform) / level) if level else waveform
+            response = recorded(self.files[int(rng.integers(len(self.files)))][0], self.sample_rate)
+        return in_room(waveform, response)
+
+
+def in_room(waveform: Samples, response: Samples) -> Samples:
+    """Return `(samples,)`, the waveform convolved with an impulse response, cut off at its end, at the level it had."""
+    size = 1 << (len(waveform) + len(response) - 1).bit_length()
+    spectrum = np.fft.rfft(waveform, size) * np.fft.rfft(response, size)
+    heard = np.fft.irfft(spectrum, size)[: len(waveform)].astype(np.float32)
+    level = rms(heard)
+    return heard * np.float32(rms(waveform) / level) if level else waveform
 
 
 def simulated(sample_rate: int, rt60: float, drr: float, rng: np.random.Generator) -> Samples:
@@ -75,6 +84,8 @@ def simulated(sample_rate: int, rt60: float, drr: float, rng: np.random.Generato
 
 
 def recorded(path: Path, sample_rate: int) -> Samples:
-    """Return a response from a file, from its direct sound, the largest sample, on."""
-    response = load_audio(path, sample_rate)
+    """Return a response from a file's first channel, from its direct sound, the largest sample, on."""
+    response = load_audio(
+        path, sample_rate, channel=0
+    )  # the mean of several microphones would be a comb filter
     return response[int(np.abs(response).argmax()) :]

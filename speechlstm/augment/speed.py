@@ -87,16 +87,12 @@ def at_tempo(waveform: NDArray[np.float32], factor: float, sample_rate: int) -> 
         factor: above 1 is faster.
         sample_rate: Hz.
     """
-    length, hop, reach = (
-        round(len(waveform) / factor),
-        round(_WINDOW * sample_rate / 2),
-        round(_SEARCH * sample_rate),
-    )
+    length = round(len(waveform) / factor)
     if factor == 1.0 or length < 1:
         return waveform
-    window = np.hanning(2 * hop + 1)[:-1].astype(
-        np.float32
-    )  # two of them, half a window apart, add up to one
+    hop, reach = round(_WINDOW * sample_rate / 2), round(_SEARCH * sample_rate)
+    # two windows, half of one apart, add up to one
+    window = np.hanning(2 * hop + 1)[:-1].astype(np.float32)
     frames = length // hop + 2
     # so many zeros that no window, however it is moved, begins before or ends after the samples
     padded = np.pad(

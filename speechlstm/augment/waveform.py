@@ -36,7 +36,7 @@ class Change(ABC):
 
 
 class Chain:
-    """Changes in the order in which they happen to a recording: room, noise, band, codec, level.
+    """Changes in the order in which they happen to a recording: room, noise, level, band, codec.
 
     It works on single waveforms, in the processes that load them. Each change draws from a generator of its own, so
     that leaving one out changes nothing for the others.
@@ -44,20 +44,20 @@ class Chain:
     Args:
         reverb: the room, or null.
         noise: what else is heard, or null.
+        gain: the level, or null.
         band: the frequencies that get through, or null.
         codec: loss by compression, or null.
-        gain: the level, or null.
     """
 
     def __init__(
         self,
         reverb: Change | None = None,
         noise: Change | None = None,
+        gain: Change | None = None,
         band: Change | None = None,
         codec: Change | None = None,
-        gain: Change | None = None,
     ) -> None:
-        self.changes = (reverb, noise, band, codec, gain)
+        self.changes = (reverb, noise, gain, band, codec)
 
     def __call__(self, waveform: Samples, rng: np.random.Generator) -> Samples:
         """Return `(samples,)`, changed; the same `rng` gives the same."""
