@@ -39,7 +39,7 @@ class Checkpoints(TorchCheckpointIO):
             OSError: no space, no permission; the checkpoints that were there still are.
         """
         path = Path(path)
-        staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        staging = _beside(path)
         content = {"folder": str(path.parent.resolve()), "settings": self.settings}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,9 +47,8 @@ class Checkpoints(TorchCheckpointIO):
                 torch.save(checkpoint | content, file)
                 file.flush()
                 os.fsync(file.fileno())
-                os.posix_fadvise(
-                    file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED
-                )  # read back from the disk itself
+                if sys.platform == "linux":  # what is read back comes from the disk itself, not from memory
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             if damage := find_damage(staging):
                 raise SpeechlstmError(
                     f"{path}: read back otherwise than written ({damage}); the disk is failing or full"
@@ -98,18 +97,18 @@ def find_last(folder: Path) -> Path | None:
         SpeechlstmError: there are checkpoints, but all are damaged.
     """
     last, previous = folder / LAST, folder / PREVIOUS
-    damage = find_damage(last) if last.exists() else None
-    if last.exists() and not damage:
-        return last
+    try:
+        if not (damage := find_damage(last)):
+            return last
+    except FileNotFoundError:
+        return previous if previous.exists() else None
     if not previous.exists():
-        if damage:
-            raise SpeechlstmError(
-                f"{last}: damaged checkpoint ({damage}); delete it to train anew, or use another out="
-            )
-        return None
-    if damage and ranks.is_first():
+        raise SpeechlstmError(
+            f"{last}: damaged checkpoint ({damage}); delete it to train anew, or use another out="
+        )
+    if ranks.is_first():
         last.replace(broken := last.with_suffix(".damaged"))
-        print(f"{last}: damaged checkpoint ({damage}); kept as {broken.name}", file=sys.stderr)
+        ranks.say(f"{last}: damaged checkpoint ({damage}); kept as {broken.name}")
     return previous
 
 
@@ -127,9 +126,14 @@ def find_damage(path: Path) -> str | None:
     return f"wrong checksum of {broken}" if broken else None
 
 
+def _beside(path: Path) -> Path:
+    """Return where a file is made before it is moved to its place; what a killed process left there is written over."""
+    return path.with_name(f".{path.name}.tmp")
+
+
 def _keep(path: Path, as_: Path) -> None:
     """Give a file a second name, without a moment in which it has none."""
-    link = path.with_name(f".{as_.name}.{os.getpid()}.tmp")
+    link = _beside(as_)
     try:
         link.unlink(missing_ok=True)
         os.link(path, link)

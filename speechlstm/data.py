@@ -13,9 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from speechlstm import ranks
 from speechlstm.audio import load_audio
 from speechlstm.augment import Chain, SpeedPerturb
-from speechlstm.errors import AudioError, TokenizerError, UsageError
+from speechlstm.errors import AudioError, SpeechlstmError, TokenizerError, UsageError
 from speechlstm.sampler import BucketSampler, Key
 from speechlstm.types import Batch, Utterance
 
@@ -179,22 +180,32 @@ class SpeechData(pl.LightningDataModule):
         self.dev_set = UtteranceDataset(dev, _spellable(encode), sample_rate, cache)
 
     def setup(self, stage: str) -> None:
-        """Share the batches among the trainer's devices."""
+        """Share the batches among the trainer's devices.
+
+        Raises:
+            SpeechlstmError: they have read different data, and would wait for each other for ever.
+        """
         assert self.trainer is not None
         self.ranks, self.rank = self.trainer.world_size, self.trainer.global_rank
+        orders = ranks.gather([self._sampler(train, self.ranks, 0).fingerprint() for train in (True, False)])
+        if differing := [str(rank) for rank, order in enumerate(orders) if order != orders[0]]:
+            raise SpeechlstmError(
+                f"data.train or data.dev is not the same on rank {', '.join(differing)} as on rank 0; "
+                "give all machines the same manifests and audio"
+            )
 
     def teardown(self, stage: str) -> None:
         """Give whoever asks after the training all batches."""
         self.ranks, self.rank = 1, 0
 
-    def check(self, ranks: int) -> None:
+    def check(self, devices: int) -> None:
         """See whether so many devices can share the data.
 
         Raises:
             UsageError: they cannot.
         """
-        self._sampler(True, ranks, 0)
-        self._sampler(False, ranks, 0)
+        self._sampler(True, devices, 0)
+        self._sampler(False, devices, 0)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return shuffled batches of the training part.
@@ -235,14 +246,14 @@ class SpeechData(pl.LightningDataModule):
         """Go on where the checkpoint was written."""
         self.start = state_dict
 
-    def _sampler(self, train: bool, ranks: int, rank: int) -> BucketSampler:
+    def _sampler(self, train: bool, devices: int, rank: int) -> BucketSampler:
         durations = [
             utterance.duration for utterance in (self.train_set if train else self.dev_set).utterances
         ]
         if not train:
-            return BucketSampler(durations, self.batch_seconds, ranks=ranks, rank=rank)
+            return BucketSampler(durations, self.batch_seconds, ranks=devices, rank=rank)
         return BucketSampler(
-            durations, self.batch_seconds, True, self.speed, self.seed, self._position, ranks, rank
+            durations, self.batch_seconds, True, self.speed, self.seed, self._position, devices, rank
         )
 
     def _position(self) -> tuple[int, int]:

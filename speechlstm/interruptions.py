@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, WeightAveragi
 
 from speechlstm import ranks
 from speechlstm.checkpoints import LAST
+from speechlstm.errors import SpeechlstmError
 
 SIGNALS = (
     signal.SIGTERM,
@@ -77,7 +78,16 @@ class LastCheckpoint(Checkpoint):
         """Take signals, in place of Lightning, which restores all handlers at the end.
 
         Lightning's own would talk to the other ranks in the middle of whatever they are saying.
+
+        Raises:
+            SpeechlstmError: not all ranks go on from the same checkpoint.
         """
+        updates = ranks.gather(trainer.global_step)
+        if len(set(updates)) > 1:
+            raise SpeechlstmError(
+                f"the ranks go on after {', '.join(map(str, updates))} updates; "
+                "out= must be a folder that all machines share"
+            )
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self._receive)
@@ -179,7 +189,7 @@ class LastCheckpoint(Checkpoint):
         if not all(bool(weights.isfinite().all()) for weights in model.parameters()):
             return
         self.place = place
-        self.trainer.save_checkpoint(self.path)
+        self.trainer.save_checkpoint(self.path, weights_only=False)
         self.place, self.saved = None, (self.trainer.global_step, place)
         self.written = time.monotonic()
 

@@ -25,8 +25,7 @@ class BucketSampler(Sampler[list[Key]]):
 
     Several devices get equally many batches: where the number does not come out even, the largest batches are cut
     in two, and no utterance is repeated or left out. The devices' batches of one step are neighbours in length, so
-    that none waits long for another. One device that accumulates the gradients of as many batches as there were
-    devices sees the same utterances in every update.
+    that none waits long for another.
 
     Args:
         durations: seconds of each utterance.

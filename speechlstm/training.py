@@ -14,6 +14,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from speechlstm import __version__, metrics, ranks
 from speechlstm.checkpoints import Checkpoints, find_last
@@ -163,12 +164,14 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> tupl
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             # Not needed: the error rates are of all ranks already (`Recognizer.on_validation_epoch_end`).
             warnings.filterwarnings("ignore", r"It is recommended to use .*sync_dist=True")
-            trainer.fit(model, data, ckpt_path=str(last) if last else None)
+            trainer.fit(model, data, ckpt_path=str(last) if last else None, weights_only=True)
     except Interruption as stop:
         ranks.say(f"{stop}; the same command goes on from there")
         if stop.number == signal.SIGUSR1 and trainer.is_global_zero:
             requeue()
         sys.exit(stop.exit_status)
+    except SIGTERMException:  # before the first batch
+        sys.exit(128 + signal.SIGTERM)
     except SystemExit:  # Lightning's answer to Ctrl-C, with a status as if something had failed
         sys.exit(128 + signal.SIGINT)
     except AudioError as error:  # from a loader process it comes with that process's traceback

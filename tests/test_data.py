@@ -1,4 +1,4 @@
-"""Data: every utterance once per epoch in bounded batches, the same with any number of workers."""
+"""Data: what the cache, the workers and the batches make of the audio."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from speechlstm import ranks
 from speechlstm.augment import SpeedPerturb, at_speed
-from speechlstm.data import BucketSampler, SpeechData, UtteranceDataset, collate
-from speechlstm.errors import TokenizerError, UsageError
+from speechlstm.data import SpeechData, UtteranceDataset, collate
+from speechlstm.errors import SpeechlstmError, TokenizerError, UsageError
 from speechlstm.tokenizer import Characters
 from speechlstm.types import Batch, Utterance
 
 RATE = 8000
-quick = settings(max_examples=100, deadline=None)
-durations = st.lists(st.floats(0.05, 10.0), min_size=1, max_size=60)
 
 
 @pytest.fixture(scope="module")
@@ -35,86 +32,6 @@ def utterances(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
 
 def ids(text: str) -> list[int]:
     return Characters.from_texts(["ab"]).encode(text)
-
-
-# the sampler
-
-
-speeds = st.sampled_from([None, SpeedPerturb(0.8, 1.2), SpeedPerturb(factors=[0.9, 1.0])])
-
-
-@quick
-@given(durations, st.floats(12.5, 60.0), speeds, st.integers(0, 99), st.integers(0, 2**31))
-def test_every_epoch_has_each_utterance_once_in_as_many_bounded_batches(
-    durations: list[float], bound: float, speed: SpeedPerturb | None, epoch: int, seed: int
-) -> None:
-    sampler = BucketSampler(durations, bound, shuffle=True, speed=speed, seed=seed)
-    batches = sampler.batches(epoch)
-    assert sorted(index for batch in batches for index, *_ in batch) == list(range(len(durations)))
-    assert len(batches) == len(sampler) == len(sampler.batches(0))
-    for batch in batches:
-        longest = max(durations[index] / factor for index, factor, _ in batch)
-        assert 0 < len(batch) * longest <= bound * (1 + 1e-9)
-        for _, factor, _ in batch:
-            assert speed.low <= factor <= speed.high if speed else factor == 1.0
-
-
-@quick
-@given(durations, speeds, st.integers(0, 99), st.integers(0, 99))
-def test_the_order_follows_from_seed_and_epoch(
-    durations: list[float], speed: SpeedPerturb | None, seed: int, epoch: int
-) -> None:
-    first = BucketSampler(durations, 20.0, shuffle=True, speed=speed, seed=seed)
-    list(first)  # what was drawn before does not matter
-    again = BucketSampler(durations, 20.0, shuffle=True, speed=speed, seed=seed)
-    assert first.batches(epoch) == again.batches(epoch)
-
-
-def test_epochs_and_seeds_differ_in_batches_and_their_order() -> None:
-    lengths = np.random.default_rng(0).uniform(1, 10, 100)
-
-    def members(epoch: int, seed: int = 1) -> list[list[int]]:
-        batches = BucketSampler(lengths, 40.0, shuffle=True, seed=seed).batches(epoch)
-        return [sorted(index for index, *_ in batch) for batch in batches]
-
-    assert members(0) != members(1) and members(0) != members(0, seed=2)
-    assert sorted(members(0)) != sorted(members(1)), "not the same neighbours, either"
-
-
-@pytest.mark.parametrize("speed", [None, SpeedPerturb(0.85, 1.15)])
-def test_little_of_a_batch_is_padding(speed: SpeedPerturb | None) -> None:
-    lengths = np.random.default_rng(0).gamma(8, 1.5, 1500)
-    for epoch in range(3):
-        heard = padded = 0.0
-        batches = BucketSampler(lengths, 120.0, shuffle=True, speed=speed).batches(epoch)
-        for batch in batches:
-            seconds = [lengths[index] / factor for index, factor, _ in batch]
-            heard, padded = heard + sum(seconds), padded + len(seconds) * max(seconds)
-        assert padded / heard < 1.05
-        assert heard / len(batches) > 0.75 * 120, "batches are well filled"
-
-
-def test_without_shuffling_utterances_are_sorted_by_length() -> None:
-    lengths = [3.0, 1.0, 2.0, 9.0]
-    batches = BucketSampler(lengths, 9.0).batches(5)
-    assert [[key[:2] for key in batch] for batch in batches] == [[(1, 1.0), (2, 1.0), (0, 1.0)], [(3, 1.0)]]
-
-
-def test_an_epoch_goes_on_after_the_batches_that_are_done() -> None:
-    place = (4, 2)
-    sampler = BucketSampler([1.0] * 20, 4.0, shuffle=True, position=lambda: place)
-    assert list(sampler) == sampler.batches(4)[2:]
-    started = iter(sampler)
-    place = (5, 0)
-    assert list(started) == sampler.batches(4)[2:], "the epoch is that in which the iteration began"
-    assert list(sampler) == sampler.batches(5)
-
-
-def test_an_utterance_longer_than_a_batch_is_an_error() -> None:
-    with pytest.raises(
-        UsageError, match=r"batch_seconds is 10, but the longest utterance has 12\.5 s; raise"
-    ):
-        BucketSampler([1.0, 12.5], 10.0)
 
 
 # the dataset
@@ -220,3 +137,76 @@ def test_filling_the_cache_leaves_out_what_cannot_be_read(
     assert dataset.targets == plain.targets
     for index in range(len(utterances)):
         np.testing.assert_array_equal(dataset[index, 1.0, 0][0], plain[index, 1.0, 0][0])
+
+
+# many devices
+
+
+class Place:
+    """Stands in for a trainer: one of several devices."""
+
+    current_epoch = 0
+
+    def __init__(self, world_size: int, global_rank: int) -> None:
+        self.world_size, self.global_rank = world_size, global_rank
+
+
+def test_devices_share_training_and_validation(
+    utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, validated = [], []
+    for rank in range(3):
+        data = SpeechData(utterances, utterances, ids, RATE, 20.0, num_workers=0)
+        data.trainer = Place(3, rank)  # type: ignore[assignment]
+        data.setup("fit")
+        (batch,), (heard,) = data.train_dataloader(), data.val_dataloader()
+        trained += [utterance.id for utterance in batch.utterances]
+        validated += [utterance.id for utterance in heard.utterances]
+    everyone = sorted(utterance.id for utterance in utterances)
+    assert sorted(trained) == sorted(validated) == everyone
+    data.teardown("fit")
+    assert sum(len(batch) for batch in data.val_dataloader()) == len(utterances), "the export scores all"
+
+
+def test_devices_that_have_read_different_data_are_named(
+    utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would have different numbers of batches, and wait for each other for ever."""
+    data = SpeechData(utterances, utterances, ids, RATE, 20.0)
+    less = SpeechData(utterances, utterances[1:], ids, RATE, 20.0)
+    data.trainer = less.trainer = Place(2, 0)  # type: ignore[assignment]
+    said: list[object] = []
+    monkeypatch.setattr(ranks, "gather", lambda value: [value, *said])
+    less.setup("fit")
+    monkeypatch.setattr(ranks, "gather", lambda value: said.append(value) or [value])
+    less.setup("fit")
+    monkeypatch.setattr(ranks, "gather", lambda value: [value, *said])
+    with pytest.raises(
+        SpeechlstmError, match=r"not the same on rank 1 as on rank 0; give all machines the same"
+    ):
+        data.setup("fit")
+
+
+def test_more_devices_than_utterances_are_refused(utterances: list[Utterance]) -> None:
+    data = SpeechData(utterances, utterances[:3], ids, RATE, 20.0)
+    data.check(3)
+    with pytest.raises(UsageError, match=r"^3 utterances .* cannot be shared evenly among 4 devices"):
+        data.check(4)
+
+
+def test_the_middle_of_an_epoch_goes_on_with_the_same_batches_only(utterances: list[Utterance]) -> None:
+    def data(batch_seconds: float, **options: object) -> SpeechData:
+        return SpeechData(utterances, utterances, ids, RATE, batch_seconds, 0, **options)  # type: ignore[arg-type]
+
+    state = {"epoch": 3, "batches": 1, "total": 7, "order": data(1.0)._sampler(True, 1, 0).fingerprint()}
+    again = data(1.0)
+    again.load_state_dict(state)
+    assert len(list(again.train_dataloader())) == len(again.train_dataloader()) - 1
+    for other in (data(1.5), data(1.0, seed=1), data(1.0, speed=SpeedPerturb(0.9, 1.1))):
+        other.load_state_dict(state)
+        with pytest.raises(
+            UsageError, match=r"middle of an epoch \(1 batches of epoch 3 are done\), whose order"
+        ):
+            other.train_dataloader()
+        other.load_state_dict(state | {"batches": 0})
+        other.train_dataloader()  # between two epochs anything goes
