@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from speechlstm.errors import ManifestError
+from speechlstm.errors import ManifestError, UsageError
 from speechlstm.types import Utterance
 
 _KEYS = ("audio_filepath", "duration", "text", "id", "offset", "speaker", "lang")
@@ -134,6 +135,21 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_names(utterances: Sequence[Utterance]) -> list[str]:
+    """Return the ids as file names, different ones for different ids: `%` stands for what a name may not hold.
+
+    Raises:
+        UsageError: two ids differ only in case, which some file systems do not tell apart.
+    """
+    taken: dict[str, str] = {}
+    for utterance in utterances:
+        name = re.sub(r"[%/\\\0]|^\.", lambda match: f"%{ord(match[0]):02X}", utterance.id)
+        other = taken.setdefault(name.casefold(), name)
+        if other is not name:
+            raise UsageError(f"ids {other!r} and {name!r} differ only in case; give one another id")
+    return list(taken.values())
 
 
 def relative_to(utterance: Utterance, folder: Path) -> Utterance:

@@ -60,7 +60,7 @@ def within_band(waveform: Samples, sample_rate: int, low: float, high: float) ->
         high: upper edge, Hz.
     """
     size = 1 << (len(waveform) + sample_rate // 10).bit_length()  # room for the filter to ring
-    frequency = np.fft.rfftfreq(size, 1 / sample_rate)
+    frequency = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
     outside = np.maximum((low - frequency) / max(low / 10, 50), (frequency - high) / max(high / 10, 50))
     gain = np.cos(np.pi / 2 * outside.clip(0, 1)) ** 2
     return np.fft.irfft(np.fft.rfft(waveform, size) * gain, size)[: len(waveform)].astype(np.float32)

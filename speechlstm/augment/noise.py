@@ -91,6 +91,8 @@ def recordings(name: str, folder: str) -> list[Recording]:
 
 def coloured(count: int, rng: np.random.Generator) -> Samples:
     """Return `(count,)` of noise whose power falls with frequency as 1 / f^c, c from 0 to 2."""
-    spectrum = np.fft.rfft(rng.standard_normal(count).astype(np.float32))
-    frequency = np.maximum(np.arange(len(spectrum)), 1)
-    return np.fft.irfft(spectrum * frequency ** (-rng.uniform(0, 2) / 2), count).astype(np.float32)
+    size = 1 << (count - 1).bit_length()
+    spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
+    frequency = np.arange(len(spectrum), dtype=np.float32).clip(1)
+    noise = np.fft.irfft(spectrum * frequency ** np.float32(-rng.uniform(0, 2) / 2), size)
+    return noise[:count].astype(np.float32)

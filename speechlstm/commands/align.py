@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import re
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +15,7 @@ from speechlstm import configs
 from speechlstm.align import FORMATS, Alignment, align
 from speechlstm.arguments import quoted
 from speechlstm.errors import SpeechlstmError, UsageError
-from speechlstm.manifest import read_manifest, write_atomically
-from speechlstm.types import Utterance
+from speechlstm.manifest import file_names, read_manifest, write_atomically
 
 _SOME_FAILED = 3
 
@@ -39,7 +36,7 @@ def run(cfg: DictConfig) -> int:
     if kind != "ctm" and out.exists() and not out.is_dir():
         raise UsageError(f"out={cfg.out} is a file, but must be a folder for a {kind} of each utterance")
     utterances = read_manifest(cfg.manifest)
-    names = _names(utterances)
+    names = file_names(utterances)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     results = align(bundle, utterances, cfg.batch_seconds, cfg.threads)
     lines: dict[int, str] = {}
@@ -57,21 +54,6 @@ def run(cfg: DictConfig) -> int:
     if failed:
         print(f"{failed} of {len(utterances)} failed, named above", file=sys.stderr)
     return _SOME_FAILED if 0 < failed < len(utterances) else failed and 1
-
-
-def _names(utterances: Sequence[Utterance]) -> list[str]:
-    """Return the ids as file names, different ones for different ids: `%` stands for what a name may not hold.
-
-    Raises:
-        UsageError: two ids differ only in case, which some file systems do not tell apart.
-    """
-    taken: dict[str, str] = {}
-    for utterance in utterances:
-        name = re.sub(r"[%/\\\0]|^\.", lambda match: f"%{ord(match[0]):02X}", utterance.id)
-        other = taken.setdefault(name.casefold(), name)
-        if other is not name:
-            raise UsageError(f"ids {other!r} and {name!r} differ only in case; give one another id")
-    return list(taken.values())
 
 
 def _named(alignment: Alignment, name: str) -> Alignment:
