@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from speechlstm import metrics, ranks
 from speechlstm.decoders import Decoder
@@ -236,8 +237,14 @@ class Recognizer(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule."""
-        optimizer = self.optimizer([p for p in self.parameters() if p.requires_grad])
+        optimizer = self.optimizer(
+            list(self.parameters())
+        )  # a frozen one has no gradient, so that nothing is done
         if self.scheduler is None:
             return optimizer
         schedule = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        if not isinstance(schedule, ReduceLROnPlateau):
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        every = self.trainer.check_val_every_n_epoch or 1
+        after = {"scheduler": schedule, "interval": "epoch", "frequency": every, "monitor": "val/loss"}
+        return {"optimizer": optimizer, "lr_scheduler": after}

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from speechlstm import __version__, metrics, ranks
+from speechlstm import __version__, metrics, ranks, warmstart
 from speechlstm.checkpoints import Checkpoints, find_last
 from speechlstm.configs import build
 from speechlstm.data import SpeechData
@@ -156,6 +156,9 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> tupl
     if last:
         check_checkpoint(io.load_checkpoint(last, weights_only=True), model, settings)
         ranks.say(f"going on from {last}")
+    elif cfg.init_from:
+        warmstart.initialise(model, cfg.init_from, settings)
+    warmstart.freeze(model.encoder, cfg.freeze)
     try:
         with warnings.catch_warnings():
             # Not true: the checkpoint has the place in the epoch (`SpeechData.state_dict`).
