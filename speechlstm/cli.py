@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def main() -> None:
         sys.exit(2)
     # Lightning starts further ranks by running `sys.argv` again, so it must name the command's own file.
     sys.argv = [str(_COMMANDS / f"{name}.py"), *sys.argv[2:]]
+    # That file's folder must not be searched for modules: its inspect.py is not the standard library's.
+    os.environ["PYTHONSAFEPATH"] = "1"
     sys.modules["__main__"].__spec__ = None
     importlib.import_module(f"speechlstm.commands.{name}").main()
 
