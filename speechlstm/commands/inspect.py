@@ -1,4 +1,4 @@
-"""Show what a trained network does while it listens: its gates and memory, as a page with sound."""
+"""Show gates and memory of a network while it listens, as a page with sound and pictures."""
 
 from __future__ import annotations
 
