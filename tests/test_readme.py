@@ -103,7 +103,8 @@ class Stage:
         self._publish_an4(audio)
         for corpus in ("mine", "data/fsdd", "data/yesno", "data/speech_commands", "data/librispeech"):
             (folder / corpus).mkdir(parents=True)
-            for part, samples in (("train", self.samples[:4]), ("dev", self.samples[4:])):
+            parts = {"train": self.samples[:4], "dev": self.samples[4:]}
+            for part, samples in (parts | ({"test": self.samples[4:]} if corpus == "mine" else {})).items():
                 lines = [
                     {"audio_filepath": u.audio_filepath, "duration": u.duration, "text": u.text}
                     for u in samples
@@ -129,7 +130,9 @@ class Stage:
         """Return a command's words, with what stands for something put in its place."""
         words = shlex.split(command.replace("/path/to/an4", str(self.an4)), comments=True)
         words = ["call.wav" if word == "FILE" else word for word in words]
-        return shrunk(words) if words[:2] == ["speechlstm", "train"] else words
+        if words[1] == "train":
+            return shrunk(words)
+        return [re.sub("^trials=.*", "trials=2", word) for word in words]
 
 
 @pytest.fixture
@@ -196,18 +199,30 @@ def check(command: str, folder: Path, out: str) -> None:
             assert len(read_manifest(folder / settings["out"])) == len(read_manifest(settings["manifest"]))
     elif name == "verify":
         assert "reproduced" in out and "NOT" not in out, command
+    elif name == "lm":
+        assert (folder / settings["out"]).read_text().startswith("\\data\\"), command
+    elif name == "tune":
+        assert "best: WER" in out and (folder / "conf/decoder/tuned.yaml").is_file(), command
+    elif name == "align":
+        written = folder / settings["out"]
+        wanted = len(read_manifest(folder / settings["manifest"]))
+        assert written.is_file() or len(list(written.glob("*.TextGrid"))) == wanted, command
+    elif name == "decoders":
+        assert "beam" in out and "greedy" in out, command
+        assert "plot" not in settings or (folder / settings["plot"]).read_bytes()[1:4] == b"PNG", command
     else:
         assert name == "validate", f"{command}: teach this test what it leaves behind"
 
 
 def needs_shipped(command: str) -> bool:
     """Whether a command needs the model that ships with the package."""
-    return command.split()[1] in ("transcribe", "evaluate", "verify") and "bundle=" not in command
+    words = command.split()
+    return words[1] in ("transcribe", "evaluate", "verify", "tune", "align") and "bundle=" not in command
 
 
 def in_order(found: list[str]) -> list[str]:
-    """Put what makes manifests and models first: a document may use them on a page before."""
-    makers = ["prepare", "validate", "train"]
+    """Put what makes manifests, models and settings first: a document may use them on a page before."""
+    makers = ["prepare", "validate", "train", "lm", "tune"]
     own = [command for command in found if command.startswith("speechlstm ")]
     return sorted(own, key=lambda line: (*makers, line.split()[1]).index(line.split()[1]))
 
