@@ -238,20 +238,3 @@ def test_a_training_begins_with_a_checkpoint_and_goes_on_without_it(
     assert not torch.equal(
         two["state_dict"]["encoder.layers.0.rnn.weight_ih_l0"], start["encoder.layers.0.rnn.weight_ih_l0"]
     )
-
-
-def test_the_plateau_is_that_of_the_validations(here: Path) -> None:
-    settings = [
-        "data.train=old.jsonl",
-        "scheduler=plateau",
-        "~scheduler.warmup_steps",
-        "scheduler.patience=0",
-    ]
-    settings += ["trainer.check_val_every_n_epoch=2", "optimizer.lr=30.0", "callbacks.averaging=null"]
-    trainer, _ = train("run", *settings, "trainer.max_epochs=6")
-    (config,) = trainer.lr_scheduler_configs
-    assert config.scheduler.last_epoch == 3, "validations"
-    (rate,) = config.scheduler.get_last_lr()
-    assert rate == trainer.optimizers[0].param_groups[0]["lr"] < 30, (
-        "so high a rate does not make the loss fall"
-    )
