@@ -12,7 +12,6 @@ import scipy.signal
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tones import command, fit, last, same_end, write_both
 
 from speechlstm import configs
 from speechlstm.augment import BandLimit, Chain, Change, Codec, Gain, Noise, Reverb, TempoPerturb, at_tempo
@@ -21,7 +20,6 @@ from speechlstm.augment.noise import coloured
 from speechlstm.augment.reverb import in_room, simulated
 from speechlstm.data import SpeechData
 from speechlstm.errors import AudioError, SpeechlstmError, UsageError
-from speechlstm.recognizer import Recognizer
 from speechlstm.types import Batch, Utterance
 
 RATE = 16_000
@@ -386,53 +384,3 @@ def test_loaders_change_the_training_part_alike_with_and_without_workers(utteran
             assert (one.waveforms[row, :length] - bare.waveforms[row, :length]).abs().max() > 1e-3
     for one, bare in zip(dev, dev_plain, strict=True):
         np.testing.assert_array_equal(one.waveforms, bare.waveforms)
-
-
-# in a training
-
-
-NOISY = [
-    "augment=noisy",
-    "data.num_workers=1",
-    "data.batch_seconds=1",
-    "augment.waveform.noise.probability=1",
-]
-
-
-def test_an_interrupted_training_hears_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_both(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    fit(*NOISY, "out=whole", "trainer.max_epochs=3")
-    step = Recognizer.training_step
-
-    def stumble(self: Recognizer, batch: Batch, index: int) -> object:
-        if (self.current_epoch, index) == (1, 1):
-            raise InterruptedError
-        return step(self, batch, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Recognizer, "training_step", stumble)
-        with pytest.raises(InterruptedError):
-            fit(*NOISY, "out=parts", "trainer.max_epochs=3")
-    fit(*NOISY, "out=parts", "trainer.max_epochs=3")
-    assert same_end(last("whole"), last("parts"))
-
-
-def test_noise_that_is_gone_in_the_middle_is_one_line(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    write_both(folder)
-    monkeypatch.chdir(folder)
-    step = Recognizer.training_step
-
-    def delete(self: Recognizer, batch: Batch, index: int) -> object:
-        (folder / "deep/er/long.flac").unlink(missing_ok=True)
-        return step(self, batch, index)
-
-    monkeypatch.setattr(Recognizer, "training_step", delete)
-    assert (
-        command(monkeypatch, *NOISY, "out=run", "augment.waveform.noise.folder=deep", "trainer.max_epochs=3")
-        == 1
-    )
-    said = capfd.readouterr().err
-    assert "error: deep/er/long.flac: no such file" in said and "Traceback" not in said

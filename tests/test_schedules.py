@@ -1,14 +1,12 @@
-"""How the rate moves and when the training ends: each schedule has the shape that its name says."""
+"""Schedules: each has the shape that its name says."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tones import command, fit, last, write_both
 
 from speechlstm import configs
 from speechlstm.errors import UsageError
@@ -94,42 +92,3 @@ def test_what_is_no_schedule_is_refused(name: str, setting: str, message: str) -
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
     with pytest.raises(UsageError, match=message):
         configs.build(cfg.scheduler)(optimizer, total_steps=9)
-
-
-# in a training
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_both(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_the_plateau_is_that_of_the_validations(here: Path) -> None:
-    settings = ["scheduler=plateau", "~scheduler.warmup_steps", "scheduler.patience=0", "optimizer.lr=1e-7"]
-    settings += ["trainer.check_val_every_n_epoch=2", "callbacks.averaging=null", "trainer.max_epochs=6"]
-    _, trainer = fit("out=run", *settings)
-    (config,) = trainer.lr_scheduler_configs
-    assert config.scheduler.last_epoch == 3, "validations"
-    assert config.scheduler.get_last_lr() == pytest.approx([1e-7 / 4]), "so low a rate makes no loss fall"
-    assert trainer.optimizers[0].param_groups[0]["lr"] == config.scheduler.get_last_lr()[0]
-
-
-def test_a_training_that_has_stopped_early_stays_stopped(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    settings = [
-        "callbacks=early_stopping",
-        "callbacks.stopping.patience=2",
-        "out=run",
-        "trainer.max_epochs=50",
-    ]
-    still = ["optimizer.lr=0.0", "callbacks.averaging=null"]  # nothing falls
-    assert command(monkeypatch, *settings, *still) == 0
-    first, before = capfd.readouterr().out, last("run")
-    assert before["epoch"] == 2, "the first validation and two more"
-    assert first.count("epoch ") == 3 and (here / "run/bundle/model.safetensors").exists()
-    assert command(monkeypatch, *settings, *still) == 0
-    assert "epoch " not in capfd.readouterr().out, "it is only exported again"
-    assert last("run")["global_step"] == before["global_step"]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-import pytorch_lightning as pl
-import soundfile
 import torch
 from torch import Tensor
 
-from speechlstm import configs, training, warmstart
+from speechlstm import warmstart
 from speechlstm.bundle import make_bundle
 from speechlstm.decoders import create
 from speechlstm.encoder import Encoder
@@ -176,65 +171,3 @@ def test_frozen_parts_have_no_gradient(capsys: pytest.CaptureFixture[str]) -> No
 def test_what_cannot_be_frozen_is_refused(parts: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         warmstart.freeze(recogniser("ab")[0].encoder, parts)
-
-
-# in a training
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with two manifests, each with an alphabet of its own."""
-    rng = np.random.default_rng(0)
-    for name, texts in {"old": ["a b", "b"], "new": ["b c", "c a"]}.items():
-        lines = []
-        for number, text in enumerate(texts):
-            soundfile.write(tmp_path / f"{name}{number}.wav", 0.1 * rng.standard_normal(RATE // 2), RATE)
-            lines.append({"audio_filepath": f"{name}{number}.wav", "duration": 0.5, "text": text})
-        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def train(out: str, *overrides: str) -> tuple[pl.Trainer, dict[str, object]]:
-    """Train for a moment; return the trainer and the last checkpoint."""
-    settings = [
-        "experiment=overfit", f"sample_rate={RATE}", "features.num_mels=16", "encoder.hidden_size=6",
-        "encoder.conv_channels=2", "trainer.accelerator=cpu", "trainer.check_val_every_n_epoch=1",
-        "~logger.tensorboard", f"out={out}", "trainer.max_epochs=1", "data.num_workers=0",
-    ]  # fmt: skip
-    cfg = configs.load("train", [*settings, *overrides])
-    torch.manual_seed(cfg.seed)
-    model, data = training.prepare(cfg)
-    trainer, _ = training.fit(cfg, model, data, Path(out))
-    return trainer, torch.load(Path(out) / "checkpoints/last.ckpt", weights_only=True)
-
-
-def test_a_training_begins_with_a_checkpoint_and_goes_on_without_it(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train("first", "data.train=old.jsonl")
-    capsys.readouterr()
-    start = torch.load("first/checkpoints/best.ckpt", weights_only=True)["state_dict"]
-    settings = [
-        "data.train=new.jsonl",
-        "init_from=first/checkpoints/best.ckpt",
-        "freeze=[subsample,layers.0]",
-    ]
-    _, one = train("second", *settings)
-    said = capsys.readouterr().err
-    assert "weights copied" in said and "new: 'c'" in said and "frozen: subsample, layers.0; " in said
-    weights = one["state_dict"]
-    for name, value in weights.items():
-        if name.startswith(("encoder.subsample.", "encoder.layers.0.")):
-            assert torch.equal(value, start[name]), name
-    assert not torch.equal(
-        weights["encoder.layers.1.rnn.weight_ih_l0"], start["encoder.layers.1.rnn.weight_ih_l0"]
-    )
-    shutil.rmtree("first")
-    _, two = train("second", *settings[:2], "trainer.max_epochs=2")  # nothing is frozen any more
-    said = capsys.readouterr().err
-    assert "going on from second/checkpoints/last.ckpt" in said and "copied" not in said
-    assert two["global_step"] == 2 * one["global_step"]
-    assert not torch.equal(
-        two["state_dict"]["encoder.layers.0.rnn.weight_ih_l0"], start["encoder.layers.0.rnn.weight_ih_l0"]
-    )
