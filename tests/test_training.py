@@ -5,150 +5,27 @@ from __future__ import annotations
 import json
 import math
 import resource
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
-import soundfile
 import torch
-from omegaconf import DictConfig
+from tones import command, fit, load, write, write_both
 
-from speechlstm import configs, training
-from speechlstm.commands import train
+from speechlstm import training
 from speechlstm.errors import ManifestError, SpeechlstmError, UsageError
 from speechlstm.recognizer import Recognizer
 from speechlstm.schedules import constant, one_cycle
-from speechlstm.types import Utterance
-
-RATE = 8000
-TINY = [
-    "experiment=overfit",
-    "data.dev=dev.jsonl",
-    "data.train=train.jsonl",
-    f"sample_rate={RATE}",
-    "features.num_mels=20",
-    "encoder.hidden_size=8",
-    "encoder.num_layers=1",
-    "encoder.conv_channels=2",
-    "trainer.accelerator=cpu",
-    "trainer.max_epochs=4",
-    "trainer.check_val_every_n_epoch=1",
-    "logger=default",
-    "~logger.tensorboard",
-]
-
-
-def tone(word: str) -> np.ndarray:
-    pitch = 150 * 2 ** (ord(word[0]) - ord("a"))
-    return 0.3 * np.sin(2 * np.pi * pitch * np.arange(RATE // 5) / RATE) * np.hanning(RATE // 5)
-
-
-def write(folder: Path, name: str, texts: list[str]) -> list[Utterance]:
-    """Write a manifest and its audio: a tone a letter, 0.2 s each."""
-    lines = []
-    for index, text in enumerate(texts):
-        audio = np.concatenate([tone(letter) for letter in text.split() or "a"])
-        soundfile.write(folder / f"{name}{index}.wav", audio, RATE)
-        line = {"audio_filepath": f"{name}{index}.wav", "duration": len(audio) / RATE, "text": text}
-        lines.append(line)
-    (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    return training.read(str(folder / f"{name}.jsonl"))
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write(tmp_path, "train", ["a b", "b", "c a b", "a", "b c", "c"])
-    write(tmp_path, "dev", ["a c", "b"])
+    write_both(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def load(*overrides: str) -> DictConfig:
-    return configs.load("train", [*TINY, *overrides])
-
-
-def fit(*overrides: str) -> tuple[Recognizer, pl.Trainer]:
-    cfg = load(*overrides)
-    torch.manual_seed(cfg.seed)
-    model, data = training.prepare(cfg)
-    return model, training.fit(cfg, model, data, Path(cfg.out))[0]
-
-
-def last(out: str) -> dict[str, object]:
-    return torch.load(Path(out) / "checkpoints" / "last.ckpt", weights_only=True)
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> int:
-    monkeypatch.setattr(sys, "argv", [train.__file__, *TINY, *overrides])
-    try:
-        train.main()
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
-    return 0
-
-
 # going on
-
-
-def same(one: object, other: object) -> bool:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return torch.equal(one, other)
-    return one == other
-
-
-class InterruptionError(Exception):
-    pass
-
-
-def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> None:
-    step = Recognizer.training_step
-
-    def stumble(self: Recognizer, data: object, index: int) -> torch.Tensor:
-        if (self.current_epoch, index) == (epoch, batch):
-            raise InterruptionError
-        return step(self, data, index)
-
-    monkeypatch.setattr(Recognizer, "training_step", stumble)
-
-
-@pytest.mark.parametrize(
-    ("settings", "epoch", "batch"),
-    [
-        (["data.num_workers=0"], 2, 0),
-        (["data.num_workers=0", "data.cache=false"], 1, 1),  # goes on from the end of the epoch before
-        (["data.num_workers=1"], 2, 1),
-        (["data.num_workers=0", "trainer.check_val_every_n_epoch=2"], 3, 0),
-        (["data.num_workers=0", "+trainer.val_check_interval=2"], 2, 2),  # goes on in the middle of an epoch
-    ],
-)
-def test_an_interrupted_training_ends_with_the_same_weights(
-    here: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], epoch: int, batch: int
-) -> None:
-    """Order, speed perturbation, masks, dropout, optimizer, schedule and averaged weights are all as they would be."""
-    settings = [
-        *settings, "augment=specaugment", "scheduler=one_cycle", "encoder.dropout=0.2", "data.batch_seconds=1",
-        "~scheduler.warmup_steps",
-    ]  # fmt: skip
-    fit(*settings, "out=whole")
-    with monkeypatch.context() as patch:
-        interrupt(patch, epoch, batch)
-        with pytest.raises(InterruptionError):
-            fit(*settings, "out=parts")
-    fit(*settings, "out=parts")
-    whole, parts = last("whole"), last("parts")
-    assert whole["global_step"] == parts["global_step"] > 8
-    for part in ("state_dict", "optimizer_states", "lr_schedulers"):
-        assert same(whole[part], parts[part]), part
 
 
 def test_a_finished_training_is_only_exported_again(
@@ -156,7 +33,7 @@ def test_a_finished_training_is_only_exported_again(
 ) -> None:
     assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
     before = (here / "run/bundle/model.safetensors").read_bytes()
-    interrupt(monkeypatch, 2, 0)  # would be noticed
+    monkeypatch.setattr(Recognizer, "training_step", lambda *_: pytest.fail("trains again"))
     assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
     assert "going on from " in capfd.readouterr().err
     assert (here / "run/bundle/model.safetensors").read_bytes() == before
@@ -390,47 +267,3 @@ def test_a_full_disk_is_one_line_and_the_good_checkpoint_stays(
     said = capfd.readouterr().err
     assert "error: " in said and ".ckpt: File too large" in said and "Traceback" not in said
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-# as a process
-
-
-@pytest.fixture
-def process(here: Path) -> Iterator[subprocess.Popen[str]]:
-    arguments = [sys.executable, "-m", "speechlstm", "train", *TINY, "out=run", "trainer.max_epochs=10000"]
-    with subprocess.Popen(
-        arguments, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
-        yield running
-        running.kill()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_training_does_not_look_finished(
-    here: Path, process: subprocess.Popen[str], number: int, status: int
-) -> None:
-    until = time.monotonic() + 120
-    while not (here / "run/checkpoints/last.ckpt").exists():
-        assert time.monotonic() < until and process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == status, err
-    assert "Traceback" not in err and not (here / "run/bundle").exists()
-    assert last(str(here / "run"))["global_step"] > 0
-
-
-@pytest.mark.slow
-def test_several_jobs_have_folders_of_their_own(here: Path) -> None:
-    settings = ["experiment=overfit", "data.train=train.jsonl", f"sample_rate={RATE}", "trainer.max_epochs=1"]
-    arguments = ["--multirun", *settings, "trainer.check_val_every_n_epoch=1", "out=run", "seed=1,2"]
-    subprocess.run(
-        [sys.executable, "-m", "speechlstm", "train", *arguments], cwd=here, check=True, timeout=240
-    )
-    bundles = sorted(here.rglob("model.safetensors"))
-    assert len(bundles) == 2
-    assert bundles[0].read_bytes() != bundles[1].read_bytes()
-    assert [path.is_relative_to(here / "run-sweep") for path in bundles] == [True, True]
-    assert len(list(here.rglob("last.ckpt"))) == 2
-    assert not {"=", ","} & set(str(bundles[0].relative_to(here))), "can be typed as bundle=..."
