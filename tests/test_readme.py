@@ -100,6 +100,8 @@ class Stage:
         for name in ("call.wav", "talks/one.flac", "talks/day 2/two.ogg", "an odd, name=1.mp3"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(folder / name, audio["stop"], 16_000)
+        (folder / "noises").mkdir()
+        soundfile.write(folder / "noises" / "hum.wav", 0.1 * np.sin(np.arange(16_000) / 20), 16_000)
         self._publish_an4(audio)
         for corpus in ("mine", "data/fsdd", "data/yesno", "data/speech_commands", "data/librispeech"):
             (folder / corpus).mkdir(parents=True)
@@ -207,6 +209,8 @@ def check(command: str, folder: Path, out: str) -> None:
         written = folder / settings["out"]
         wanted = len(read_manifest(folder / settings["manifest"]))
         assert written.is_file() or len(list(written.glob("*.TextGrid"))) == wanted, command
+    elif name == "listen":
+        assert len(list((folder / settings["out"]).glob("*.wav"))) == 4, command
     elif name == "decoders":
         assert "beam" in out and "greedy" in out, command
         assert "plot" not in settings or (folder / settings["plot"]).read_bytes()[1:4] == b"PNG", command
