@@ -6,17 +6,20 @@ import json
 import math
 import sys
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 import speechlstm
-from speechlstm import configs
+from speechlstm import configs, errorreport
 from speechlstm.arguments import quoted
+from speechlstm.bundle import Bundle
+from speechlstm.decoders import Decoder
 from speechlstm.errors import AudioError, SpeechlstmError, UsageError
-from speechlstm.manifest import read_manifest, write_manifest
+from speechlstm.manifest import read_manifest, write_atomically, write_manifest
 from speechlstm.metrics import Counts, Score, corpus
 from speechlstm.transcriber import transcribe
 from speechlstm.types import Transcript, Utterance
@@ -36,6 +39,7 @@ class _Report:
     audio_seconds: float
     seconds: float
     setup: dict[str, str]
+    comparison: errorreport.Comparison | None
 
 
 def main() -> None:
@@ -49,14 +53,22 @@ def run(cfg: DictConfig) -> int:
     """Recognise and score `cfg.manifest`. Exit status 3 when some audio failed, 1 when all did."""
     if cfg.format not in ("table", "json"):
         raise UsageError(f"no format {cfg.format!r}; there are: table, json")
+    if isinstance(cfg.report_audio, bool | str) or not cfg.report_audio >= 0:
+        raise UsageError(
+            f"report_audio is {cfg.report_audio!r}, but must be a number of megabytes, 0 or more"
+        )
     utterances = read_manifest(cfg.manifest)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
+    others = None
+    if cfg.compare_with is not None:
+        others = errorreport.read_hypotheses(cfg.compare_with, utterances, bundle.tokenizer)
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
     begin = time.perf_counter()
     results: list[Transcript | AudioError | None] = [None] * len(utterances)
-    found = transcribe(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads)
-    for index, result in tqdm(found, "evaluating", len(utterances), unit="utterance", disable=None):
-        results[index] = result
+    causes: list[errorreport.Cause | None] = [None] * len(utterances)
+    found = _recognize(cfg, bundle, decoder, utterances)
+    for index, result, cause in tqdm(found, "evaluating", len(utterances), unit="utterance", disable=None):
+        results[index], causes[index] = result, cause
         if isinstance(result, AudioError):
             tqdm.write(f"failed: {result}", sys.stderr)
     seconds = time.perf_counter() - begin
@@ -71,13 +83,34 @@ def run(cfg: DictConfig) -> int:
     score = corpus((u.text, hypothesis) for u, hypothesis in zip(references, hypotheses, strict=True))
     failed, heard = len(utterances) - len(scored), sum(r.duration for _, r in scored)
     setup = {"manifest": cfg.manifest, "bundle": bundle.name, "decoder": cfg.decoder.name}
-    report = _Report(score, references, hypotheses, failed, heard, seconds, setup)
+    transcripts = [r for _, r in scored]
+    comparison = errorreport.compared(references, transcripts, others) if others is not None else None
+    report = _Report(score, references, hypotheses, failed, heard, seconds, setup, comparison)
     print(
         json.dumps(as_json(report), ensure_ascii=False, indent=1)
         if cfg.format == "json"
         else as_table(report)
     )
+    if cfg.report is not None:
+        kept = [cause for cause, r in zip(causes, results, strict=True) if isinstance(r, Transcript)]
+        snrs = errorreport.measure_snr(references, bundle.sample_rate)
+        figures = errorreport.analyse(references, transcripts, kept, snrs, others)
+        order = errorreport.by_interest(figures["utterances"])
+        audio = errorreport.embed(references, order, bundle.sample_rate, cfg.report_audio * 1e6)
+        about = {"compare_with": cfg.compare_with, "failed": failed, "version": speechlstm.__version__}
+        write_atomically(cfg.report, errorreport.render(figures, setup | about, audio))
     return _SOME_FAILED if failed else 0
+
+
+def _recognize(
+    cfg: DictConfig, bundle: Bundle, decoder: Decoder, utterances: list[Utterance]
+) -> Iterator[tuple[int, Transcript | AudioError, errorreport.Cause | None]]:
+    """Transcribe; for the report also find out why a transcript is wrong, which takes longer."""
+    if cfg.report is not None:
+        yield from errorreport.examine(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads)
+        return
+    for index, result in transcribe(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads):
+        yield index, result, None
 
 
 def as_json(report: _Report) -> dict[str, Any]:
@@ -104,6 +137,7 @@ def as_json(report: _Report) -> dict[str, Any]:
             | {"errors": score.utterances[index].errors}
             for index, u, hypothesis in _worst(report)
         ],
+        "comparison": asdict(report.comparison) if report.comparison else None,
     }
 
 
@@ -122,6 +156,15 @@ def as_table(report: _Report) -> str:
         _row("characters", score.characters),
         f"{'sentences':<10} {score.ser:>8.2%} {'':>20} {len(report.utterances):>8}",
     ]
+    if (found := report.comparison) is not None:
+        low, high = found.interval
+        lines += [
+            "",
+            f"word errors {found.rates[0]:.2%}, of the other hypotheses {found.rates[1]:.2%}, on"
+            f" {found.utterances} utterances: difference {found.difference:+.2%},"
+            f" 95 % interval {low:+.2%} to {high:+.2%}, p = {found.p:.2g} (paired bootstrap)",
+            f"{found.better} utterances better, {found.worse} worse, {found.changed} changed",
+        ]
     if score.confusions:
         lines += ["", "most frequent confusions"]
         for reference, hypothesis, count in score.confusions[:_SHOWN]:
