@@ -2,7 +2,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 
 const byId = (name) => document.getElementById(name);
-const percent = (rate, digits = 2) => (rate === null ? "none" : `${(100 * rate).toFixed(digits)} %`);
+const percent = (rate, digits = 2) => (rate === null ? "none" : `${(100 * rate).toFixed(digits)}\u00a0%`);
 const signed = (rate) => `${rate > 0 ? "+" : rate < 0 ? "−" : "±"}${(100 * Math.abs(rate)).toFixed(2)}`;
 const decimal = (value, digits) =>
   value === null || value === undefined ? "" : value.toFixed(digits).replace("-", "−");
@@ -56,7 +56,8 @@ function plot({ xs, ys, xLabel, yLabel, name, width = 560, height = 290 }) {
   const [left, right, top, bottom] = [yLabel ? 58 : 14, 14, 10, 44];
   const x = (value) => left + ((value - xs[0]) / (xs[1] - xs[0] || 1)) * (width - left - right);
   const y = (value) => height - bottom - ((value - ys[0]) / (ys[1] - ys[0] || 1)) * (height - top - bottom);
-  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": name });
+  const style = `max-width:${Math.round(width * 1.15)}px`; // letters are the same size in wide and narrow charts
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, style, role: "group", "aria-label": name });
   const across = ticks(...xs, 6);
   const up = yLabel ? ticks(...ys) : { found: [] };
   for (const value of up.found) {

@@ -136,6 +136,8 @@ function kinds() {
 function oracleChart(points) {
   const { svg, x, y } = plot({
     name: "Oracle word error rate by length of the list",
+    width: 380,
+    height: 240,
     xs: [1, points.at(-1).n],
     ys: [0, ceiling(points)],
     xLabel: "hypotheses to choose from (n)",
