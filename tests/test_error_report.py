@@ -24,7 +24,7 @@ from speechlstm.lm import load
 from speechlstm.manifest import write_manifest
 from speechlstm.metrics import Counts, errors
 from speechlstm.tokenizer import Characters
-from speechlstm.types import Transcript, Utterance, Word
+from speechlstm.types import Alternative, Transcript, Utterance, Word
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "no", "now", "ü"]), max_size=7).map(" ".join)
 PAIRS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8)
@@ -140,11 +140,15 @@ def test_words_are_judged_along_the_alignment() -> None:
     assert analysis.calibration([]) is None
 
 
+def listed(*texts: str) -> list[Alternative]:
+    return [Alternative(text, -2.0 - place) for place, text in enumerate(texts)]
+
+
 def test_oracle_takes_the_best_of_the_first_hypotheses() -> None:
     said, _ = utterances([("a b c d", ""), ("a b", "")])
     heard = [
-        Transcript("x", "a x x d", [], -1, 1, [("a x y z", -2), ("a b c x", -3), ("x", -4), ("a b c d", -5)]),
-        Transcript("x", "a", [], -1, 1, [("a b", -2)]),
+        Transcript("x", "a x x d", [], -1, 1, alternatives=listed("a x y z", "a b c x", "x", "a b c d")),
+        Transcript("x", "a", [], -1, 1, alternatives=listed("a b")),
     ]
     found = analysis.oracle(said, heard)
     assert [(point["n"], point["errors"], point["length"]) for point in found] == [

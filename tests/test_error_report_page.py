@@ -21,7 +21,7 @@ import speechlstm
 from speechlstm import errorreport
 from speechlstm.commands import evaluate as command
 from speechlstm.errorreport.recording import encode_opus
-from speechlstm.types import Transcript, Utterance, Word
+from speechlstm.types import Alternative, Transcript, Utterance, Word
 
 SAID = [  # id, reference, what the audio spells, speaker
     ("one", "YES  no", "yes no", "ann"),
@@ -99,7 +99,7 @@ def page(
     heard = [
         Transcript(
             "a.wav", text, [Word(w, 0.1 * i, 0.1 * i + 0.1, 0.9) for i, w in enumerate(text.split())], -1.0,
-            0.5 + index / 10, [(f"{text} {n}", -2.0 - n) for n in range(alternatives)],
+            0.5 + index / 10, alternatives=[Alternative(f"{text} {n}", -2.0 - n) for n in range(alternatives)],
         )
         for index, (_, text) in enumerate(pairs)
     ]  # fmt: skip

@@ -217,8 +217,8 @@ def oracle(utterances: Sequence[Utterance], transcripts: Sequence[Transcript]) -
     best: list[list[Counts]] = []  # of each utterance, for each n
     for u, t in zip(utterances, transcripts, strict=True):
         line = [word_errors(u.text, t.text)]
-        for text, _ in t.alternatives:
-            line.append(min(line[-1], word_errors(u.text, text), key=lambda count: count.errors))
+        for other in t.alternatives:
+            line.append(min(line[-1], word_errors(u.text, other.text), key=lambda count: count.errors))
         best.append(line + line[-1:] * (longest - len(line)))
     lengths = sorted({1, 2, 3, 5, 10, 20, 30, 50, 100, longest})
     return [{"n": n} | rate([line[n - 1] for line in best]) for n in lengths if n <= longest]
@@ -254,8 +254,8 @@ def _entry(
     entry |= {"errors": count.errors, "length": count.length}
     entry["words"] = [[_rounded(w.start), _rounded(w.end), _rounded(w.confidence)] for w in t.words]
     entry["alternatives"] = [
-        [text, _rounded(score), word_errors(u.text, text).errors]
-        for text, score in t.alternatives[:_ALTERNATIVES]
+        [other.text, _rounded(other.score), word_errors(u.text, other.text).errors]
+        for other in t.alternatives[:_ALTERNATIVES]
     ]
     if cause is not None:
         entry |= {"cause": cause.kind, "ctc": [_rounded(score) for score in cause.ctc]}
