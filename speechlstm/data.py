@@ -131,12 +131,17 @@ def collate(items: list[tuple[np.ndarray, list[int], Utterance]]) -> Batch:
 def _outlive_signals(worker: int) -> None:
     """Let a loader process go on when everything gets a signal, so that its trainer can finish the batch.
 
-    Ctrl-C reaches all processes of a terminal, a batch system's signal all of a job. The second SIGTERM counts: it
-    is what the trainer's process sends at its end to a loader that has not ended by itself.
+    Ctrl-C reaches all processes of a terminal, a batch system's signal all of a job. The second SIGTERM counts, and
+    a minute after the first: it is also what the trainer's process sends at its end to a loader that is still there.
     """
+
+    def linger(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        signal.alarm(60)
+
     for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
+    signal.signal(signal.SIGTERM, linger)
 
 
 class SpeechData(pl.LightningDataModule):

@@ -181,6 +181,8 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> tupl
         raise AudioError(str(error).strip().splitlines()[-1].rpartition("AudioError: ")[2]) from error
     except MisconfigurationException as error:
         raise UsageError(f"the trainer refuses its settings: {error}") from error
+    finally:
+        trainer.fit_loop.teardown()  # ends the loader processes, which Lightning forgets in a validation
     keepers = [each for each in callbacks if isinstance(each, ModelCheckpoint) and each.monitor]
     best = keepers[0].best_model_path if keepers else ""
     if not best:

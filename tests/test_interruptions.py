@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
 import stat
@@ -74,7 +75,7 @@ def at(
         (["callbacks.last.every_minutes=0"], None, "training_step", 2, 2, 8),  # from the batch before
         (["data.num_workers=1"], signal.SIGTERM, "training_step", 2, 0, 7),
         ([], signal.SIGINT, "training_step", 1, 2, 6),  # from before the validation
-        ([], signal.SIGUSR1, "validation_step", 1, 0, 6),
+        (["data.num_workers=1"], signal.SIGUSR1, "validation_step", 1, 0, 6),
         (["trainer.check_val_every_n_epoch=2"], signal.SIGTERM, "training_step", 2, 2, 9),
         (["+trainer.val_check_interval=2"], signal.SIGTERM, "training_step", 2, 1, 8),
         (["+trainer.accumulate_grad_batches=2"], signal.SIGTERM, "training_step", 2, 0, 5),
@@ -89,6 +90,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         at(patch, step, epoch, batch, stop)
         with pytest.raises((CrashError, SystemExit)) as stopped:
             fit(*LIVELY, *settings, "out=parts")
+    assert not multiprocessing.active_children(), "the loaders have ended, or they would keep this process"
     if stop:
         assert stopped.value.code == {signal.SIGINT: 130}.get(stop, 143)
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL, "handlers are as before"
