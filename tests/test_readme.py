@@ -197,6 +197,8 @@ def check(command: str, folder: Path, out: str) -> None:
         assert out, command
     elif name == "evaluate":
         assert "words" in out and "95 % interval" in out, command
+        if "report" in settings:
+            assert "</html>" in (folder / settings["report"]).read_text(), command
         if "out" in settings:
             assert len(read_manifest(folder / settings["out"])) == len(read_manifest(settings["manifest"]))
     elif name == "verify":

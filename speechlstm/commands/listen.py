@@ -1,4 +1,4 @@
-"""Write what the network hears in training: audio after augmentation, and pictures of the masked features."""
+"""Write what the network hears in training: augmented audio and pictures of its features."""
 
 from __future__ import annotations
 
