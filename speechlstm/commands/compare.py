@@ -1,0 +1,97 @@
+"""Compare plain RNN, GRU, LSTM and Transformer on long time lags and on speech, on one page."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from speechlstm import configs
+from speechlstm.arguments import quoted
+from speechlstm.compare import results, speech, trials
+from speechlstm.compare.complexity import complexity
+from speechlstm.compare.networks import NETWORKS
+from speechlstm.compare.page import render
+from speechlstm.errors import UsageError
+from speechlstm.lock import locked
+from speechlstm.manifest import write_atomically
+
+
+def main() -> None:
+    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    run()
+
+
+@configs.main("compare")
+def run(cfg: DictConfig) -> None:
+    """Make all trials that have no result yet, and write the page anew after each."""
+    todo = _trials(cfg)
+    spoken = _speech(cfg)
+    workers = os.cpu_count() or 1 if cfg.workers is None else cfg.workers
+    if not isinstance(workers, int) or workers < 1:
+        raise UsageError(f"workers is {cfg.workers!r}, but must be a whole number above 0, or null")
+    out = Path(str(cfg.out)).expanduser()
+    page = out / "compare.html"
+    with locked(out):
+        costs = _costs(cfg, out / "complexity.jsonl")
+        found = []
+        for result in tqdm(
+            trials.make(todo, out / "trials.jsonl", workers), "trials", len(todo), disable=None
+        ):
+            found.append(result)
+        write_atomically(page, render(found, costs, []))  # the trainings on speech take much longer
+        heard = []
+        for result in tqdm(speech.make(spoken, out), "trainings", len(spoken), disable=None):
+            heard.append(result)
+            write_atomically(page, render(found, costs, heard))
+    print(page)
+
+
+def _trials(cfg: DictConfig) -> list[trials.Trial]:
+    """Return all trials, those of a task together, and see that each can be made."""
+    tasks = OmegaConf.to_container(cfg.tasks)
+    if not isinstance(tasks, dict) or not all(isinstance(lags, list) for lags in tasks.values()):
+        raise UsageError("tasks are lags by name, as in tasks={adding:[50,100]}")
+    unknown = [name for name in cfg.networks if name not in NETWORKS]
+    if unknown or not cfg.networks:
+        raise UsageError(f"networks is {list(cfg.networks)}, but can have: {', '.join(NETWORKS)}")
+    sizes = (cfg.parameters, cfg.batch_size, cfg.max_updates, cfg.check_every)
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise UsageError("parameters, batch_size, max_updates and check_every must be whole numbers above 0")
+    found = [
+        trials.Trial(str(task), lag, network, seed, cfg.parameters, cfg.learning_rates[network], *sizes[1:])
+        for task, lags in tasks.items()
+        for lag in lags
+        for seed in cfg.seeds
+        for network in cfg.networks
+    ]
+    for trial in found:
+        trials.check(trial)
+    return found
+
+
+def _speech(cfg: DictConfig) -> list[speech.SpeechTrial]:
+    return [
+        speech.SpeechTrial(experiment, network, seed, str(cfg.speech_settings))
+        for experiment in cfg.speech
+        for seed in cfg.speech_seeds
+        for network in cfg.networks
+    ]
+
+
+def _costs(cfg: DictConfig, path: Path) -> list[dict[str, object]]:
+    """Return what longer sequences cost each network, measured once."""
+    known = results.read(path, ("network", "parameters"))
+    for network in cfg.networks:
+        if (network, cfg.parameters) not in known:
+            results.append(path, complexity(network, cfg.parameters))
+    known = results.read(path, ("network", "parameters"))
+    return [known[network, cfg.parameters] for network in cfg.networks]
+
+
+if __name__ == "__main__":
+    main()
