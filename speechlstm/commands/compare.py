@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from speechlstm import configs
@@ -53,9 +53,11 @@ def run(cfg: DictConfig) -> None:
 
 def _trials(cfg: DictConfig) -> list[trials.Trial]:
     """Return all trials, those of a task together, and see that each can be made."""
-    tasks = OmegaConf.to_container(cfg.tasks)
-    if not isinstance(tasks, dict) or not all(isinstance(lags, list) for lags in tasks.values()):
-        raise UsageError("tasks are lags by name, as in tasks={adding:[50,100]}")
+    tasks = [str(task).rpartition(":") for task in cfg.tasks]
+    if wrong := [f"{name}{colon}{lag}" for name, colon, lag in tasks if not (name and lag.isdecimal())]:
+        raise UsageError(
+            f"tasks has {wrong[0]!r}, but each must be a name and a lag, as in tasks=[adding:50,adding:100]"
+        )
     unknown = [name for name in cfg.networks if name not in NETWORKS]
     if unknown or not cfg.networks:
         raise UsageError(f"networks is {list(cfg.networks)}, but can have: {', '.join(NETWORKS)}")
@@ -63,9 +65,8 @@ def _trials(cfg: DictConfig) -> list[trials.Trial]:
     if not all(isinstance(size, int) and size > 0 for size in sizes):
         raise UsageError("parameters, batch_size, max_updates and check_every must be whole numbers above 0")
     found = [
-        trials.Trial(str(task), lag, network, seed, cfg.parameters, cfg.learning_rates[network], *sizes[1:])
-        for task, lags in tasks.items()
-        for lag in lags
+        trials.Trial(task, int(lag), network, seed, cfg.parameters, cfg.learning_rates[network], *sizes[1:])
+        for task, _, lag in tasks
         for seed in cfg.seeds
         for network in cfg.networks
     ]
