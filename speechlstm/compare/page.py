@@ -101,7 +101,7 @@ def _long(own: list[Result]) -> Cell:
 
 
 def _complexity(cost: Result) -> Cell:
-    growth = cost["growth"]
+    growth = cost["growth"]  # of seven; from the least to the greatest the median lies with 98 %
     middle = float(np.median(growth))
     text = f"{LONG // SHORT} x the steps take {middle:.1f} x the time ({growth[0]:.1f} to {growth[-1]:.1f})"
     note = (
