@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import sys
@@ -18,6 +19,7 @@ from speechlstm import configs, ranks, training
 from speechlstm.bundle import check_place, make_bundle, sketch
 from speechlstm.errors import UsageError
 from speechlstm.lock import locked
+from speechlstm.manifest import write_atomically
 
 
 @configs.main("train")
@@ -48,10 +50,12 @@ def train(cfg: DictConfig, out: Path) -> None:
     bundle = make_bundle(model.features, model.encoder, model.tokenizer, config)
     score = training.validate(model.cpu(), data)
     low, high = score.interval()
+    figures = {"wer": score.wer, "cer": score.cer, "wer_interval": [low, high], "words": score.words.length}
     command = shlex.join(["speechlstm", "train", *sys.argv[1:]])
     parameters = sum(parameter.numel() for parameter in model.parameters())
     card = training.model_card(cfg, data, score, command, seconds, parameters)
     bundle.save(cfg.bundle.path, card, getattr(torch, cfg.bundle.dtype))
+    write_atomically(out / "score.json", json.dumps(figures) + "\n")
     print(
         f"dev: WER {score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {score.words.length} words), CER {score.cer:.2%}"
     )
