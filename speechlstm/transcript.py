@@ -71,7 +71,8 @@ def to_transcript(
     if best.text is not None:
         words = _named(best.text.split(), words, duration)
     others = [Alternative(text, h.score, h.parts) for text, h in zip(texts[1:], hypotheses[1:], strict=True)]
-    return Transcript(audio, texts[0], words, best.score, duration, best.parts, others)
+    tokens = [tokenizer.tokens[token] for token in best.tokens]
+    return Transcript(audio, texts[0], words, best.score, duration, best.parts, others, tokens)
 
 
 def _named(texts: list[str], words: list[Word], duration: float) -> list[Word]:

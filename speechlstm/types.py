@@ -119,6 +119,7 @@ class Transcript:
         duration: seconds of audio.
         parts: what the score is made of, if the decoder tells, by name: see `Hypothesis`.
         alternatives: further texts, best first, without the best one.
+        tokens: what the best text was made of, such as phones.
     """
 
     audio: str
@@ -128,3 +129,4 @@ class Transcript:
     duration: float
     parts: dict[str, float] = field(default_factory=dict)
     alternatives: list[Alternative] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)

@@ -15,6 +15,9 @@ from spelling import SpellingBundle, write
 import speechlstm
 from speechlstm.commands import evaluate as command
 from speechlstm.manifest import read_manifest
+from speechlstm.metrics import Counts
+from speechlstm.tokenizer import Phones
+from speechlstm.types import Transcript, Utterance
 
 SAID = [  # id, reference, what the audio spells
     ("one", "YES  no", "yes no"),
@@ -177,3 +180,25 @@ def test_wrong_usage_is_explained(arguments: list[str], status: int, message: st
     assert (got, out) == (status, "")
     assert message in err
     assert "Traceback" not in err
+
+
+def test_phones_are_counted_against_first_pronunciations() -> None:
+    lexicon = {"read": [["R", "IY", "D"], ["R", "EH", "D"]], "it": [["IH", "T"]]}
+    phones = Phones(["<blank>", "|", "D", "EH", "IH", "IY", "R", "T"], lexicon)
+
+    def heard(*tokens: str) -> Transcript:
+        return Transcript("x.wav", "", [], -1.0, 1.0, tokens=list(tokens))
+
+    said = [Utterance("x.wav", 1.0, text, text) for text in ("Read it", "it", "it all")]
+    found = [heard("R", "EH", "D", "IH", "T"), heard("|", "T", "T"), heard("R")]
+    counts = command.phone_errors(phones, said, found)
+    assert (counts.substitutions, counts.deletions, counts.insertions, counts.length) == (2, 0, 0, 7)
+    assert command.phone_errors(SpellingBundle.tokenizer, said, found) is None
+
+
+def test_phones_are_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = json.loads(run("manifest=m.jsonl", "format=json")[1])
+    assert report["phones"] is None
+    monkeypatch.setattr(command, "phone_errors", lambda *_: Counts(7, 1, 2, 3))
+    assert json.loads(run("manifest=m.jsonl", "format=json")[1])["phones"]["deletions"] == 2
+    assert re.search(r"phones +60\.00% +3 +2 +1 +10\n", run("manifest=m.jsonl")[1])

@@ -20,7 +20,9 @@ from speechlstm.bundle import Bundle
 from speechlstm.decoders import Decoder
 from speechlstm.errors import AudioError, SpeechlstmError, UsageError
 from speechlstm.manifest import read_manifest, write_atomically, write_manifest
-from speechlstm.metrics import Counts, Score, corpus
+from speechlstm.metrics import Counts, Score, corpus, errors
+from speechlstm.tokenizer import Phones, Tokenizer
+from speechlstm.tokenizer.phones import BOUNDARY
 from speechlstm.transcriber import transcribe
 from speechlstm.types import Transcript, Utterance
 
@@ -33,6 +35,7 @@ class _Report:
     """What is reported: the score of the utterances that could be read, and how it came about."""
 
     score: Score
+    phones: Counts | None  # of a recogniser of phones
     utterances: list[Utterance]  # references normalised
     hypotheses: list[str]
     failed: int
@@ -85,7 +88,8 @@ def run(cfg: DictConfig) -> int:
     setup = {"manifest": cfg.manifest, "bundle": bundle.name, "decoder": cfg.decoder.name}
     transcripts = [r for _, r in scored]
     comparison = errorreport.compared(references, transcripts, others) if others is not None else None
-    report = _Report(score, references, hypotheses, failed, heard, seconds, setup, comparison)
+    phones = phone_errors(bundle.tokenizer, references, transcripts)
+    report = _Report(score, phones, references, hypotheses, failed, heard, seconds, setup, comparison)
     print(
         json.dumps(as_json(report), ensure_ascii=False, indent=1)
         if cfg.format == "json"
@@ -113,6 +117,26 @@ def _recognize(
         yield index, result, None
 
 
+def phone_errors(
+    tokenizer: Tokenizer, utterances: list[Utterance], transcripts: list[Transcript]
+) -> Counts | None:
+    """Count phone errors, if the tokens are phones.
+
+    The reference is each word's first pronunciation, which the recogniser was trained on; boundaries between words
+    are no phones. An utterance with a word that the lexicon has not is not counted.
+    """
+    if not isinstance(tokenizer, Phones):
+        return None
+    total = Counts()
+    for utterance, transcript in zip(utterances, transcripts, strict=True):
+        if tokenizer.unknown(utterance.text):
+            continue
+        said = [tokenizer.tokens[token] for token in tokenizer.encode(utterance.text)]
+        both = ([phone for phone in phones if phone != BOUNDARY] for phones in (said, transcript.tokens))
+        total += errors(*(" ".join(phones) for phones in both))
+    return total
+
+
 def as_json(report: _Report) -> dict[str, Any]:
     """Return the report as plain JSON; rates are fractions, null where infinite."""
     score = report.score
@@ -125,6 +149,7 @@ def as_json(report: _Report) -> dict[str, Any]:
         "ser": score.ser,
         "words": _counts(score.words),
         "characters": _counts(score.characters),
+        "phones": _counts(report.phones) if report.phones else None,
         "audio_seconds": round(report.audio_seconds, 3),
         "seconds": round(report.seconds, 3),
         "real_time_factor": report.seconds / report.audio_seconds,
@@ -154,6 +179,7 @@ def as_table(report: _Report) -> str:
         f"{'':<10} {'errors':>8} {'ins':>6} {'del':>6} {'sub':>6} {'of':>8}",
         _row("words", score.words) + f"   95 % interval {low:.2%} to {high:.2%}",
         _row("characters", score.characters),
+        *([_row("phones", report.phones)] if report.phones else []),
         f"{'sentences':<10} {score.ser:>8.2%} {'':>20} {len(report.utterances):>8}",
     ]
     if (found := report.comparison) is not None:
