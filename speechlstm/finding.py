@@ -38,10 +38,14 @@ class _RangeTest(pl.Callback):
         self.points: list[tuple[float, float]] = []
         self.rate = self.mean = 0.0
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self.rate = float(trainer.optimizers[0].param_groups[0]["lr"])
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         loss = float(outputs["per_token"])
         self.mean = _MOMENTUM * self.mean + (1 - _MOMENTUM) * loss
         smoothed = self.mean / (1 - _MOMENTUM ** (len(self.points) + 1))
@@ -75,7 +79,8 @@ def range_test(
         SpeechlstmError: not even the first losses are finite.
     """
     growth = (highest / lowest) ** (1 / (steps - 1))
-    model.optimizer = functools.partial(model.optimizer, lr=lowest)
+    optimizer: Any = model.optimizer
+    model.optimizer = functools.partial(optimizer, lr=lowest)
     model.scheduler = functools.partial(_growing, growth=growth)
     test = _RangeTest()
     _trainer(cfg, max_steps=steps, callbacks=[test]).fit(model, data)
@@ -138,7 +143,8 @@ def batch_sizes(
         UsageError: on a CPU, where taking too much ends other processes, no limit is given.
     """
     durations = [each.duration for each in data.train_set.utterances]
-    seconds, before = smallest(data), None
+    seconds = smallest(data)
+    before: list[list[Key]] = []
     trainer = _trainer(cfg, max_steps=1)
     on_gpu = trainer.strategy.root_device.type == "cuda"
     if memory is None and not on_gpu:

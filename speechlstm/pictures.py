@@ -90,7 +90,7 @@ def draw(
     rows = [0, *sorted(likely, key=lambda index: int(posteriors[:, index].argmax()))]
     seconds = len(features) * frame_shift
     figure = Figure(figsize=(10, 3.6 + 0.14 * len(rows)), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     ratios = [2.0, 0.6 + 0.14 * len(rows)]
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": ratios})
     extent = (0.0, seconds, 0.0, float(features.shape[1]))

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,7 +179,11 @@ def _train(overrides: Sequence[str]) -> int:
             child.send_signal(number)
 
     # Ctrl-C reaches the training by itself.
-    handlers = {signal.SIGTERM: forward, signal.SIGUSR1: forward, signal.SIGINT: lambda *_: None}
+    handlers: dict[int, Callable[[int, Any], None]] = {
+        signal.SIGTERM: forward,
+        signal.SIGUSR1: forward,
+        signal.SIGINT: lambda *_: None,
+    }
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         child = subprocess.Popen([sys.executable, "-m", "speechlstm", "train", *overrides])

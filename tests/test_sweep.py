@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tones import command, write_both
 
 from speechlstm import sweeps
 from speechlstm.commands import sweep
@@ -155,3 +156,12 @@ def test_two_numbers_are_a_range_anything_else_choices() -> None:
     assert found["e"].log and not found["a"].log
     with pytest.raises(UsageError, match="must be numbers or words"):
         sweeps.spaces({"a": [[1], [2]]})
+
+
+def test_a_training_leaves_its_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_both(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
+    score = json.loads((tmp_path / "run" / sweeps.SCORE).read_text())
+    assert score["words"] == 3 and score["wer"] == round(3 * score["wer"]) / 3
+    assert score["wer_interval"][0] <= score["wer"] <= score["wer_interval"][1]
