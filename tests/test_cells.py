@@ -104,8 +104,11 @@ def test_single_precision_agrees_within_a_millionth(kind: str, batch: int, steps
     torch.manual_seed(steps)
     net = NETWORKS[kind](WIDTH, SIZE, batch_first=True)
     x = (inputs(batch, steps) * scale).float()
+    # Sums of inputs around 30 are themselves only known to some 1e-6 in single precision, whatever adds them up.
     with torch.no_grad():
-        torch.testing.assert_close(run(from_torch(net), x).hidden, net(x)[0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            run(from_torch(net), x).hidden, net(x)[0], atol=1e-6 * max(1.0, scale), rtol=0
+        )
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
