@@ -60,6 +60,19 @@ def test_networks_are_matched_by_their_parameters(kind: str, wanted: int) -> Non
             assert abs(other - wanted) >= abs(network.parameter_count - wanted)
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_gates_begin_with_memories_as_long_as_the_lag(kind: str) -> None:
+    """Without input a unit keeps a share f a step; 1 / (1 - f) steps are spread evenly up to the lag."""
+    torch.manual_seed(0)
+    network = SequenceNetwork(kind, 1, 1, 400, memory=101)
+    kept = network.core.rnn.bias_ih_l0[400:800].detach().sigmoid()
+    steps = 1 / (1 - kept)
+    assert 2 <= steps.min() < 5 and 96 < steps.max() <= 101.01
+    assert steps.mean() == pytest.approx(51.5, abs=5)
+    if kind == "lstm":
+        torch.testing.assert_close(network.core.rnn.bias_ih_l0[:400].detach().sigmoid(), 1 - kept)
+
+
 @given(wanted=st.integers(1, 5000), slope=st.integers(1, 50))
 def test_nearest_finds_the_nearest(wanted: int, slope: int) -> None:
     found = nearest(lambda size: slope * size * size, wanted)

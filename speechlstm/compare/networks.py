@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from speechlstm.encoder import RecurrentLayer
 from speechlstm.encoder.lookahead import ForwardLayer
 from speechlstm.errors import UsageError
 
@@ -19,31 +20,36 @@ _HEADS, _LAYERS = 2, 2  # of the Transformer
 class SequenceNetwork(nn.Module):
     """Reads a sequence and says something at each step, from what came before.
 
-    The recurrent ones are one layer of this package's encoders, initialised as there. The Transformer (Vaswani et al.:
-    Attention is all you need, 2017) has two layers that are normalised before each module, two heads, and sinusoids
-    for the positions; no step sees a later one.
+    The recurrent ones are one layer of this package's encoders, initialised as there, but for the biases of the gates
+    that keep and write memory: units of LSTM and GRU begin with memories of 1 to `memory` steps (Tallec and Ollivier:
+    Can recurrent neural networks warp time?, ICLR 2018), as the LSTM of 1997, which had no forget gate, kept all. The
+    Transformer (Vaswani et al.: Attention is all you need, 2017) has two layers that are normalised before each
+    module, two heads, and sinusoids for the positions; no step sees a later one.
 
     Args:
         kind: one of `NETWORKS`.
         input_size: numbers of a step.
         output_size: numbers said at a step.
         width: hidden units, or the width of the Transformer.
+        memory: steps; 2 or more.
     """
 
-    def __init__(self, kind: str, input_size: int, output_size: int, width: int) -> None:
+    def __init__(self, kind: str, input_size: int, output_size: int, width: int, memory: int = 2) -> None:
         super().__init__()
         self.kind, self.width = kind, width
         if kind == "transformer":
-            layer = nn.TransformerEncoderLayer(
+            block = nn.TransformerEncoderLayer(
                 width, _HEADS, 4 * width, dropout=0.0, batch_first=True, norm_first=True
             )
             self.enter: nn.Module = nn.Linear(input_size, width)
             self.core: nn.Module = nn.TransformerEncoder(
-                layer, _LAYERS, norm=nn.LayerNorm(width), enable_nested_tensor=False
+                block, _LAYERS, norm=nn.LayerNorm(width), enable_nested_tensor=False
             )
         elif kind in NETWORKS:
             self.enter = nn.Identity()
-            self.core = ForwardLayer(kind, input_size, width, None, 0.0, layer_norm=False, residual=False)
+            layer = ForwardLayer(kind, input_size, width, None, 0.0, layer_norm=False, residual=False)
+            remember(layer, memory)
+            self.core = layer
         else:
             raise UsageError(f"no network {kind!r}; there are: {', '.join(NETWORKS)}")
         self.output = nn.Linear(width, output_size)
@@ -63,6 +69,23 @@ class SequenceNetwork(nn.Module):
         return sum(weight.numel() for weight in self.parameters())
 
 
+@torch.no_grad()
+def remember(layer: RecurrentLayer, memory: int) -> None:
+    """Open the gates that keep memory, each unit's for a time of its own, and close those that write as far.
+
+    Args:
+        layer: its forward direction is changed; a plain RNN has no gates.
+        memory: steps of the longest; 2 or more.
+    """
+    size = layer.rnn.hidden_size
+    keep = torch.empty(size).uniform_(1.0, max(memory - 1.0, 1.0)).log()
+    _, _, bias, _ = layer.weights("")
+    if layer.cell == "lstm":  # rows: input, forget, candidate, output
+        bias[:size], bias[size : 2 * size] = -keep, keep
+    elif layer.cell == "gru":  # rows: reset, update, candidate; the update gate keeps and writes
+        bias[size : 2 * size] = keep
+
+
 def positions(steps: int, width: int) -> Tensor:
     """Return sines and cosines of each position, `(steps, width)`, as in the Transformer's paper, section 3.5."""
     rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
@@ -70,8 +93,10 @@ def positions(steps: int, width: int) -> Tensor:
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, :width]
 
 
-def matched(kind: str, input_size: int, output_size: int, parameters: int) -> SequenceNetwork:
-    """Return the network of a kind whose number of parameters is nearest to a given one.
+def matched(
+    kind: str, input_size: int, output_size: int, parameters: int, memory: int = 2
+) -> SequenceNetwork:
+    """Return the network of a kind whose number of parameters is nearest to a given one; see `SequenceNetwork`.
 
     Raises:
         UsageError: there is no such kind.
@@ -82,7 +107,7 @@ def matched(kind: str, input_size: int, output_size: int, parameters: int) -> Se
         return SequenceNetwork(kind, input_size, output_size, units * step).parameter_count
 
     units = nearest(count, parameters)
-    return SequenceNetwork(kind, input_size, output_size, units * step)
+    return SequenceNetwork(kind, input_size, output_size, units * step, memory)
 
 
 def nearest(count: Callable[[int], int], parameters: int) -> int:

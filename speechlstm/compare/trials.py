@@ -72,9 +72,9 @@ def attempt(trial: Trial) -> dict[str, Any]:
     the late loss by the input k steps before it, for k from 0.
     """
     task = TASKS[trial.task](trial.lag)
-    torch.manual_seed(trial.seed)
     generator = np.random.default_rng([trial.seed, trial.lag])
-    network = matched(trial.network, task.input_size, task.output_size, trial.parameters)
+    torch.manual_seed(trial.seed)
+    network = matched(trial.network, task.input_size, task.output_size, trial.parameters, max(trial.lag, 2))
     test = task.sample(TESTS, np.random.default_rng([trial.seed, trial.lag, 1]))
     before = gradient_flow(network, task, trial.seed)
     optimizer = torch.optim.Adam(network.parameters(), trial.learning_rate)
