@@ -132,8 +132,8 @@ class Stage:
         """Return a command's words, with what stands for something put in its place."""
         words = shlex.split(command.replace("/path/to/an4", str(self.an4)), comments=True)
         words = ["call.wav" if word == "FILE" else word for word in words]
-        if words[1] == "train":
-            return shrunk(words)
+        if words[1] in ("train", "find", "sweep"):
+            words = shrunk(words)
         return [re.sub("^trials=.*", "trials=2", word) for word in words]
 
 
@@ -211,6 +211,10 @@ def check(command: str, folder: Path, out: str) -> None:
         written = folder / settings["out"]
         wanted = len(read_manifest(folder / settings["manifest"]))
         assert written.is_file() or len(list(written.glob("*.TextGrid"))) == wanted, command
+    elif name == "find":
+        assert re.search(r"optimizer\.lr=[0-9.e-]+", out), command
+    elif name == "sweep":
+        assert "best trials" in out and list((folder / "runs").rglob("study.db")), command
     elif name == "listen":
         assert len(list((folder / settings["out"]).glob("*.wav"))) == 4, command
     elif name == "decoders":
@@ -228,7 +232,7 @@ def needs_shipped(command: str) -> bool:
 
 def in_order(found: list[str]) -> list[str]:
     """Put what makes manifests, models and settings first: a document may use them on a page before."""
-    makers = ["prepare", "validate", "train", "lm", "tune"]
+    makers = ["prepare", "validate", "train", "find", "sweep", "lm", "tune"]
     own = [command for command in found if command.startswith("speechlstm ")]
     return sorted(own, key=lambda line: (*makers, line.split()[1]).index(line.split()[1]))
 
