@@ -232,7 +232,8 @@ class Recognizer(pl.LightningModule):
             )
             raise UsageError(
                 f"the checkpoint was trained for {len(there)} tokens, but this training text has {len(here)} "
-                f"({difference or 'in another order'}); use the old training text, or another out="
+                f"({difference or 'in another order'}); use the old training text, or another out=, "
+                "with init_from= to begin with its weights"
             )
 
     def configure_optimizers(self) -> Any:

@@ -216,6 +216,7 @@ def test_a_stopped_training_does_not_look_finished(
     assert last(here / "run")["global_step"] > 0
 
 
+@pytest.mark.slow
 def test_killed_at_random_points_it_ends_the_same(tmp_path: Path) -> None:
     """The benchmark, which kills more often."""
     done = subprocess.run(
