@@ -56,7 +56,7 @@ def blocks(document: Path) -> list[tuple[str, str]]:
 
 def kind(language: str, text: str) -> str:
     """Say what a block is; an unknown one is no block that this test could vouch for."""
-    if language in ("python", "yaml"):
+    if language in ("python", "yaml", "machines"):
         return language
     assert not language, f"a {language} block: teach this test to run it"
     for name, begin in {"demo": _DEMO, "tree": _TREE, "manifest": re.compile(r'\{"')}.items():
@@ -281,6 +281,15 @@ def test_demo_prints_what_the_document_shows() -> None:
     [shown] = texts(ROOT / "README.md", "demo")
     heard = re.findall(r"^\S+\.flac, .*$", shown, re.MULTILINE)
     assert heard and set(heard) <= set(done.stdout.splitlines())
+
+
+def test_commands_for_many_machines_compose() -> None:
+    """What they do is tested in `tests/test_ranks.py`, on one."""
+    lines = "\n".join(texts(ROOT / "README.md", "machines")).replace("\\\n", " ").splitlines()
+    found = [line.partition("speechlstm train ")[2] for line in lines if "speechlstm" in line]
+    assert len(found) == 4 and all(found)
+    for overrides in found:
+        assert configs.load("train", shlex.split(overrides, comments=True)).trainer.strategy, overrides
 
 
 def test_snippets_of_python_run(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
