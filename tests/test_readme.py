@@ -56,7 +56,7 @@ def blocks(document: Path) -> list[tuple[str, str]]:
 
 def kind(language: str, text: str) -> str:
     """Say what a block is; an unknown one is no block that this test could vouch for."""
-    if language in ("python", "yaml", "machines"):
+    if language in ("python", "yaml", "machines", "hours"):
         return language
     assert not language, f"a {language} block: teach this test to run it"
     for name, begin in {"demo": _DEMO, "tree": _TREE, "manifest": re.compile(r'\{"')}.items():
@@ -211,6 +211,8 @@ def check(command: str, folder: Path, out: str) -> None:
         written = folder / settings["out"]
         wanted = len(read_manifest(folder / settings["manifest"]))
         assert written.is_file() or len(list(written.glob("*.TextGrid"))) == wanted, command
+    elif name == "inspect":
+        assert (folder / settings["out"] / "call.html").is_file(), command
     elif name == "find":
         assert re.search(r"optimizer\.lr=[0-9.e-]+", out), command
     elif name == "sweep":
@@ -283,13 +285,15 @@ def test_demo_prints_what_the_document_shows() -> None:
     assert heard and set(heard) <= set(done.stdout.splitlines())
 
 
-def test_commands_for_many_machines_compose() -> None:
-    """What they do is tested in `tests/test_ranks.py`, on one."""
-    lines = "\n".join(texts(ROOT / "README.md", "machines")).replace("\\\n", " ").splitlines()
-    found = [line.partition("speechlstm train ")[2] for line in lines if "speechlstm" in line]
-    assert len(found) == 4 and all(found)
-    for overrides in found:
-        assert configs.load("train", shlex.split(overrides, comments=True)).trainer.strategy, overrides
+@pytest.mark.parametrize(("kind", "count"), [("machines", 4), ("hours", 2)])
+def test_commands_too_large_for_here_compose(kind: str, count: int) -> None:
+    """What they do is tested in `tests/test_ranks.py` and `tests/test_compare.py`, on one machine, in seconds."""
+    lines = "\n".join(texts(ROOT / "README.md", kind)).replace("\\\n", " ").splitlines()
+    found = [line.partition("speechlstm ")[2] for line in lines if "speechlstm" in line]
+    assert len(found) == count
+    for command in found:
+        name, *overrides = shlex.split(command, comments=True)
+        assert overrides and configs.load(name, overrides), command
 
 
 def test_snippets_of_python_run(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
