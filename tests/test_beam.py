@@ -214,6 +214,19 @@ def test_a_strict_lexicon_ends_with_a_whole_word(tmp_path: Path) -> None:
     assert text(soft, certain([b, space, a], 4)) == "b a"
 
 
+def test_where_tokens_are_words_a_strict_lexicon_is_those_of_the_model(models: dict[str, NGram]) -> None:
+    words = Words.from_texts(["a ab b c"])
+    a, b, c = (words.encode(word)[0] for word in "abc")
+    spoken = certain([a, c, b], 5)
+    loose = BeamDecoder(words, lm=models["word"])
+    strict = BeamDecoder(words, lm=models["word"], lexicon="strict", token_threshold=0.0, beam_threshold=99.0)
+    assert text(loose, spoken) == "a c b"
+    [found] = strict.decode(spoken)
+    assert c not in found.tokens and (found.tokens[0], found.tokens[-1]) == (a, b)
+    wanted = lm_score(models["word"], [words.tokens[token] for token in found.tokens])
+    assert found.parts["lm"] == pytest.approx(wanted, abs=1e-6)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

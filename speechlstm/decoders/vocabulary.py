@@ -19,7 +19,7 @@ from speechlstm.decoders.trie import Trie, build_trie
 from speechlstm.errors import DecoderError, TokenizerError, UsageError
 from speechlstm.lexicon import read_lexicon
 from speechlstm.lm import NGram, NGramArrays, query
-from speechlstm.tokenizer import Phones, Tokenizer
+from speechlstm.tokenizer import Phones, Tokenizer, Words
 
 _LISTED = 10  # dropped words that are named
 
@@ -67,7 +67,8 @@ def build(
     phrases = [_spelled(tokenizer, phrase) for phrase in boosts]
     hot = Hotwords(phrases, list(boosts.values()), kind)
 
-    entries = _entries(tokenizer, None if of_tokens else model, lexicon, words)
+    follows = not of_tokens or (isinstance(tokenizer, Words) and lexicon == "strict")
+    entries = _entries(tokenizer, model if follows else None, lexicon, words)
     if entries is not None:
         there = {word for word, _ in entries}
         hot_words = dict.fromkeys(word for phrase in boosts for word in tokenizer.normalize(phrase).split())
