@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -19,3 +22,21 @@ def corpora() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real speech at {folder}; set SPEECHLSTM_DATA")
     return folder
+
+
+@pytest.fixture
+def run_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs a module of `speechlstm.commands` here: exit status, stdout and stderr."""
+
+    def call(command: ModuleType, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [f"{command.__name__.rpartition('.')[2]}.py", *arguments])
+        try:
+            command.main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return call

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,19 +29,9 @@ def bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SpellingBundle:
 
 
 @pytest.fixture
-def run(bundle: SpellingBundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(bundle: SpellingBundle, run_command: Run) -> Run:
     """Return a function that runs the command and gives exit status, stdout and stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["align.py", *arguments])
-        try:
-            command.main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return call
+    return partial(run_command, command)
 
 
 def manifest(path: str, *texts: str, ids: tuple[str, ...] = ()) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_command: Run) -> Run:
     """Return a function that runs the command in a folder with a manifest, on the spelling bundle."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(speechlstm, "load", lambda path, device: SpellingBundle())
@@ -62,17 +62,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
         entry = {"audio_filepath": f"audio/{name}.wav", "duration": 1.0, "text": reference, "id": name}
         lines.append(entry | ({"speaker": speaker} if speaker else {}))
     Path("m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
-        try:
-            command.main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return call
+    return partial(run_command, command)
 
 
 def content(path: str | Path) -> dict[str, Any]:

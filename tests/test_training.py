@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import resource
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tones import command, fit, load, write, write_both
@@ -15,7 +13,6 @@ from tones import command, fit, load, write, write_both
 from speechlstm import configs, training
 from speechlstm.errors import ManifestError, SpeechlstmError, UsageError
 from speechlstm.recognizer import Recognizer
-from speechlstm.schedules import constant, one_cycle
 
 
 @pytest.fixture
@@ -156,35 +153,6 @@ def test_several_manifests_are_one_training_part(here: Path) -> None:
     cfg = load("data.train=[train.jsonl,dev.jsonl]")
     _, data = training.prepare(cfg)
     assert len(data.train_set) == 8
-
-
-# schedules
-
-
-def rates(schedule: object, steps: int, **settings: float) -> list[float]:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
-    made = schedule(optimizer, total_steps=steps, **settings)
-    found = []
-    for _ in range(steps + 3):
-        found.append(made.get_last_lr()[0])
-        optimizer.step()
-        made.step()
-    return found
-
-
-def test_one_cycle_rises_in_a_line_and_falls_along_a_cosine() -> None:
-    found = rates(one_cycle, 100, warmup=0.2, final=0.1)
-    assert found[0] == pytest.approx(0.04 * 2) and found[20] == max(found) == pytest.approx(2.0)
-    assert np.allclose(np.diff(found[:21], 2), 0)
-    assert found[60] == pytest.approx(2 * (0.1 + 0.9 / 2)), "half way down in the middle"
-    assert found[100:] == pytest.approx([0.2] * 3), "and it stays there"
-    assert all(np.diff(found[20:]) <= 1e-12)
-    assert all(math.isfinite(rate) for warmup in (0.0, 1.0) for rate in rates(one_cycle, 5, warmup=warmup))
-
-
-def test_constant_stays_after_its_rise() -> None:
-    assert rates(constant, 6, warmup_steps=3) == pytest.approx([0.5, 1.0, 1.5] + [2.0] * 6)
-    assert rates(constant, 2) == pytest.approx([2.0] * 5)
 
 
 # the command
