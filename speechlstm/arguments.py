@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +52,23 @@ def with_inputs(arguments: Sequence[str]) -> list[str]:
     # OmegaConf reads the text ??? as "value missing".
     names = [quote(f"./{file}" if file == "???" else file) for file in files]
     return [*flags, *overrides, f"inputs=[{','.join(names)}]"]
+
+
+def take_inputs() -> None:
+    """Rewrite `sys.argv` by `with_inputs`; what cannot be understood ends the process with a line and exit status 2.
+
+    It is rewritten in place, so that a process which starts `sys.argv` again gets the same files.
+    """
+    try:
+        sys.argv[1:] = with_inputs(sys.argv[1:])
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+
+
+def quote_arguments() -> None:
+    """Rewrite `sys.argv` so that file names in any script may stand there unquoted."""
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
 
 
 def quote(text: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from speechlstm.errors import UsageError
+from speechlstm.plots import can_draw
 from speechlstm.recognizer import Recognizer
 from speechlstm.types import Batch
 
@@ -43,7 +44,7 @@ class PosteriorPicture(pl.Callback):
         if not isinstance(pl_module, Recognizer):
             raise UsageError(f"posteriors are drawn of a Recognizer, not of a {type(pl_module).__name__}")
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if not boards or not _can_draw():
+        if not boards or not can_draw():
             return
         index = int(batch.lengths.argmax())
         length = batch.lengths[index : index + 1]
@@ -106,11 +107,3 @@ def draw(
     figure.colorbar(image, ax=lower, label="probability", pad=0.01)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _can_draw() -> bool:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        return False
-    return True

@@ -5,16 +5,17 @@ Every format is a function `Transcript -> str` in `FORMATS`; its name there is a
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from speechlstm.boundaries import word_times
-from speechlstm.errors import DecoderError
+from speechlstm.errors import DecoderError, UsageError
 from speechlstm.tokenizer import Tokenizer, Words
 from speechlstm.types import Alternative, Hypothesis, Transcript, Word
 
@@ -257,6 +258,20 @@ def _clock(milliseconds: int, separator: str) -> str:
 
 def _flat(text: str) -> str:
     return " ".join(text.split())  # a line break in a word would end the cue, the line or the label
+
+
+def find_format(name: str, formats: Collection[str]) -> str:
+    """Return the format of this name, whatever its case.
+
+    Raises:
+        UsageError: there is none; a similar one is named.
+    """
+    known = {each.lower(): each for each in formats}
+    if str(name).lower() not in known:
+        close = difflib.get_close_matches(str(name), formats, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"no format {name!r}{hint}; there are: {', '.join(formats)}")
+    return known[str(name).lower()]
 
 
 def finite(score: float) -> float | None:

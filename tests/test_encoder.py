@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from padding import FEATURES, as_if_trained, pad, randoms
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -15,7 +16,7 @@ from speechlstm.encoder import Encoder, RecurrentLayer, reversal, take
 from speechlstm.encoder.dropout import VariationalDropout, perturbed
 from speechlstm.errors import UsageError
 
-FEATURES, VOCAB = 10, 7
+VOCAB = 7
 CELLS = ("lstm", "gru", "rnn")
 quick = settings(max_examples=25, deadline=None)
 
@@ -24,26 +25,7 @@ def encoder(seed: int = 0, **params: object) -> Encoder:
     torch.manual_seed(seed)
     sizes = {"hidden_size": 8, "num_layers": 2, "conv_channels": 4, **params}
     made = Encoder(FEATURES, VOCAB, **sizes).eval()
-    with (
-        torch.no_grad()
-    ):  # a trained one has biases: after the convolutions they make padding differ from zero
-        for name, weight in made.named_parameters():
-            if "bias" in name:
-                weight.add_(torch.randn_like(weight) * 0.3)
-    return made
-
-
-def pad(utterances: list[Tensor], filler: float = 0.0, extra: int = 0) -> tuple[Tensor, Tensor]:
-    lengths = torch.tensor([len(utterance) for utterance in utterances])
-    batch = torch.full((len(utterances), max(1, int(lengths.max())) + extra, FEATURES), filler)
-    for row, utterance in zip(batch, utterances, strict=True):
-        row[: len(utterance)] = utterance
-    return batch, lengths
-
-
-def randoms(lengths: list[int], seed: int = 1) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(length, FEATURES, generator=generator) for length in lengths]
+    return as_if_trained(made)
 
 
 # padding

@@ -11,6 +11,7 @@ import torch
 import torchaudio.models.conformer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from padding import FEATURES, as_if_trained, pad, randoms
 from torch import Tensor, nn
 
 from speechlstm import configs
@@ -19,7 +20,7 @@ from speechlstm.encoder.conformer import ConformerLayer
 from speechlstm.encoder.lookahead import RowConvolution
 from speechlstm.errors import UsageError
 
-FEATURES, VOCAB = 10, 7
+VOCAB = 7
 CELLS = ("lstm", "gru", "rnn")
 SMALL = {"hidden_size": 6, "num_layers": 2, "conv_channels": 4}
 
@@ -44,24 +45,7 @@ KINDS = kinds()
 def make(kind: str, **options: object) -> Stack:
     torch.manual_seed(0)
     made = KINDS[kind](**options).eval()
-    with torch.no_grad():  # a trained one has biases, which make padding differ from zero
-        for name, weight in made.named_parameters():
-            if "bias" in name:
-                weight.add_(torch.randn_like(weight) * 0.3)
-    return made
-
-
-def pad(utterances: list[Tensor], filler: float = 0.0, extra: int = 0) -> tuple[Tensor, Tensor]:
-    lengths = torch.tensor([len(utterance) for utterance in utterances])
-    batch = torch.full((len(utterances), max(1, int(lengths.max())) + extra, FEATURES), filler)
-    for row, utterance in zip(batch, utterances, strict=True):
-        row[: len(utterance)] = utterance
-    return batch, lengths
-
-
-def randoms(lengths: list[int], seed: int = 1) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(length, FEATURES, generator=generator) for length in lengths]
+    return as_if_trained(made)
 
 
 @settings(max_examples=60, deadline=None)

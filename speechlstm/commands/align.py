@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,23 +12,22 @@ from tqdm import tqdm
 import speechlstm
 from speechlstm import configs
 from speechlstm.align import FORMATS, Alignment, align
-from speechlstm.arguments import quoted
-from speechlstm.errors import SpeechlstmError, UsageError
+from speechlstm.arguments import quote_arguments
+from speechlstm.errors import SpeechlstmError, UsageError, report_failures
 from speechlstm.manifest import file_names, read_manifest, write_atomically
-
-_SOME_FAILED = 3
+from speechlstm.transcript import find_format
 
 
 def main() -> None:
     """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    quote_arguments()
     run()
 
 
 @configs.main("align")
 def run(cfg: DictConfig) -> int:
     """Align `cfg.manifest`. Exit status 3 when some utterances failed, 1 when all did."""
-    kind = _format(cfg.format)
+    kind = find_format(cfg.format, FORMATS)
     out = Path(str(cfg.out)).expanduser()
     if kind == "ctm" and out.is_dir():
         raise UsageError(f"out={cfg.out} is a folder, but with format=ctm must be a file for all the words")
@@ -51,23 +49,12 @@ def run(cfg: DictConfig) -> int:
             write_atomically(out / f"{names[index]}.{kind}", FORMATS[kind](result))
     if lines:
         write_atomically(out, "".join(lines[index] for index in sorted(lines)))
-    if failed:
-        print(f"{failed} of {len(utterances)} failed, named above", file=sys.stderr)
-    return _SOME_FAILED if 0 < failed < len(utterances) else failed and 1
+    return report_failures(failed, len(utterances))
 
 
 def _named(alignment: Alignment, name: str) -> Alignment:
     """Return the alignment as that of a file of this name: a ctm has no other place for an id."""
     return replace(alignment, transcript=replace(alignment.transcript, audio=f"{name}.wav"))
-
-
-def _format(name: str) -> str:
-    known = {format.lower(): format for format in FORMATS}
-    if str(name).lower() not in known:
-        close = difflib.get_close_matches(str(name), FORMATS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"no format {name!r}{hint}; there are: {', '.join(FORMATS)}")
-    return known[str(name).lower()]
 
 
 if __name__ == "__main__":

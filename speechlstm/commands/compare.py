@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 from speechlstm import configs
-from speechlstm.arguments import quoted
+from speechlstm.arguments import quote_arguments
 from speechlstm.compare import results, speech, trials
 from speechlstm.compare.complexity import complexity
 from speechlstm.compare.networks import NETWORKS
@@ -22,7 +21,7 @@ from speechlstm.manifest import write_atomically
 
 def main() -> None:
     """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    quote_arguments()
     run()
 
 

@@ -16,17 +16,15 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs, testing
-from speechlstm.arguments import quoted
+from speechlstm.arguments import quote_arguments
 from speechlstm.decoders import benchmark, logprobs, names, registry
-from speechlstm.errors import SpeechlstmError, UsageError
+from speechlstm.errors import SOME_FAILED, SpeechlstmError, UsageError
 from speechlstm.manifest import read_manifest
-
-_SOME_FAILED = 3
 
 
 def main() -> None:
     """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    quote_arguments()
     run()
 
 
@@ -125,7 +123,7 @@ def bench(cfg: DictConfig) -> int:
     if cfg.plot is not None and trials:
         title = f"{cfg.bench}: {len(heard.rows)} utterances, {seconds:.0f} s, {bundle.name}"
         benchmark.plot(trials, title, cfg.plot)
-    return 1 if problems else _SOME_FAILED if heard.problems else 0
+    return 1 if problems else SOME_FAILED if heard.problems else 0
 
 
 def _settings(cfg: DictConfig) -> Mapping[str, dict[str, Any]]:

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs, errorreport
-from speechlstm.arguments import quoted
+from speechlstm.arguments import quote_arguments
 from speechlstm.bundle import Bundle
 from speechlstm.decoders import Decoder
-from speechlstm.errors import AudioError, SpeechlstmError, UsageError
+from speechlstm.errors import SOME_FAILED, AudioError, SpeechlstmError, UsageError
 from speechlstm.manifest import read_manifest, write_atomically, write_manifest
 from speechlstm.metrics import Counts, Score, corpus, errors
 from speechlstm.tokenizer import Phones, Tokenizer
@@ -26,7 +26,6 @@ from speechlstm.tokenizer.phones import BOUNDARY
 from speechlstm.transcriber import transcribe
 from speechlstm.types import Transcript, Utterance
 
-_SOME_FAILED = 3
 _SHOWN = 10  # worst utterances, and most frequent confusions
 
 
@@ -47,7 +46,7 @@ class _Report:
 
 def main() -> None:
     """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    quote_arguments()
     run()
 
 
@@ -103,7 +102,7 @@ def run(cfg: DictConfig) -> int:
         audio = errorreport.embed(references, order, bundle.sample_rate, cfg.report_audio * 1e6)
         about = {"compare_with": cfg.compare_with, "failed": failed, "version": speechlstm.__version__}
         write_atomically(cfg.report, errorreport.render(figures, setup | about, audio))
-    return _SOME_FAILED if failed else 0
+    return SOME_FAILED if failed else 0
 
 
 def _recognize(

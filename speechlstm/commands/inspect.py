@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from speechlstm import configs
-from speechlstm.arguments import with_inputs
-from speechlstm.errors import SpeechlstmError, UsageError
+from speechlstm.arguments import take_inputs
+from speechlstm.errors import SpeechlstmError, UsageError, report_failures
 from speechlstm.inspect import checkpoint, figures
 from speechlstm.inspect.observe import observe
 from speechlstm.inspect.page import choose, render
@@ -18,16 +18,11 @@ from speechlstm.manifest import write_atomically
 from speechlstm.transcriber import find, output_paths
 
 _USAGE = "usage: speechlstm inspect FILE|FOLDER ... [KEY=VALUE ...]"
-_SOME_FAILED = 3
 
 
 def main() -> None:
     """Run the command on `sys.argv`, whose plain file names become one `inputs=[...]` override first."""
-    try:
-        sys.argv[1:] = with_inputs(sys.argv[1:])
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+    take_inputs()
     run()
 
 
@@ -70,9 +65,7 @@ def run(cfg: DictConfig) -> int:
             write_atomically(page.with_suffix(".png"), figures.draw_signals(seen, index))
             write_atomically(page.with_name(f"{page.stem}-memory.png"), figures.draw_memory(seen, index))
         tqdm.write(str(page), sys.stdout)
-    if failed:
-        print(f"{failed} of {given} failed, named above", file=sys.stderr)
-    return _SOME_FAILED if 0 < failed < given else failed and 1
+    return report_failures(failed, given)
 
 
 if __name__ == "__main__":

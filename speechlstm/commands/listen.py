@@ -16,18 +16,17 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from speechlstm import configs
-from speechlstm.arguments import quoted
+from speechlstm.arguments import quote_arguments
 from speechlstm.data import UtteranceDataset
-from speechlstm.errors import AudioError, UsageError
+from speechlstm.errors import AudioError, UsageError, report_failures
 from speechlstm.manifest import file_names, read_manifest, write_atomically
+from speechlstm.plots import can_draw, to_png
 from speechlstm.sampler import BucketSampler
-
-_SOME_FAILED = 3
 
 
 def main() -> None:
     """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    quote_arguments()
     run()
 
 
@@ -50,7 +49,7 @@ def run(cfg: DictConfig) -> int:
     (keys,) = BucketSampler(durations, math.inf, True, speed, cfg.seed).batches(cfg.epoch)
     chosen = sorted(keys)[: cfg.number]
     dataset = UtteranceDataset(utterances, lambda _: [], cfg.sample_rate, speed=speed, change=change)
-    pictures = _can_draw()
+    pictures = can_draw()
     failed = 0
     for index, factor, seed in tqdm(chosen, "augmenting", unit="utterance", disable=None):
         try:
@@ -70,9 +69,7 @@ def run(cfg: DictConfig) -> int:
         tqdm.write(f"{out / names[index]}.wav  {len(waveform) / cfg.sample_rate:.2f} s  {utterance.text}")
     if not pictures:
         print("no pictures: they need matplotlib: pip install 'speechlstm[plots]'", file=sys.stderr)
-    if failed:
-        print(f"{failed} of {len(chosen)} failed, named above", file=sys.stderr)
-    return _SOME_FAILED if 0 < failed < len(chosen) else failed and 1
+    return report_failures(failed, len(chosen))
 
 
 def _write_audio(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
@@ -80,14 +77,6 @@ def _write_audio(path: Path, waveform: NDArray[np.float32], sample_rate: int) ->
     content = io.BytesIO()
     soundfile.write(content, waveform, sample_rate, format="WAV", subtype="FLOAT")
     write_atomically(path, content.getvalue())
-
-
-def _can_draw() -> bool:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def _write_picture(path: Path, features: NDArray[Any], frame_shift: float, title: str) -> None:
@@ -102,9 +91,7 @@ def _write_picture(path: Path, features: NDArray[Any], frame_shift: float, title
     axes.set_xlabel("time (s)")
     axes.set_ylabel("feature")
     axes.set_title(title, fontsize=10, parse_math=False, wrap=True)
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    write_atomically(path, content.getvalue())
+    write_atomically(path, to_png(figure))
 
 
 if __name__ == "__main__":

@@ -10,21 +10,20 @@ from omegaconf import DictConfig, ListConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.arguments import quoted
-from speechlstm.errors import UsageError
+from speechlstm.arguments import quote_arguments
+from speechlstm.errors import SOME_FAILED, UsageError
 from speechlstm.lm import NGram, estimate, write_arpa
 from speechlstm.lm.corpus import EOS_ID, UNITS, read_corpus, splitter
 from speechlstm.lm.kneser_ney import FALLBACK, OrderSummary
 from speechlstm.lm.ngram import Perplexity
 from speechlstm.tokenizer.base import CASES
 
-_SOME_FAILED = 3
 _SHOWN = 10  # examples of each kind
 
 
 def main() -> None:
     """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    quote_arguments()
     run()
 
 
@@ -67,7 +66,7 @@ def run(cfg: DictConfig) -> int:
     if problems:
         shown = f"the first {_SHOWN} " if len(problems) > _SHOWN else ""
         print(f"{len(problems)} left out, {shown}named above", file=sys.stderr)
-    return _SOME_FAILED if problems else 0
+    return SOME_FAILED if problems else 0
 
 
 def _paths(value: Any) -> list[str]:

@@ -9,10 +9,8 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.corpora.base import Corpus, measure
-from speechlstm.errors import SpeechlstmError
+from speechlstm.errors import SOME_FAILED, SpeechlstmError
 from speechlstm.manifest import write_manifest
-
-_SOME_FAILED = 3
 
 
 @configs.main("prepare")
@@ -39,7 +37,7 @@ def main(cfg: DictConfig) -> int:
         print(f"{name:<16} {len(split):>10} {speakers or '-':>8} {hours:>7.2f} {words:>8}  {path}")
     if corpus.problems:
         print(f"{len(corpus.problems)} left out, named above", file=sys.stderr)
-        return _SOME_FAILED
+        return SOME_FAILED
     return 0
 
 

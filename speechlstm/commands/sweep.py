@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,17 +10,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs, sweeps
-from speechlstm.arguments import quoted
-from speechlstm.errors import SpeechlstmError, UsageError
+from speechlstm.arguments import quote_arguments
+from speechlstm.errors import SOME_FAILED, SpeechlstmError, UsageError
 from speechlstm.lock import locked
 
-_SOME_FAILED = 3
 _OWN = ("search", "trials", "study", "out")  # settings that are no training's
 
 
 def main() -> None:
     """Run the command on `sys.argv`; values in any script may stand there unquoted."""
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    quote_arguments()
     run()
 
 
@@ -50,7 +48,7 @@ def run(cfg: DictConfig) -> int:
         print(f"{trial.number:>4}  WER {trial.wer:7.2%}  {' '.join(trial.settings)}")
     best = ["speechlstm", "train", *given, *ranked[0].settings]
     print(f"study: {study_file}\n\n  {shlex.join(best)}")
-    return _SOME_FAILED if len(ranked) < len(trials) else 0
+    return SOME_FAILED if len(ranked) < len(trials) else 0
 
 
 if __name__ == "__main__":

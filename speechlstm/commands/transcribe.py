@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,25 +11,19 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.arguments import with_inputs
-from speechlstm.errors import AudioError, UsageError
+from speechlstm.arguments import take_inputs
+from speechlstm.errors import AudioError, UsageError, report_failures
 from speechlstm.manifest import write_atomically
 from speechlstm.transcriber import Recording, find, in_order, output_paths, transcribe
-from speechlstm.transcript import FORMATS
+from speechlstm.transcript import FORMATS, find_format
 from speechlstm.types import Transcript
 
 _USAGE = "usage: speechlstm transcribe FILE|FOLDER ... [KEY=VALUE ...]"
-_SOME_FAILED = 3
 
 
 def main() -> None:
     """Run the command on `sys.argv`, whose plain file names become one `inputs=[...]` override first."""
-    # Rewritten in place, so that a process which starts `sys.argv` again gets the same files.
-    try:
-        sys.argv[1:] = with_inputs(sys.argv[1:])
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+    take_inputs()
     run()
 
 
@@ -39,7 +32,7 @@ def run(cfg: DictConfig) -> int:
     """Transcribe `cfg.inputs`. Exit status 3 when some of them failed, 1 when all did."""
     if not cfg.inputs:
         raise UsageError(f"no audio given; {_USAGE}")
-    suffix = _format(cfg.format)
+    suffix = find_format(cfg.format, FORMATS)
     recordings, problems = find([str(path) for path in cfg.inputs])
     given = len(recordings) + len(problems)
     outputs = None
@@ -65,9 +58,7 @@ def run(cfg: DictConfig) -> int:
         else:
             name = f"{result.audio}: " if suffix == "txt" and given > 1 else ""
             tqdm.write(name + FORMATS[suffix](result), sys.stdout, end="")
-    if failed:
-        print(f"{failed} of {given} failed, named above", file=sys.stderr)
-    return _SOME_FAILED if 0 < failed < given else failed and 1
+    return report_failures(failed, given)
 
 
 def _results(cfg: DictConfig, recordings: list[Recording]) -> Iterable[tuple[int, Transcript | AudioError]]:
@@ -77,15 +68,6 @@ def _results(cfg: DictConfig, recordings: list[Recording]) -> Iterable[tuple[int
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
     results = transcribe(bundle, decoder, paths, cfg.batch_seconds, cfg.threads)
     return results if cfg.out is not None else enumerate(in_order(results))
-
-
-def _format(name: str) -> str:
-    known = {format.lower(): format for format in FORMATS}
-    if str(name).lower() not in known:
-        close = difflib.get_close_matches(str(name), FORMATS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"no format {name!r}{hint}; there are: {', '.join(FORMATS)}")
-    return known[str(name).lower()]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,21 +10,20 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.arguments import quoted
+from speechlstm.arguments import quote_arguments
 from speechlstm.bundle import Bundle
 from speechlstm.decoders import logprobs, tuning
 from speechlstm.decoders.benchmark import check_plots
-from speechlstm.errors import SpeechlstmError, UsageError
+from speechlstm.errors import SOME_FAILED, SpeechlstmError, UsageError
 from speechlstm.manifest import read_manifest, write_atomically
 from speechlstm.types import Utterance
 
-_SOME_FAILED = 3
 _PLACES = 3  # decimals of the numbers that are tried
 
 
 def main() -> None:
     """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    quote_arguments()
     run()
 
 
@@ -83,7 +81,7 @@ def run(cfg: DictConfig) -> int:
     if "confidence_power" in chosen:
         print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")
     print(f"settings: {out}\n\n  speechlstm evaluate manifest=TEST.jsonl decoder={out.stem}")
-    return _SOME_FAILED if heard.problems else 0
+    return SOME_FAILED if heard.problems else 0
 
 
 def _refuse_training_data(bundle: Bundle, utterances: list[Utterance], manifest: str) -> None:

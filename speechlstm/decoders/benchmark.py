@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from speechlstm.decoders.posteriors import padded
 from speechlstm.errors import SpeechlstmError
 from speechlstm.manifest import write_atomically
 from speechlstm.metrics import Score, corpus
+from speechlstm.plots import can_draw, to_png
 from speechlstm.tokenizer import Tokenizer
 
 WIDTHS = ("beam_size", "beam")  # parameters that widen a search: prefixes kept, or how far below the best
@@ -151,10 +151,8 @@ def as_json(trials: Sequence[Trial]) -> list[dict[str, Any]]:
 
 def check_plots() -> None:
     """Raise a SpeechlstmError unless charts can be drawn."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise SpeechlstmError("charts need matplotlib: pip install 'speechlstm[plots]'") from None
+    if not can_draw():
+        raise SpeechlstmError("charts need matplotlib: pip install 'speechlstm[plots]'")
 
 
 def plot(trials: Sequence[Trial], title: str, path: str | Path) -> None:
@@ -196,6 +194,4 @@ def plot(trials: Sequence[Trial], title: str, path: str | Path) -> None:
     axes.legend(
         title="decoder, width of the beam at the points", fontsize=9, title_fontsize=8, alignment="left"
     )
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    write_atomically(path, content.getvalue())
+    write_atomically(path, to_png(figure))

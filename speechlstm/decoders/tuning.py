@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from speechlstm.decoders.posteriors import padded
 from speechlstm.errors import SpeechlstmError, UsageError
 from speechlstm.manifest import write_atomically
 from speechlstm.metrics import Score
+from speechlstm.plots import to_png
 from speechlstm.transcript import to_transcript
 
 # What is worth searching for, if a decoder has it, and where: weights and prices, not sizes, which cost time.
@@ -175,6 +175,4 @@ def plot(trials: Sequence[Trial], title: str, path: str | Path) -> None:
         if number == 0:
             axes.set_ylabel("word error rate (%)")
     figure.suptitle(title, fontsize=10)
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    write_atomically(Path(path), content.getvalue())
+    write_atomically(Path(path), to_png(figure))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from speechlstm.errors import UsageError
 from speechlstm.inspect.gates import Direction
 from speechlstm.inspect.observe import Observation
 from speechlstm.inspect.page import DECADES, RANGE, about, limit_of, memory_order, shown_tokens
+from speechlstm.plots import can_draw, to_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,12 +31,10 @@ _MARKERS = {"input": "s", "forget": "o", "output": "^", "reset": "s", "update": 
 
 def check_plots() -> None:
     """Raise a UsageError unless pictures can be drawn."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
+    if not can_draw():
         raise UsageError(
             "pictures need matplotlib: pip install 'speechlstm[plots]', or leave them out with png=false"
-        ) from None
+        )
 
 
 def draw_signals(seen: Observation, index: int | None) -> bytes:
@@ -87,7 +85,7 @@ def draw_signals(seen: Observation, index: int | None) -> bytes:
     figure.align_ylabels()
     where = f"; layer {each.layer} {each.name}" if each else ""
     figure.suptitle(f"{Path(seen.transcript.audio).name}: {about(seen)}{where}", fontsize=8, wrap=True)
-    return _png(figure)
+    return to_png(figure)
 
 
 def draw_memory(seen: Observation, index: int | None) -> bytes:
@@ -147,7 +145,7 @@ def draw_memory(seen: Observation, index: int | None) -> bytes:
         if axes.get_legend_handles_labels()[1]:
             axes.legend(fontsize=8)
     figure.suptitle(f"{Path(seen.transcript.audio).name}: {about(seen)}", fontsize=8, wrap=True)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _words(axes: Axes, seen: Observation) -> None:
@@ -213,9 +211,3 @@ def _heat(
     )
     axes.set_ylabel(label)
     figure.colorbar(image, ax=axes, pad=0.01, aspect=8)
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return content.getvalue()
