@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechlstm.decoders import prefixes, vocabulary
+from speechlstm.decoders import fusion, vocabulary
 from speechlstm.decoders.base import Decoder
-from speechlstm.decoders.prefixes import Options, describe
-from speechlstm.decoders.search import advance, endings
+from speechlstm.decoders.fusion import Options, endings
+from speechlstm.decoders.prefixes import describe
+from speechlstm.decoders.search import advance
 from speechlstm.decoders.workspace import NO_MODEL, Search
 from speechlstm.errors import DecoderError, UsageError
 from speechlstm.lm import NGram
@@ -205,7 +206,7 @@ class BeamDecoder(Decoder):
         """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
         best = int(acoustic.argmax())
         index = state.prefixes[best]
-        while not (end := prefixes.finish(state.states, index, *self.rules[1:], self.options, self.lm))[0]:
+        while not (end := fusion.finish(state.states, index, *self.rules[1:], self.options, self.lm))[0]:
             index = int(state.nodes["parent"][index])
         _, word, total, bonus = end
         score = float(acoustic[best]) + self.options.lm_weight * total + bonus

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.decoders.prefixes import BEGINS, CONTINUES, SEPARATES
+from speechlstm.decoders.fusion import BEGINS, CONTINUES, SEPARATES
 from speechlstm.decoders.trie import Trie, build_trie
 from speechlstm.errors import DecoderError, UsageError
 

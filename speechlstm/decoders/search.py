@@ -17,17 +17,8 @@ import math
 import numpy as np
 from numba import njit
 
-from speechlstm.decoders.prefixes import (
-    CONTINUES,
-    append,
-    begin,
-    ending,
-    extend,
-    find,
-    finish,
-    quick_factor,
-    variants_of,
-)
+from speechlstm.decoders.fusion import CONTINUES, ending, extend, quick_factor, variants_of
+from speechlstm.decoders.prefixes import append, begin, find
 
 STUCK = 1e-30  # what a frame costs that no prefix can explain; it counts as a blank
 
@@ -318,37 +309,3 @@ def in_beam(index, node, width):
         if node[i] == index:
             return True
     return False
-
-
-@njit(nogil=True, cache=True)
-def endings(states, beam, rules, options, lm):
-    """Return what the prefixes of the beam are worth as whole utterances.
-
-    Returns:
-        `(prefixes, 4)` natural logs of each: score (-inf if a word is incomplete), acoustic, lm, bonus; `(prefixes,)`
-        the last word as `finish` gives it; `(prefixes,)` their probabilities among each other; which is the best.
-    """
-    width, best = beam.numbers[2], 0
-    logs, words, weights, total_weight = np.zeros((width, 4)), np.empty(width, np.int64), np.zeros(width), 0.0
-    fused = options.lm_kind != 0 or options.lexicon or options.hot or options.word_bonus != 0.0
-    for i in range(width):
-        both = beam.blank[i] + beam.token[i]
-        words[i] = -1
-        logs[i, 0] = logs[i, 1] = beam.scale[0] + (math.log(both) if both > 0.0 else -np.inf)
-        if fused:
-            index = beam.node[i]
-            allowed, words[i], total, bonus = finish(
-                states, index, rules.trie, rules.words, rules.hot, options, lm
-            )
-            logs[i, 1] -= states[index].fusion
-            logs[i, 2], logs[i, 3] = total, bonus
-            logs[i, 0] = logs[i, 1] + options.lm_weight * total + bonus if allowed else -np.inf
-        if logs[i, 0] > logs[best, 0]:
-            best = i
-    if logs[best, 0] > -np.inf:
-        for i in range(width):
-            weights[i] = math.exp(logs[i, 0] - logs[best, 0])
-            total_weight += weights[i]
-        for i in range(width):
-            weights[i] /= total_weight
-    return logs, words, weights, best

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from speechlstm.decoders.fusion import BEGINS, CONTINUES, HOT, PLACE, SEPARATES, TOKEN, Rules
 from speechlstm.decoders.hotwords import Hotwords, read_hotwords
-from speechlstm.decoders.prefixes import BEGINS, CONTINUES, HOT, PLACE, SEPARATES, TOKEN, Rules
 from speechlstm.decoders.trie import Trie, build_trie
 from speechlstm.errors import DecoderError, TokenizerError, UsageError
 from speechlstm.lexicon import read_lexicon

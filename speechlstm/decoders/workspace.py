@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.decoders.prefixes import NODE, STATE, TIME, Options
+from speechlstm.decoders.fusion import STATE, Options
+from speechlstm.decoders.prefixes import NODE, TIME
 from speechlstm.lm import NGramArrays
 from speechlstm.lm.ngram import DTYPES
 
