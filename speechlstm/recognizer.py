@@ -213,8 +213,8 @@ class Recognizer(pl.LightningModule):
                 logger.experiment.add_text("val/samples", samples, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the tokens with the weights."""
-        checkpoint["tokens"] = list(self.tokenizer.tokens)
+        """Keep the tokenizer with the weights."""
+        checkpoint["tokenizer"] = self.tokenizer.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse weights that were trained for other tokens.
@@ -222,7 +222,8 @@ class Recognizer(pl.LightningModule):
         Raises:
             UsageError: the tokens differ.
         """
-        there, here = checkpoint.get("tokens", []), list(self.tokenizer.tokens)
+        there = checkpoint.get("tokenizer", {}).get("tokens", [])
+        here = list(self.tokenizer.tokens)
         if there != here:
             gone, new = sorted(set(there) - set(here)), sorted(set(here) - set(there))
             difference = "; ".join(
@@ -237,13 +238,20 @@ class Recognizer(pl.LightningModule):
             )
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer and its schedule."""
-        optimizer = self.optimizer(
-            list(self.parameters())
-        )  # a frozen one has no gradient, so that nothing is done
-        if self.scheduler is None:
-            return optimizer
-        schedule = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        """Return the optimizer and its schedule.
+
+        Raises:
+            UsageError: their settings are of the wrong kind, or out of range.
+        """
+        part = "optimizer"
+        try:  # all weights: a frozen one has no gradient, so that nothing is done
+            optimizer = self.optimizer(list(self.parameters()))
+            if self.scheduler is None:
+                return optimizer
+            part = "scheduler"
+            schedule = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"a setting under {part}. does not fit: {error}") from error
         if not isinstance(schedule, ReduceLROnPlateau):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
         every = self.trainer.check_val_every_n_epoch or 1

@@ -105,7 +105,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], list[str], Mapping[str, Any]]:
     if path.is_file():
         checkpoint = Checkpoints({}).load_checkpoint(path, weights_only=True)
         try:
-            return checkpoint["state_dict"], checkpoint["tokens"], checkpoint["settings"]
+            return checkpoint["state_dict"], checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
         except KeyError as error:
             raise SpeechlstmError(f"{path}: no checkpoint of speechlstm, it lacks {error}") from None
     bundle = load_bundle(path)

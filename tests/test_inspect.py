@@ -29,7 +29,7 @@ from speechlstm.inspect.influence import Reach, influence
 from speechlstm.inspect.observe import observe
 from speechlstm.loss import CtcLoss
 from speechlstm.recognizer import Recognizer
-from speechlstm.tokenizer import Characters
+from speechlstm.tokenizer import Characters, Subwords
 from speechlstm.types import Batch, Utterance
 
 SAMPLES = Path(speechlstm.__file__).parent / "samples"
@@ -258,7 +258,7 @@ def settings_of(**options: object) -> dict[str, dict[str, object]]:
 
 
 def saved(path: Path, model: Recognizer, **changes: object) -> Path:
-    content = {"state_dict": model.state_dict(), "global_step": 7, "tokens": list(model.tokenizer.tokens)}
+    content = {"state_dict": model.state_dict(), "global_step": 7, "tokenizer": model.tokenizer.to_dict()}
     content = {key: value for key, value in (content | changes).items() if value is not None}
     Checkpoints(changes.get("settings", settings_of())).save_checkpoint(content, path)
     return path
@@ -275,17 +275,23 @@ def test_a_checkpoint_is_the_model_that_trains(tmp_path: Path) -> None:
     assert observe(bundle, SAMPLES / "stop.flac", bundle.decoder()).directions[0].memory.shape[1] == 4
 
 
-def test_tokens_that_are_no_characters_are_shown_each_for_itself(tmp_path: Path) -> None:
+def test_a_checkpoint_spells_words_as_the_training_does(tmp_path: Path) -> None:
+    pytest.importorskip("sentencepiece")
     model = recognizer(["ab"])
-    tokens = ["<blank>", "▁th", "e", "▁a"]
-    path = saved(tmp_path / "a.ckpt", model, tokens=tokens)
-    assert checkpoint.load(path).tokenizer.decode([1, 2, 3]) == "▁th e ▁a"
+    tokens = Subwords.from_texts(["the cat sat on the mat", "a cat that sat"] * 20, vocab_size=14)
+    weights = {
+        **model.state_dict(),
+        **Encoder(8, len(tokens), hidden_size=4, num_layers=1, conv_channels=2).state_dict(prefix="encoder."),
+    }
+    path = saved(tmp_path / "a.ckpt", model, state_dict=weights, tokenizer=tokens.to_dict())
+    read = checkpoint.load(path).tokenizer
+    assert read.decode(read.encode("the cat sat")) == "the cat sat"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tokens": None}, "no tokens in it; not a checkpoint of `speechlstm train`"),
+        ({"tokenizer": None}, "no tokenizer in it; not a checkpoint of `speechlstm train`"),
         ({"settings": settings_of(hidden_size=5)}, "weights and settings do not fit together"),
         ({"settings": {"features": {"_target_": "os.system"}}}, "may only build from"),
     ],

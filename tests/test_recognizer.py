@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -12,7 +13,7 @@ from speechlstm.augment import SpecAugment
 from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.encoder import Encoder
-from speechlstm.errors import SpeechlstmError
+from speechlstm.errors import SpeechlstmError, UsageError
 from speechlstm.features import LogMel
 from speechlstm.loss import CtcLoss
 from speechlstm.recognizer import Recognizer
@@ -134,6 +135,14 @@ def test_a_checkpoint_for_other_tokens_is_refused() -> None:
     checkpoint: dict[str, object] = {}
     model.on_save_checkpoint(checkpoint)
     model.on_load_checkpoint(checkpoint)
-    checkpoint["tokens"] = ["<blank>", "z"]
+    checkpoint["tokenizer"] = {"tokens": ["<blank>", "z"]}
     with pytest.raises(SpeechlstmError, match=r"trained for 2 tokens, but .*'z'.* or another out="):
         model.on_load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("learning_rate", ["never", -1.0])
+def test_a_learning_rate_that_is_none_is_refused(learning_rate: object) -> None:
+    model = recognizer()
+    model.optimizer = functools.partial(torch.optim.AdamW, lr=learning_rate)
+    with pytest.raises(UsageError, match=r"a setting under optimizer\. does not fit: .*"):
+        model.configure_optimizers()

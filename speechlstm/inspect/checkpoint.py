@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import speechlstm
-from speechlstm import configs
+from speechlstm import configs, tokenizer
 from speechlstm.bundle import Bundle, make_bundle
 from speechlstm.checkpoints import Checkpoints
 from speechlstm.errors import BundleError
-from speechlstm.tokenizer import Characters, Tokenizer, Words
-from speechlstm.tokenizer.characters import SPACE
 
 
 def load(path: str | Path | None) -> Bundle:
@@ -25,20 +23,18 @@ def load(path: str | Path | None) -> Bundle:
 def from_checkpoint(path: Path) -> Bundle:
     """Make a recogniser of a checkpoint as `speechlstm train` writes it, with the averaged weights if it has them.
 
-    A checkpoint has the tokens, but not all that makes words of them. Characters it can; other tokens are each shown
-    as a word.
-
     Raises:
         SpeechlstmError: it is damaged.
         BundleError: it is not one, or of an older version.
+        TokenizerError: the description of its tokenizer is damaged.
     """
     content = Checkpoints({}).load_checkpoint(path, weights_only=True)
-    if missing := {"settings", "tokens", "state_dict"} - content.keys():
+    if missing := {"settings", "tokenizer", "state_dict"} - content.keys():
         raise BundleError(
             f"{path}: no {', '.join(sorted(missing))} in it; not a checkpoint of `speechlstm train`, or of an "
             "older version"
         )
-    settings, tokens = content["settings"], _tokenizer(content["tokens"])
+    settings, tokens = content["settings"], tokenizer.from_dict(content["tokenizer"])
     features = configs.build(settings["features"])
     encoder = configs.build(settings["encoder"], num_features=features.num_features, vocab_size=len(tokens))
     for name, stage in (("features", features), ("encoder", encoder)):
@@ -56,8 +52,3 @@ def from_checkpoint(path: Path) -> Bundle:
     return make_bundle(
         features, encoder, tokens, {**settings, "name": name, "sample_rate": features.sample_rate}
     )
-
-
-def _tokenizer(tokens: list[str]) -> Tokenizer:
-    characters = all(len(token) == 1 for token in tokens[1:] if token != SPACE)
-    return Characters(tokens, "keep") if characters and SPACE in tokens else Words(tokens, "keep")

@@ -24,7 +24,7 @@ DECADES = 4  # of the gradient that are shown
 TOKENS = 40  # most tokens whose probabilities are shown
 
 _SHOWN = 0.05  # probability from which on a token is shown
-_SCRIPTS = ("charts.js", "page.js", "cards.js")
+_SCRIPTS = ("charts.js", "page.js", "panels.js", "cards.js")
 _ROWS = 128  # of the spectrogram
 _STEP = 0.0025  # seconds of a column of the waveform
 _BINS = 40  # of the histograms of gates
