@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -47,7 +49,7 @@ class Trial:
         network: one of `speechlstm.compare.networks.NETWORKS`.
         seed: of initialisation and sequences.
         parameters: about how many the network has.
-        learning_rate: of Adam.
+        learning_rate: of Adam; in the second half of the updates it falls linearly to zero.
         batch_size: sequences in an update.
         max_updates: after which the network is given up.
         check_every: updates between two looks at `TESTS` sequences.
@@ -87,6 +89,8 @@ def attempt(trial: Trial) -> dict[str, Any]:
             optimizer.zero_grad()
             torch.autograd.backward(task.loss(network(batch.inputs), batch))
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
+            for group in optimizer.param_groups:
+                group["lr"] = trial.learning_rate * min(1.0, 2 * (1 - updates / trial.max_updates))
             updates += 1
             if norm.isfinite():  # else this update is left out
                 optimizer.step()
@@ -151,13 +155,24 @@ def make(trials: Sequence[Trial], path: Path, workers: int) -> Iterator[dict[str
     if not todo:
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,))
+    pool = ProcessPoolExecutor(workers, context, _begin)
     try:
         for future in as_completed([pool.submit(attempt, trial) for trial in todo]):
             results.append(path, future.result())
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    """Prepare a process that makes trials: one thread, and an end when the process that started it is killed."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def check(trial: Trial) -> None:
