@@ -4,7 +4,7 @@
 
 Starts a training, writes its checkpoint several times after the first update (on the disk itself, read back, moved),
 stops it with SIGTERM, and starts it again from there. The cost of going on is how much later its first batch
-begins than that of a training from nothing. Shares are of five minutes of training, which is how far checkpoints are apart.
+begins than that of a training from nothing. Shares are of five minutes, which is how far checkpoints are apart.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def start(overrides: list[str], out: Path, act: Callable[[pl.Trainer], None]) ->
     model, data = training.prepare(cfg)
     begun, reached = time.perf_counter(), 0.0
 
-    def look(batch: Any, index: int) -> None:
+    def look(batch: Any, batch_idx: int) -> None:
         nonlocal reached
         if reached:
             act(model.trainer)

@@ -6,12 +6,13 @@ A step is everything from the audio to the updated weights: load, vary the speed
 backward, clip, update, average. Both trainings are Lightning's, with the same network, augmentation, number of
 utterances in a batch, loader processes and threads (`OMP_NUM_THREADS`). The usual way is that of deepspeech.pytorch
 and openspeech: utterances in random order, read from their files and made into masked features one by one in the
-dataset, packed sequences, float32, PyTorch's CTC loss and default AdamW, no averaged weights. What those two do more
-slowly than they need to (sox in a process of its own, masks made in a loop) is not copied.
+dataset, packed sequences, float32, PyTorch's own dropout, CTC loss and AdamW, no averaged weights. What those two do
+more slowly than they need to (sox in a process of its own, masks made in a loop) is not copied.
 
 Our step with batches as random is measured, too: the difference is what the buckets save. The ways take turns in short
 segments; a figure is the median of its segments. Time of the processor, loader process included, is given beside the
-time on the wall, because others' work on the same machine changes it less.
+time on the wall, because others' work on the same machine changes it less. Floating-point work is that of the
+utterances' own frames, three times the forward pass, against a matrix product measured in the same run.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from encoder_step import PackedLayer, multiply_adds, seconds
+from encoder_step import PackedLayer, multiply_adds
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -43,6 +44,8 @@ from speechlstm import configs, training
 from speechlstm.audio import load_audio
 from speechlstm.configs import build
 from speechlstm.data import SpeechData, collate
+from speechlstm.encoder import Encoder
+from speechlstm.features.base import Features
 from speechlstm.recognizer import Recognizer
 from speechlstm.sampler import BucketSampler, Key
 
@@ -56,8 +59,9 @@ class Usual(pl.LightningModule):
 
     def __init__(self, model: Recognizer, lr: float) -> None:
         super().__init__()
-        self.encoder, self.lr = copy.deepcopy(model.encoder), lr
-        for layer in self.encoder.layers:
+        encoder: Any = copy.deepcopy(model.encoder)
+        self.encoder, self.lr = encoder, lr
+        for layer in encoder.layers:
             layer.__class__, layer.dropout = PackedLayer, torch.nn.Dropout(layer.dropout.probability)
 
     def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
@@ -99,19 +103,41 @@ def usual_collate(items: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     return padded[0], torch.stack(frames), padded[1], target_lengths, torch.stack(samples)
 
 
+def clocks() -> tuple[float, float]:
+    """Return seconds on the wall, and of the processor for this process and its loaders."""
+    # Linux's number for the clock of another process, as of clock_getcpuclockid(3)
+    loaders = (
+        time.clock_gettime(~child.pid << 3 | 2) for child in multiprocessing.active_children() if child.pid
+    )
+    return time.perf_counter(), time.process_time() + sum(loaders)
+
+
+def product_rate() -> tuple[float, float]:
+    """Return operations a second, on the wall and of the processor, of a 2048 x 2048 float32 matrix product."""
+    matrix, repeats = torch.randn(2048, 2048), 5
+    matrix @ matrix
+    started = clocks()
+    for _ in range(repeats):
+        matrix @ matrix
+    ended = clocks()
+    wall, processor = (
+        repeats * 2 * 2048**3 / (end - start) for start, end in zip(started, ended, strict=True)
+    )
+    return wall, processor
+
+
 @dataclass
 class Clock(pl.Callback):
     """Reads the clocks at the end of each batch."""
 
     walls: list[float] = field(default_factory=list)
-    processors: list[float] = field(default_factory=list)  # of this process and its loaders
+    processors: list[float] = field(default_factory=list)
     samples: list[Tensor] = field(default_factory=list)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, index: int) -> None:
-        self.walls.append(time.perf_counter())
-        # Linux's number for the clock of another process, as of clock_getcpuclockid(3)
-        loaders = (time.clock_gettime(~child.pid << 3 | 2) for child in multiprocessing.active_children())
-        self.processors.append(time.process_time() + sum(loaders))
+        wall, processor = clocks()
+        self.walls.append(wall)
+        self.processors.append(processor)
         self.samples.append(batch[-1] if isinstance(batch, tuple) else batch.lengths)
 
 
@@ -176,8 +202,22 @@ def agree(ours: Recognizer, usual: Usual, way: Way) -> None:
     with torch.inference_mode():
         features = ours.features(batch.waveforms, batch.lengths)
         said = [encoder.eval()(*features)[0] for encoder in (ours.encoder, usual.encoder)]
+        for encoder in (ours.encoder, usual.encoder):
+            encoder.train()  # Lightning would leave it as it is
     difference = float((said[0] - said[1]).abs().max())
     assert difference < 1e-3, f"the networks differ by {difference}"
+
+
+def show(title: str, speeds: dict[str, list[float]], work: float, product: float) -> None:
+    """Print a table: seconds of audio a second, and their floating-point work over that of a matrix product."""
+    print(
+        f"\n{title + f'; product {product / 1e9:.0f} GFLOP/s':<48}x real time   ratio   share of the product"
+    )
+    first = statistics.median(next(iter(speeds.values())))
+    for name, found in speeds.items():
+        middle = statistics.median(found)
+        spread = f"({min(found):.0f} to {max(found):.0f})"
+        print(f"{name:<36}{spread:>12}{middle:11.0f}{middle / first:8.2f}{middle * work / product:23.0%}")
 
 
 def main() -> None:
@@ -222,29 +262,20 @@ def main() -> None:
         flush=True,
     )
     count = max(3, round(SEGMENT / cfg.data.batch_seconds))
-    matrix = torch.randn(2048, 2048)
-    products: list[float] = []
-    work = 6 * multiply_adds(model.encoder, 100_000) / 100_000 / model.features.frame_shift  # of a second
     for way in ways:
         way.segment(0, 3)  # to warm up
-        way.walls.clear(), way.processors.clear()
+        way.walls.clear()
+        way.processors.clear()
+    products = []
     for epoch in tqdm(range(1, ROUNDS + 1), "rounds", disable=None):
         for way in ways:
             way.segment(epoch, count)
-        products.append(2 * 2048**3 / seconds(lambda: matrix @ matrix))
-    product = statistics.median(products)
-    print(
-        f"matrix product {product / 1e9:.0f} GFLOP/s in float32; work of a second of audio {work / 1e9:.2f} GFLOP"
-    )
-    print("\n                        x real time  ratio  share of the product | of processor time  ratio")
-    first = ways[0]
-    for way in ways:
-        wall, processor = statistics.median(way.walls), statistics.median(way.processors)
-        ratios = wall / statistics.median(first.walls), processor / statistics.median(first.processors)
-        print(
-            f"{way.name:<24}{wall:10.0f} {ratios[0]:7.2f} {wall * work / product:16.0%} "
-            f"{processor:21.0f} {ratios[1]:10.2f}"
-        )
+        products.append(product_rate())
+    encoder, features = cast(Encoder, model.encoder), cast(Features, model.features)
+    work = 6 * multiply_adds(encoder, 100_000) / 100_000 / features.frame_shift  # of a second of audio
+    rates = [statistics.median(each) for each in zip(*products, strict=True)]
+    show("time on the wall", {way.name: way.walls for way in ways}, work, rates[0])
+    show("time of the processor", {way.name: way.processors for way in ways}, work, rates[1])
     folder.cleanup()
 
 
