@@ -54,15 +54,15 @@ def seconds(run: Callable[[], object], repeats: int = 7) -> float:
     return statistics.median(times)
 
 
-def multiply_adds(encoder: Encoder) -> float:
-    """Return the multiply-adds of a forward pass over the padded batch."""
+def multiply_adds(encoder: Encoder, frames: int) -> float:
+    """Return the multiply-adds of a forward pass over so many frames of features."""
     first, second = encoder.subsample.strides
-    frames, bands, total = FRAMES, FEATURES, 0.0
+    bands, total = FEATURES, 0.0
     for conv, stride in ((encoder.subsample.conv1, first), (encoder.subsample.conv2, second)):
         frames, bands = -(-frames // stride), -(-bands // 2)
         total += conv.weight.numel() * frames * bands
     matrices = [p for name, p in encoder.named_parameters() if p.dim() == 2 and "conv" not in name]
-    return BATCH * (total + frames * sum(p.numel() for p in matrices))
+    return total + frames * sum(p.numel() for p in matrices)
 
 
 def main() -> None:
@@ -94,7 +94,7 @@ def main() -> None:
             both = (step(encoder, features, lengths, dtype) for encoder in (packed, padded))
             difference = (next(both) - next(both)).abs().max()
             assert difference < (1e-4 if dtype == torch.float32 else 0.2), f"the paths differ by {difference}"
-            share = 6 * multiply_adds(padded) / fast / rate
+            share = 6 * BATCH * multiply_adds(padded, FRAMES) / fast / rate
             name = str(dtype).removeprefix("torch.")
             print(
                 f"{layers} x {units:<11} {name:<10} {slow:6.2f} s {fast:5.2f} s {slow / fast:5.2f} "

@@ -246,6 +246,9 @@ class Recognizer(pl.LightningModule):
         part = "optimizer"
         try:  # all weights: a frozen one has no gradient, so that nothing is done
             optimizer = self.optimizer(list(self.parameters()))
+            if getattr(getattr(self._trainer, "precision_plugin", None), "scaler", None) is not None:
+                # A fused optimizer would take the scale of fp16 off the gradients itself, after they are clipped.
+                optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
             if self.scheduler is None:
                 return optimizer
             part = "scheduler"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from speechlstm.encoder import Encoder, RecurrentLayer, reversal, take
-from speechlstm.encoder.dropout import VariationalDropout, perturbed
+from speechlstm.encoder.dropout import Dropout, VariationalDropout, perturbed
 from speechlstm.errors import UsageError
 
 VOCAB = 7
@@ -227,6 +227,40 @@ def test_a_regulariser_is_for_training_only_and_repeats_with_the_seed(
     plain = encoder(cell=cell, dropout=0.0)
     assert plain.state_dict().keys() == model.state_dict().keys(), "a bundle's weights fit with and without"
     assert torch.equal(hear(model.eval(), batch, 1), hear(plain, batch, 2)), "off in evaluation"
+
+
+@given(
+    probability=st.floats(0.01, 1, exclude_max=True),
+    shape=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    seed=st.integers(0, 100),
+)
+def test_dropout_drops_so_many_and_scales_the_others(probability: float, shape: list[int], seed: int) -> None:
+    dropout, x = Dropout(probability), torch.full(shape, 2.0, requires_grad=True)
+    found = []
+    for _ in range(2):
+        torch.manual_seed(seed)
+        found.append(dropout(x))
+    assert torch.equal(*found), "the seed decides"
+    kept = found[0] > 0
+    spread = (x.numel() * probability * (1 - probability)) ** 0.5
+    assert abs(float((~kept).sum()) - x.numel() * probability) <= 6 * spread + 2
+    scale = 1 / max(1 - probability, 2**-16)
+    assert torch.allclose(found[0][kept], torch.tensor(2 * scale), rtol=2**-16 * scale + 1e-6)
+    found[0].sum().backward()
+    assert torch.equal(x.grad * 2, found[0]), "what is dropped learns nothing"
+    assert dropout.eval()(x) is x
+
+
+def test_dropout_drops_each_unit_apart_from_the_others() -> None:
+    torch.manual_seed(0)
+    kept = (Dropout(0.4)(torch.ones(4000, 16)) > 0).float()
+    correlations = torch.corrcoef(kept.T) - torch.eye(16)
+    assert correlations.abs().max() < 0.07
+    assert kept.mean(0).sub(0.6).abs().max() < 0.03
+    low = Dropout(0.4)(torch.ones(8, dtype=torch.bfloat16))
+    assert low.dtype == torch.bfloat16 and set(low.tolist()) <= {0.0, 1.6640625}, (
+        "in the precision of its input"
+    )
 
 
 def test_variational_dropout_drops_the_same_units_in_all_frames() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning_fabric.plugins.precision.amp import _optimizer_handles_unscaling
 from torch import Tensor, nn
 
 from speechlstm.augment import SpecAugment
@@ -128,6 +130,26 @@ def test_the_number_of_unalignable_utterances_is_logged(monkeypatch: pytest.Monk
     values = logged(model, monkeypatch)
     model.training_step(batch(["ab" * 20, "a"]), 0)  # half a second has 13 frames
     assert values["train/unalignable"][0] == 1 and math.isfinite(values["train/loss"][0])
+
+
+def test_a_fused_optimizer_sees_unscaled_gradients_in_fp16() -> None:
+    """They are clipped before the update, so it cannot be the update that takes the scale of the loss off."""
+    found = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=1024.0)):
+        model = recognizer(optimizer=functools.partial(torch.optim.AdamW, lr=0.1, fused=True))
+        model._trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=scaler))
+        optimizer = model.configure_optimizers()
+        loss = sum(weights.square().sum() for weights in model.parameters())
+        if scaler is None:
+            loss.backward()
+            optimizer.step()
+        else:
+            assert not _optimizer_handles_unscaling(optimizer), "or Lightning leaves the scale on"
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+        found.append((model.encoder.output.weight.grad, model.encoder.output.weight.detach()))
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_a_checkpoint_for_other_tokens_is_refused() -> None:

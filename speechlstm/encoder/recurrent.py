@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from speechlstm.encoder.dropout import VariationalDropout, perturbed
+from speechlstm.encoder.dropout import Dropout, VariationalDropout, perturbed
 from speechlstm.encoder.stack import Stack
 from speechlstm.errors import UsageError
 
@@ -59,7 +59,7 @@ class RecurrentLayer(nn.Module):
         self.rnn = _CELLS[cell](input_size, hidden_size, batch_first=True, bidirectional=self.bidirectional)
         heard = 2 * hidden_size if self.bidirectional else hidden_size
         self.project = nn.Linear(heard, projection_size) if projection_size else nn.Identity()
-        self.dropout = VariationalDropout(dropout) if variational_dropout else nn.Dropout(dropout)
+        self.dropout = VariationalDropout(dropout) if variational_dropout else Dropout(dropout)
         self._initialise()
 
     def _initialise(self) -> None:

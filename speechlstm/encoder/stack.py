@@ -121,11 +121,14 @@ class Subsampling(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map `(batch, frames, features)` to `(batch, ceil(frames / subsampling), width)`."""
-        x = features.unsqueeze(1)
-        for conv, stride in zip((self.conv1, self.conv2), self.strides, strict=True):
-            x = x.masked_fill(beyond(lengths, x.shape[2]).unsqueeze(1), 0.0)
-            x = F.relu(conv(x))
-            lengths = (lengths + stride - 1) // stride
+        first, second = self.strides
+        # Channels in the last place of memory, although it is one so far, keep the convolutions on faster kernels.
+        x = features.masked_fill(beyond(lengths, features.shape[1]), 0.0).unsqueeze(-1).movedim(-1, 1)
+        x = F.relu(self.conv1(x))
+        lengths = (lengths + first - 1) // first
+        # A product, which is faster than masked_fill, does where nothing can be infinite.
+        x = F.relu(self.conv2(x * ~beyond(lengths, x.shape[2]).unsqueeze(1)))
+        lengths = (lengths + second - 1) // second
         # batch x channels x frames x bands -> batch x frames x (channels * bands)
         x = self.linear(x.transpose(1, 2).flatten(2))
         return x.masked_fill(beyond(lengths, x.shape[1]), 0.0), lengths
