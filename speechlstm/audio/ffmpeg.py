@@ -38,14 +38,17 @@ class Container:
         """Return `(samples, channels)` from sample `start` on; `count` None reads to the end."""
         rate, seekable = self.sample_rate, self.samples is not None
         origin = float((self.stream.start_time or 0) * self.stream.time_base)  # mp3: the encoder's delay
-        if start and seekable:  # half a second early: lossy decoders need a run-up
-            self.container.seek(int((origin + max(0.0, start / rate - 0.5)) * av.time_base))
+        if start > rate / 2 and seekable:  # half a second early: lossy decoders need a run-up
+            self.container.seek(int((origin + start / rate - 0.5) * av.time_base))
         resampler = av.AudioResampler(format="fltp", layout=self.stream.layout, rate=rate)
         pieces: list[NDArray[Any]] = []
-        begin, have = 0, 0  # the samples of the file where decoding began, and decoded since
+        begin, have = (
+            0,
+            0,
+        )  # where decoding began (below 0: in the encoder's delay), and samples decoded since
         for frame in self.container.decode(self.stream):
             if not pieces and seekable and frame.pts is not None:
-                begin = max(0, round((float(frame.pts * frame.time_base) - origin) * rate))
+                begin = round((float(frame.pts * frame.time_base) - origin) * rate)
             for piece in resampler.resample(frame):
                 pieces.append(piece.to_ndarray())
                 have += piece.samples
