@@ -46,9 +46,9 @@ class WandbRun(WandbLogger):
         try:
             return super().experiment
         except wandb.Error as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
             raise UsageError(
-                f"Weights & Biases refuses: {error}; log in with `wandb login`, or keep all here with "
-                "logger.wandb.offline=true"
+                f"Weights & Biases refuses: {reason}; logger.wandb.offline=true needs no network and no account"
             ) from error
 
     def finalize(self, status: str) -> None:
