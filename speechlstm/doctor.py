@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from speechlstm.audio import audio_info, load_audio
+from speechlstm.audio import audio_info, holder, load_audio
 from speechlstm.errors import AudioError, ManifestError
 from speechlstm.manifest import parse_line, read_lines
 from speechlstm.report import Problem, Report
@@ -128,7 +128,7 @@ def _check_line(
     def error(kind: str, message: str, **numbers: Any) -> Problem:
         return Problem(kind, "error", message, utterance.id, numbers=numbers)
 
-    if not Path(utterance.audio_filepath).is_file():
+    if not holder(utterance.audio_filepath).is_file():
         yield error("missing audio", f"no file {utterance.audio_filepath}")
     if utterance.duration <= 0:
         yield error("wrong duration", "lasts 0 s in the manifest")
@@ -165,7 +165,7 @@ def _listen_all(entries: Sequence[Entry], threads: int) -> dict[int, _Listened]:
 
 def _listen(utterance: Utterance, whole_file: bool) -> _Listened:
     """Decode an utterance; `whole_file` says that no other has the same file, so it should last as long."""
-    if not Path(utterance.audio_filepath).is_file():
+    if not holder(utterance.audio_filepath).is_file():
         return _Listened(None, [])  # said already
     problems: list[Problem] = []
 

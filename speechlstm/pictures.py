@@ -1,4 +1,4 @@
-"""A picture in TensorBoard after each validation: the features of one utterance and what the network says of them."""
+"""A picture among the curves for each validation: the features of one utterance and what the network says of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from speechlstm.errors import UsageError
 from speechlstm.plots import can_draw
@@ -20,11 +20,11 @@ _MOST = 40  # tokens that are shown
 
 
 class PosteriorPicture(pl.Callback):
-    """Draws features and CTC posteriors of one utterance in each validation, for TensorBoard, as `val/posteriors`.
+    """Draws features and CTC posteriors of one utterance in each validation, as `val/posteriors`.
 
-    The utterance is the longest one of the middle batch, which is of median length and the same each time. A network
-    that learns first says nothing but blanks; then the tokens stand as a descending line of short spikes. Without
-    matplotlib or a TensorBoard logger nothing is drawn.
+    They are for TensorBoard and Weights & Biases. The utterance is the longest one of the middle batch, which is of
+    median length and the same each time. A network that learns first says nothing but blanks; then the tokens stand
+    as a descending line of short spikes. Without matplotlib, or where neither is a logger, nothing is drawn.
     """
 
     @torch.no_grad()
@@ -43,7 +43,7 @@ class PosteriorPicture(pl.Callback):
             return
         if not isinstance(pl_module, Recognizer):
             raise UsageError(f"posteriors are drawn of a Recognizer, not of a {type(pl_module).__name__}")
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger | WandbLogger)]
         if not boards or not can_draw():
             return
         index = int(batch.lengths.argmax())
@@ -60,7 +60,10 @@ class PosteriorPicture(pl.Callback):
             f"{name}, epoch {trainer.current_epoch}\nsaid: {said}\nheard: {heard}",
         )
         for board in boards:
-            board.experiment.add_image("val/posteriors", picture, trainer.global_step, dataformats="HWC")
+            if isinstance(board, WandbLogger):
+                board.log_image("val/posteriors", [picture], trainer.global_step)
+            else:
+                board.experiment.add_image("val/posteriors", picture, trainer.global_step, dataformats="HWC")
 
 
 def draw(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -211,6 +211,9 @@ class Recognizer(pl.LightningModule):
         for logger in self.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_text("val/samples", samples, self.global_step)
+            elif isinstance(logger, WandbLogger):
+                rows = [[said, text] for _, said, text in heard.pairs[-3:]]
+                logger.log_text("val/samples", ["said", "heard"], rows, step=self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the tokenizer with the weights."""

@@ -14,6 +14,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from speechlstm import __version__, metrics, ranks, warmstart
@@ -152,6 +153,9 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> tupl
     )
     check_precision(str(cfg.trainer.precision), trainer.strategy.root_device)
     data.check(trainer.num_nodes * trainer.num_devices)
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):  # the others lie beside the folder's own copy of the settings
+            logger.log_hyperparams(_flat(OmegaConf.to_container(cfg, resolve=True)))
     last = find_last(out / "checkpoints")
     if last:
         check_checkpoint(io.load_checkpoint(last, weights_only=True), model, settings)

@@ -28,6 +28,8 @@ LIVELY = [
     "~scheduler.warmup_steps",
 ]  # fmt: skip
 
+MEAN = ["callbacks=checkpoint_averaging", "callbacks.averaging.last=2"]
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -79,6 +81,8 @@ def at(
         (["trainer.check_val_every_n_epoch=2"], signal.SIGTERM, "training_step", 2, 2, 9),
         (["+trainer.val_check_interval=2"], signal.SIGTERM, "training_step", 2, 1, 8),
         (["+trainer.accumulate_grad_batches=2"], signal.SIGTERM, "training_step", 2, 0, 5),
+        ([*MEAN, "callbacks.last.every_minutes=0"], None, "training_step", 2, 2, 8),
+        (MEAN, signal.SIGTERM, "validation_step", 2, 0, 9),  # in the mean already, and not a second time
     ],
 )
 def test_an_interrupted_training_ends_with_the_same_weights(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 import numpy as np
@@ -18,7 +17,7 @@ CONTAINERS = "mov,mp4,m4a,3gp,matroska,webm,aac,asf,amr,avi,flv,mpegts,ac3,eac3,
 class Container:
     """A file read by ffmpeg."""
 
-    def __init__(self, path: str, container: Any) -> None:
+    def __init__(self, path: str, container: Any, file: IO[bytes]) -> None:
         self.container = container
         if not container.streams.audio:
             raise AudioError(f"{path}: has no audio track")
@@ -28,7 +27,7 @@ class Container:
         kind = container.format.name
         # Encoders may or may not count an mp3's first frame; others round times and keep the decoder's delay.
         self.slack = 1152 if kind == "mp3" else round(0.1 * self.sample_rate)
-        if kind == "aac" or (kind == "mp3" and not _mp3_tells_length(Path(path))):
+        if kind == "aac" or (kind == "mp3" and not _mp3_tells_length(file)):
             return  # no header says how long it is, and ffmpeg guesses from the bit rate
         if self.stream.duration:
             self.samples = round(float(self.stream.duration * self.stream.time_base) * self.sample_rate)
@@ -39,14 +38,17 @@ class Container:
         """Return `(samples, channels)` from sample `start` on; `count` None reads to the end."""
         rate, seekable = self.sample_rate, self.samples is not None
         origin = float((self.stream.start_time or 0) * self.stream.time_base)  # mp3: the encoder's delay
-        if start and seekable:  # half a second early: lossy decoders need a run-up
-            self.container.seek(int((origin + max(0.0, start / rate - 0.5)) * av.time_base))
+        if start > rate / 2 and seekable:  # half a second early: lossy decoders need a run-up
+            self.container.seek(int((origin + start / rate - 0.5) * av.time_base))
         resampler = av.AudioResampler(format="fltp", layout=self.stream.layout, rate=rate)
         pieces: list[NDArray[Any]] = []
-        begin, have = 0, 0  # the samples of the file where decoding began, and decoded since
+        begin, have = (
+            0,
+            0,
+        )  # where decoding began (below 0: in the encoder's delay), and samples decoded since
         for frame in self.container.decode(self.stream):
             if not pieces and seekable and frame.pts is not None:
-                begin = max(0, round((float(frame.pts * frame.time_base) - origin) * rate))
+                begin = round((float(frame.pts * frame.time_base) - origin) * rate)
             for piece in resampler.resample(frame):
                 pieces.append(piece.to_ndarray())
                 have += piece.samples
@@ -58,13 +60,13 @@ class Container:
         return data if count is None else data[:count]
 
 
-def _mp3_tells_length(path: Path) -> bool:
+def _mp3_tells_length(file: IO[bytes]) -> bool:
     """Whether the first frame of an mp3 is a header with the number of frames (Xing, Info or VBRI)."""
-    with path.open("rb") as file:
-        head = file.read(10)
-        if head.startswith(b"ID3"):  # 28-bit size of the tag, seven bits in a byte
-            file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
-        else:
-            file.seek(0)
-        frame = file.read(2048)
+    file.seek(0)
+    head = file.read(10)
+    if head.startswith(b"ID3"):  # 28-bit size of the tag, seven bits in a byte
+        file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
+    else:
+        file.seek(0)
+    frame = file.read(2048)
     return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import av
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from speechlstm.audio.ffmpeg import CONTAINERS, Container
 from speechlstm.audio.sndfile import UnrecognisedError, open_sndfile
+from speechlstm.audio.tar import holder, open_member, split
 from speechlstm.errors import AudioError
 
 _SNDFILE_SUFFIXES = (
@@ -54,21 +55,25 @@ class Source(Protocol):
 @contextlib.contextmanager
 def open_audio(path: str) -> Iterator[Source]:
     """Open a file with the reader that understands it, and turn the readers' exceptions into `AudioError`."""
-    head = _head(path)
     opened = False
     try:
         with contextlib.ExitStack() as stack:
+            file = _open(
+                path, stack
+            )  # to look into; a reader that moves about in a file needs one of its own
+            head = file.read(16)
+            if not head:
+                raise AudioError(f"{path}: empty (0 bytes); copy or download it again")
             source: Source | None = None
             if not (head.startswith((b"ID3", b"\xff")) or path.lower().endswith(".mp3")):
                 with contextlib.suppress(UnrecognisedError):
-                    sound = open_sndfile(path)
+                    sound = open_sndfile(path, _open(path, stack) if split(path) else os.fsencode(path))
                     stack.enter_context(sound.file)
-                    sound.check(path)
+                    sound.check(path, file)
                     source = sound
             if source is None:
-                file = stack.enter_context(Path(path).open("rb"))
-                container = av.open(file, options={"format_whitelist": CONTAINERS})
-                source = Container(path, stack.enter_context(container))
+                container = av.open(_open(path, stack), options={"format_whitelist": CONTAINERS})
+                source = Container(path, stack.enter_context(container), file)
             check_header(path, source)
             opened = True
             yield source
@@ -81,23 +86,22 @@ def open_audio(path: str) -> Iterator[Source]:
         raise AudioError(f"{path}: not audio in a known format, or damaged; try to play it") from None
 
 
-def _head(path: str) -> bytes:
+def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:
+    """Open a file, or the member of an archive, until the stack is unwound."""
     try:
-        mode = Path(path).stat().st_mode
+        place = holder(path)
+        mode = place.stat().st_mode
         if stat.S_ISDIR(mode):
             raise AudioError(f"{path}: a folder; name an audio file")
         if not stat.S_ISREG(mode):
             raise AudioError(f"{path}: not a regular file; copy its audio to a file first")
-        with Path(path).open("rb") as file:
-            head = file.read(16)
+        file = stack.enter_context(place.open("rb"))
+        return open_member(path, file) if split(path) else file
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file; check the name") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise AudioError(f"{path}: cannot be read ({reason})") from None
-    if not head:
-        raise AudioError(f"{path}: empty (0 bytes); copy or download it again")
-    return head
 
 
 def check_header(path: str, source: Source) -> None:

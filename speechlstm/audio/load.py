@@ -51,7 +51,7 @@ def load_audio(
     `.raw` files have no header and are taken for 16-bit big-endian mono at 16 kHz.
 
     Args:
-        path: any audio file.
+        path: any audio file, or one inside a tar archive: `shard.tar@1024/name.flac`.
         sample_rate: Hz of the result; other rates are resampled (soxr, high quality).
         offset: where the segment begins, in seconds.
         duration: its length in seconds; None reads to the end. Only the segment is decoded.

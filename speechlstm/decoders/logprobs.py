@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
+from speechlstm.audio import holder
 from speechlstm.bundle import Bundle
 from speechlstm.cache import user_cache
 from speechlstm.errors import AudioError, SpeechlstmError
@@ -96,7 +97,7 @@ def _key(bundle: Bundle, utterances: Sequence[Utterance]) -> str:
     for utterance in utterances:
         path = Path(utterance.audio_filepath).resolve()
         try:
-            status = path.stat()
+            status = holder(str(path)).stat()
             seen = [status.st_size, status.st_mtime_ns]
         except OSError:  # hearing it will tell
             seen = []
