@@ -45,7 +45,7 @@ ODD = [
 def bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SpellingBundle:
     """Put the spelling bundle where the shipped one is loaded, and work in an empty folder."""
     made = SpellingBundle()
-    monkeypatch.setattr(speechlstm, "load", lambda path, device: made)
+    monkeypatch.setattr(speechlstm, "load", lambda path, **where: made)
     monkeypatch.chdir(tmp_path)
     return made
 
