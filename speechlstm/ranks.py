@@ -70,7 +70,7 @@ class DataParallel(DDPStrategy):
         )
         failed = ""
         if isinstance(self._launcher, _Launcher) and self._launcher.procs:
-            self._launcher.wait(GRACE)
+            self._launcher.wait(3 * GRACE if lost else GRACE)  # a lost one is about to end, and to be named
             failed = self._launcher.failed()
             self._launcher.end()
         if lost:
