@@ -26,7 +26,7 @@ from rapidfuzz.distance import Levenshtein
 from tqdm import tqdm
 
 import speechlstm
-from speechlstm import configs
+from speechlstm import configs, devices
 from speechlstm.align import forced_alignment
 from speechlstm.audio import load_audio
 from speechlstm.bundle import Bundle
@@ -52,7 +52,7 @@ def main() -> None:
     if len(places) != 2:
         sys.exit(str(__doc__))
     cfg = configs.load("transcribe", [argument for argument in sys.argv[1:] if "=" in argument])
-    bundle = speechlstm.load(cfg.bundle, device=cfg.device)
+    bundle = speechlstm.load(cfg.bundle, device=devices.choose(cfg.trainer).device)
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         if places[0] == "join":

@@ -54,6 +54,18 @@ def with_inputs(arguments: Sequence[str]) -> list[str]:
     return [*flags, *overrides, f"inputs=[{','.join(names)}]"]
 
 
+def files_apart(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the files of `inputs=[...]` each an argument again: the length of one is limited."""
+    files: list[str] = []
+    others: list[str] = []
+    for argument in arguments:
+        if argument.startswith("inputs=["):
+            files += map(str, OverridesParser.create().parse_override(argument).value())  # type: ignore[arg-type]
+        else:
+            others.append(argument)
+    return [*others, *(["--"] if files else []), *files]
+
+
 def take_inputs() -> None:
     """Rewrite `sys.argv` by `with_inputs`; what cannot be understood ends the process with a line and exit status 2.
 

@@ -27,8 +27,9 @@ from torch import Tensor, nn
 
 from speechlstm import __version__, decoders, tokenizer, transcriber
 from speechlstm.decoders import Decoder
+from speechlstm.devices import PRECISIONS, autocast, check_precision
 from speechlstm.encoder import ChunkedEncoder, ConformerEncoder, Encoder, LookaheadEncoder
-from speechlstm.errors import AudioError, BundleError, SpeechlstmError
+from speechlstm.errors import AudioError, BundleError, SpeechlstmError, UsageError
 from speechlstm.features import KaldiFbank, LogMel, Mfcc, Spectrogram
 from speechlstm.manifest import write_atomically
 from speechlstm.types import Transcript, Utterance
@@ -72,6 +73,7 @@ class Bundle:
         self.features, self.encoder, self.tokenizer = features.eval(), encoder.eval(), tokenizer
         self.config, self.path = config, path
         self.name: str = config["name"]
+        self.precision = "32-true"
         self.sample_rate: int = config["sample_rate"]
         self.frame_shift: float = features.frame_shift * encoder.subsampling  # type: ignore[operator,assignment]
 
@@ -89,8 +91,9 @@ class Bundle:
     @torch.inference_mode()
     def recognize(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths."""
-        features, lengths = self.features(waveforms.to(self.device), lengths.to(self.device))
-        log_probs, lengths = self.encoder(features, lengths)
+        with autocast(self.precision, self.device):
+            features, lengths = self.features(waveforms.to(self.device), lengths.to(self.device))
+            log_probs, lengths = self.encoder(features, lengths)
         return log_probs, lengths
 
     def decoder(self, name: str = "greedy", **params: Any) -> Decoder:
@@ -219,10 +222,18 @@ def make_bundle(
     return Bundle(features, encoder, tokens, {**config, "tokenizer": tokens.to_dict()}, Path())
 
 
-def load_bundle(path: str | Path | None = None, device: str | torch.device = "cpu") -> Bundle:
+def load_bundle(
+    path: str | Path | None = None, device: str | torch.device = "cpu", precision: str = "32-true"
+) -> Bundle:
     """Load a bundle; without a path the one that ships with the package.
 
+    Args:
+        path: its folder.
+        device: where to compute.
+        precision: of the encoder: 32-true, bf16-mixed, or, on a GPU, 16-mixed.
+
     Raises:
+        UsageError: the device cannot compute in this precision.
         BundleError: something is missing, damaged, or from another version.
     """
     folder = SHIPPED if path is None else Path(path)
@@ -245,11 +256,16 @@ def load_bundle(path: str | Path | None = None, device: str | torch.device = "cp
         reason = " ".join(str(error).split())
         raise BundleError(f"{folder}: weights and config do not fit together: {reason}") from None
     try:
-        return bundle.to(device)
+        bundle.to(device)
     except (RuntimeError, AssertionError) as error:
         raise SpeechlstmError(
             f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}"
         ) from None
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r} is not for recognising; choose {', '.join(PRECISIONS)}")
+    check_precision(precision, bundle.device)
+    bundle.precision = precision
+    return bundle
 
 
 def synthesise(sample_rate: int, seconds: float = 1.5) -> Tensor:

@@ -19,9 +19,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from speechlstm import training
 from speechlstm.configs import build
 from speechlstm.data import SpeechData, collate
+from speechlstm.devices import check_precision
 from speechlstm.errors import SpeechlstmError, UsageError
 from speechlstm.recognizer import Recognizer
 from speechlstm.sampler import BucketSampler, Key
@@ -199,5 +199,5 @@ def _trainer(cfg: DictConfig, max_steps: int, callbacks: Sequence[pl.Callback] =
         strategy="auto", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, limit_val_batches=0, num_sanity_val_steps=0, accumulate_grad_batches=1,
     )  # fmt: skip
-    training.check_precision(str(cfg.trainer.precision), trainer.strategy.root_device)
+    check_precision(str(cfg.trainer.precision), trainer.strategy.root_device)
     return trainer

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,10 +19,14 @@ import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning_fabric.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from tqdm import tqdm
 
-from speechlstm.arguments import quoted
+from speechlstm.arguments import files_apart, quoted
+from speechlstm.configs import build
+from speechlstm.devices import Devices, Inputs, Result
 from speechlstm.errors import SpeechlstmError, UsageError
 
 Value = TypeVar("Value")
@@ -60,10 +65,12 @@ class DataParallel(DDPStrategy):
             SpeechlstmError: another rank has ended; what was raised here follows from that.
         """
         super().on_exception(exception)
-        lost = any(word in str(exception) for word in ("gloo", "Gloo", "NCCL", "Connection closed by peer"))
+        lost = isinstance(exception, dist.DistError) or any(
+            word in str(exception) for word in ("gloo", "Gloo", "NCCL", "Connection closed by peer")
+        )
         failed = ""
         if isinstance(self._launcher, _Launcher) and self._launcher.procs:
-            self._launcher.wait(GRACE)
+            self._launcher.wait(3 * GRACE if lost else GRACE)  # a lost one is about to end, and to be named
             failed = self._launcher.failed()
             self._launcher.end()
         if lost:
@@ -82,6 +89,85 @@ class DataParallel(DDPStrategy):
             dist.destroy_process_group()
             if isinstance(self._launcher, _Launcher):
                 self._launcher.forget()
+
+
+class ManyDevices(Devices):
+    """The devices of a trainer whose strategy is `DataParallel`, which recognise together.
+
+    Each process makes up the same batches and does the next that nobody has claimed, so that none waits for a slower
+    one. The claims are counted by the first process.
+
+    Args:
+        trainer: settings of the trainer.
+
+    Raises:
+        UsageError: the machine has no such devices, or the trainer has another strategy.
+    """
+
+    def __init__(self, trainer: DictConfig) -> None:
+        for name in ("pytorch_lightning", "lightning_fabric"):  # what they tell is about training
+            logging.getLogger(name).setLevel(logging.WARNING)
+        made = build(trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+        if not isinstance(made.strategy, DataParallel):
+            raise UsageError("trainer.strategy must be that of trainer=ddp to recognise on several devices")
+        self.strategy: DataParallel = made.strategy
+        self.device, self.precision = self.strategy.root_device, str(trainer.precision)
+        self.is_first = bool(made.is_global_zero)
+        self.done = 0  # results of this process that are not yet counted among those of all
+
+    @contextlib.contextmanager
+    def share(self, inputs: Inputs) -> Iterator[Inputs]:
+        """Start the other processes, unless torchrun or SLURM did, and give them the inputs of the first."""
+        strategy = self.strategy
+        assert strategy.launcher is not None and strategy.cluster_environment is not None
+        try:
+            strategy.launcher.launch(strategy.setup_environment)
+            first = strategy.cluster_environment.main_address
+            connect: Any = dist.TCPStore  # type: ignore[attr-defined]  # not in the list of what it exports
+            shared: list[Any] = [None, inputs]
+            if self.is_first:
+                self.store = connect(first, 0, is_master=True, wait_for_workers=False)
+                shared[0] = self.store.port
+            dist.broadcast_object_list(shared, group=_processors())
+            if not self.is_first:
+                self.store = connect(first, shared[0], is_master=False)
+            yield shared[1]
+        except BaseException as error:
+            strategy.on_exception(error)
+            raise
+        finally:
+            strategy.teardown()
+
+    def claim(self) -> int:
+        """Return the number of the first batch that no process has claimed."""
+        done = self.store.add("done", self.done)
+        self.done = 0
+        self.bar.update(done - self.bar.n)
+        return int(self.store.add("batches", 1)) - 1
+
+    def merge(self, results: Iterable[Result], count: int, task: str, unit: str) -> Iterator[Result]:
+        """Yield the results of all processes, in the order of the inputs, once all are done; the bar counts them all.
+
+        Raises:
+            SpeechlstmError: the processes did not make up the same batches.
+        """
+        own: list[Result] = []
+        with tqdm(None, task, count, unit=unit, disable=None if self.is_first else True) as self.bar:
+            for result in results:
+                own.append(result)
+                self.done += 1
+            parts: list[list[Result]] | None = [[]] * dist.get_world_size() if self.is_first else None
+            dist.gather_object(own, parts, group=_processors())
+            self.bar.update(count - self.bar.n)
+        if parts is None:
+            return
+        found = sorted((result for part in parts for result in part), key=lambda result: int(result[0]))
+        if [result[0] for result in found] != list(range(count)):
+            raise SpeechlstmError(
+                f"the ranks have recognised {len(found)} of {count} inputs; the audio must look the same to all of "
+                "them: a folder that all machines share, and nothing written there meanwhile"
+            )
+        yield from found
 
 
 class _Launcher(_SubprocessScriptLauncher):
@@ -167,13 +253,11 @@ def _command() -> list[str]:
             "several devices can only be used from the command line, by `speechlstm COMMAND`"
         )
     hydra = HydraConfig.get()
-    arguments = sys.argv[1:]
-    if hydra.mode is RunMode.MULTIRUN:  # only the settings of this job of the sweep, and its folder
-        arguments = [each for each in hydra.overrides.task if not each.startswith("out=")]
-        arguments.append(quoted(f"out={os.path.relpath(hydra.runtime.output_dir)}"))
+    # In a sweep only the settings of this job.
+    arguments = list(hydra.overrides.task) if hydra.mode is RunMode.MULTIRUN else sys.argv[1:]
     folder = quoted(f"hydra.run.dir={hydra.runtime.output_dir}")
     command = [sys.executable, "-m", "speechlstm", Path(sys.argv[0]).stem]
-    return [*command, *arguments, folder, "hydra.output_subdir=null"]
+    return [*command, folder, "hydra.output_subdir=null", *files_apart(arguments)]
 
 
 def _follow(parent: int) -> None:

@@ -21,6 +21,7 @@ from speechlstm import __version__, metrics, ranks, warmstart
 from speechlstm.checkpoints import Checkpoints, find_last
 from speechlstm.configs import build
 from speechlstm.data import SpeechData
+from speechlstm.devices import check_precision
 from speechlstm.doctor import cheap_checks
 from speechlstm.errors import AudioError, ManifestError, SpeechlstmError, UsageError
 from speechlstm.interruptions import Interruption, LastCheckpoint, requeue
@@ -194,28 +195,6 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> tupl
     if trainer.is_global_zero:  # the only one that exports
         model.load_state_dict(io.load_checkpoint(best, weights_only=True)["state_dict"])
     return trainer, max((each.seconds for each in callbacks if isinstance(each, LastCheckpoint)), default=0.0)
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """See whether a device can compute in a precision.
-
-    Raises:
-        UsageError: it cannot, or only by pretending to.
-    """
-    if precision in ("16-true", "bf16-true"):
-        mixed = precision.replace("true", "mixed")
-        raise UsageError(
-            f"trainer.precision={precision} would compute features and loss in half precision, too, which learns "
-            f"nothing; use {mixed}"
-        )
-    if precision == "16-mixed" and device.type == "cpu":
-        raise UsageError("trainer.precision=16-mixed needs a GPU; use bf16-mixed or 32-true on a CPU")
-    half = precision == "bf16-mixed" and device.type == "cuda"
-    if half and not torch.cuda.is_bf16_supported(including_emulation=False):
-        name = torch.cuda.get_device_name(device)
-        raise UsageError(
-            f"trainer.precision=bf16-mixed is beyond this {name}; use trainer.precision=16-mixed or 32-true"
-        )
 
 
 def check_checkpoint(checkpoint: Mapping[str, Any], model: Recognizer, settings: Mapping[str, Any]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 MAX_SECONDS = 600.0  # longest recording: the encoder sees it whole
 _WINDOW = 512  # recordings sorted by length at a time: bounds how long results wait for their turn
 _READERS = 2  # threads that decode audio
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ def transcribe(
     inputs: Sequence[str | Utterance],
     batch_seconds: float = 120.0,
     threads: int | None = None,
+    claim: Callable[[], int] | None = None,
 ) -> Iterator[tuple[int, Transcript | AudioError]]:
     """Transcribe recordings in batches of similar length; a broken one does not stop the others.
 
@@ -138,6 +142,7 @@ def transcribe(
         inputs: paths of whole files, or utterances, of which only the stretch they name is read.
         batch_seconds: most seconds in a batch, see `hear`.
         threads: how many batches run at once on a CPU, see `hear`.
+        claim: says which batches are this process's, see `hear`.
 
     Yields:
         `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
@@ -145,7 +150,7 @@ def transcribe(
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
     """
-    for heard in hear(bundle, inputs, batch_seconds, threads):
+    for heard in hear(bundle, inputs, batch_seconds, threads, claim):
         yield from heard.errors
         hypotheses = decoder(heard.log_probs, heard.lengths) if heard.indices else []
         rows = zip(heard.indices, heard.paths, heard.seconds, heard.pauses, hypotheses, strict=True)
@@ -158,20 +163,25 @@ def hear(
     inputs: Sequence[str | Utterance],
     batch_seconds: float = 120.0,
     threads: int | None = None,
+    claim: Callable[[], int] | None = None,
 ) -> Iterator[Heard]:
     """Run recordings through the model in batches of similar length.
 
     On a CPU each thread runs a batch of its own. The steps of an LSTM are too small to be worth sharing: two
     threads on one batch need several times the processor time, and far more when other programs run.
 
+    Several processes make up the same batches of the same inputs, and each does those that it claims. So the result
+    of an input does not depend on how many they are.
+
     Args:
         bundle: the recogniser.
         inputs: paths of whole files, or utterances, of which only the stretch they name is read.
         batch_seconds: most seconds in a batch, padding included; a longer recording is a batch by itself.
         threads: how many batches run at once on a CPU; None takes as many as torch has threads.
+        claim: returns the number of the batch to do next, each number to one process; None does all of them.
 
     Yields:
-        batches in which each of the inputs occurs once, heard or with the reason why not.
+        batches in which each of the inputs, if no other process has it, occurs once, heard or with the reason why not.
 
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
@@ -184,10 +194,16 @@ def hear(
         raise UsageError(f"threads is {threads!r}, but must be a whole number above 0, or null")
     workers = threads if bundle.device.type == "cpu" else 1
     readers = ThreadPoolExecutor(_READERS, "reader")
-    models = ThreadPoolExecutor(workers, "model", torch.set_num_threads, (1,))
+    models = ThreadPoolExecutor(workers, "model", _begin, (bundle.device,))
+    claim = claim or itertools.count().__next__
+    claimed = -1  # until here all batches have been claimed, by whomever
     ahead: deque[Future[Heard]] = deque()
     try:
-        for batch in _batches(inputs, readers, batch_seconds):
+        for number, batch in enumerate(_batches(inputs, readers, batch_seconds)):
+            if number > claimed:
+                claimed = claim()
+            if number < claimed:
+                continue
             if isinstance(batch, tuple):
                 yield Heard(errors=[batch])
                 continue
@@ -203,15 +219,22 @@ def hear(
         torch.set_num_threads(torch_threads)  # the model threads changed it for the whole process
 
 
-def in_order(results: Iterator[tuple[int, Transcript | AudioError]]) -> Iterator[Transcript | AudioError]:
+def in_order(results: Iterator[tuple[int, Result]]) -> Iterator[Result]:
     """Yield the results of `transcribe` in the order of its inputs, each when those before it are done."""
-    waiting: dict[int, Transcript | AudioError] = {}
+    waiting: dict[int, Result] = {}
     position = 0
     for index, result in results:
         waiting[index] = result
         while position in waiting:
             yield waiting.pop(position)
             position += 1
+
+
+def _begin(device: torch.device) -> None:
+    """Prepare a thread that runs batches."""
+    torch.set_num_threads(1)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # otherwise the first one, in each thread
 
 
 def _batches(

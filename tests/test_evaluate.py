@@ -34,7 +34,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_command: Run) -> Run:
     """Return a function that runs the command in a folder with a manifest, on the spelling bundle."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(speechlstm, "load", lambda path, device: SpellingBundle())
+    monkeypatch.setattr(speechlstm, "load", lambda path, **where: SpellingBundle())
     lines = []
     for name, reference, spelled in SAID:
         write(Path(f"audio/{name}.wav"), spelled, 1.0)

@@ -274,7 +274,7 @@ def test_a_command_names_the_plugin_that_fails_in_one_line(
     source = SOURCE.replace("tokens, frames =", "raise OSError('scratch is full')\n        tokens, frames =")
     install(tmp_path, "plugin-full", "full = plugin_full:Mine", source, full=CONFIG.format(name="full"))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(speechlstm, "load", lambda path, device: SpellingBundle())
+    monkeypatch.setattr(speechlstm, "load", lambda path, **where: SpellingBundle())
     write(tmp_path / "a.wav", "yes")
     arguments = ["transcribe.py", str(tmp_path / "a.wav"), "decoder=full"]
     monkeypatch.setattr(sys, "argv", [*arguments])

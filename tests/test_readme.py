@@ -17,6 +17,7 @@ import soundfile
 import yaml
 
 from speechlstm import cli, configs
+from speechlstm.arguments import with_inputs
 from speechlstm.audio import load_audio
 from speechlstm.bundle import SHIPPED
 from speechlstm.decoders import Decoder
@@ -285,7 +286,7 @@ def test_demo_prints_what_the_document_shows() -> None:
     assert heard and set(heard) <= set(done.stdout.splitlines())
 
 
-@pytest.mark.parametrize(("kind", "count"), [("machines", 4), ("hours", 2)])
+@pytest.mark.parametrize(("kind", "count"), [("machines", 7), ("hours", 2)])
 def test_commands_too_large_for_here_compose(kind: str, count: int) -> None:
     """What they do is tested in `tests/test_ranks.py` and `tests/test_compare.py`, on one machine, in seconds."""
     lines = "\n".join(texts(ROOT / "README.md", kind)).replace("\\\n", " ").splitlines()
@@ -293,7 +294,7 @@ def test_commands_too_large_for_here_compose(kind: str, count: int) -> None:
     assert len(found) == count
     for command in found:
         name, *overrides = shlex.split(command, comments=True)
-        assert overrides and configs.load(name, overrides), command
+        assert overrides and configs.load(name, with_inputs(overrides)), command
 
 
 def test_snippets_of_python_run(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -255,28 +255,3 @@ def test_trainers_of_many_machines_take_their_size_from_what_started_them(
     for name, value in zip(names, "4283", strict=True):
         monkeypatch.setenv(name, value)
     assert size("multinode") == (4, 2) and size("slurm") == (8, 3)
-
-
-@pytest.mark.parametrize(
-    ("precision", "message"),
-    [
-        ("16-mixed", "16-mixed needs a GPU; use bf16-mixed or 32-true on a CPU"),
-        ("16-true", "features and loss in half precision, too, which learns nothing; use 16-mixed"),
-        ("bf16-true", "learns nothing; use bf16-mixed"),
-    ],
-)
-def test_a_precision_that_cannot_be_is_refused(precision: str, message: str) -> None:
-    training.check_precision("32-true", torch.device("cpu"))
-    training.check_precision("bf16-mixed", torch.device("cpu"))
-    with pytest.raises(UsageError, match=message):
-        training.check_precision(precision, torch.device("cpu"))
-
-
-def test_bfloat16_is_refused_where_a_gpu_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turing cards emulate it, slowly."""
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
-    with pytest.raises(
-        UsageError, match=r"bf16-mixed is beyond this Tesla T4; use trainer.precision=16-mixed"
-    ):
-        training.check_precision("bf16-mixed", torch.device("cuda"))

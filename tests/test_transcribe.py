@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,14 +15,14 @@ import pytest
 import soundfile
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from spelling import RATE, TOKENS, SpellingBundle, write
 
 import speechlstm
 from speechlstm import transcriber
-from speechlstm.arguments import quote, quoted, with_inputs
+from speechlstm.arguments import files_apart, quote, quoted, with_inputs
 from speechlstm.commands import transcribe as command
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.errors import AudioError, UsageError
@@ -45,7 +47,7 @@ ODD = [
 def bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SpellingBundle:
     """Put the spelling bundle where the shipped one is loaded, and work in an empty folder."""
     made = SpellingBundle()
-    monkeypatch.setattr(speechlstm, "load", lambda path, device: made)
+    monkeypatch.setattr(speechlstm, "load", lambda path, **where: made)
     monkeypatch.chdir(tmp_path)
     return made
 
@@ -94,6 +96,13 @@ def test_files_are_told_from_overrides(arguments: list[str], wanted: list[str]) 
     assert with_inputs(arguments) == wanted
     if "--" not in arguments:
         assert with_inputs(wanted) == wanted  # a process that starts itself again
+
+
+@given(st.lists(NAMES.filter(lambda name: name != "???"), min_size=1))
+def test_files_gathered_can_be_told_apart_again(names: list[str]) -> None:
+    gathered = with_inputs(["format=srt", "--", *names])
+    assert files_apart(gathered) == ["format=srt", "--", *names]
+    assert files_apart(["a=b", "inputs=[]"]) == ["a=b"] and files_apart(["-m", "x=1"]) == ["-m", "x=1"]
 
 
 def test_what_exists_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +216,28 @@ def test_threads_change_nothing_but_the_time(tmp_path: Path) -> None:
     results = [sorted(all_of(paths, batch_seconds=2, threads=threads)) for threads in (1, 3)]
     assert results[0] == results[1]
     assert torch.get_num_threads() == before
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(0, 2), max_size=40))
+def test_processes_that_claim_batches_do_together_what_one_does(turns: list[int]) -> None:
+    """Whichever is fast: each batch is one process's, and holds what it holds in one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = "abcdefghijk"
+        paths = [str(write(Path(folder, f"{name}.wav"), name, 1.0 + 0.1 * i)) for i, name in enumerate(names)]
+        paths.insert(4, "missing.wav")
+        claim = itertools.count().__next__
+        bundles = [SpellingBundle() for _ in range(4)]
+        decoder = GreedyDecoder(tokenizer=TOKENS)
+        shares = [transcribe(bundle, decoder, paths, 3.0, 1, claim) for bundle in bundles[:3]]
+        found = [next(shares[turn], None) for turn in turns]
+        found += [result for share in shares for result in share]
+        done = sorted((each for each in found if each is not None), key=lambda each: each[0])
+        whole = sorted(transcribe(bundles[3], decoder, paths, 3.0, 1), key=lambda each: each[0])
+    assert [index for index, _ in done] == list(range(len(paths)))
+    assert list(map(repr, done)) == list(map(repr, whole))
+    batches = [shape for bundle in bundles[:3] for shape in bundle.batches]
+    assert sorted(batches) == sorted(bundles[3].batches)
 
 
 def test_too_long_is_refused_before_it_is_read(tmp_path: Path) -> None:

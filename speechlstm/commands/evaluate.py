@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 import speechlstm
-from speechlstm import configs, errorreport
+from speechlstm import configs, devices, errorreport
 from speechlstm.arguments import quote_arguments
 from speechlstm.bundle import Bundle
 from speechlstm.decoders import Decoder
@@ -60,20 +60,24 @@ def run(cfg: DictConfig) -> int:
             f"report_audio is {cfg.report_audio!r}, but must be a number of megabytes, 0 or more"
         )
     utterances = read_manifest(cfg.manifest)
-    bundle = speechlstm.load(cfg.bundle, device=cfg.device)
+    where = devices.choose(cfg.trainer)
+    bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision)
     others = None
     if cfg.compare_with is not None:
         others = errorreport.read_hypotheses(cfg.compare_with, utterances, bundle.tokenizer)
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
-    begin = time.perf_counter()
     results: list[Transcript | AudioError | None] = [None] * len(utterances)
     causes: list[errorreport.Cause | None] = [None] * len(utterances)
-    found = _recognize(cfg, bundle, decoder, utterances)
-    for index, result, cause in tqdm(found, "evaluating", len(utterances), unit="utterance", disable=None):
-        results[index], causes[index] = result, cause
-        if isinstance(result, AudioError):
-            tqdm.write(f"failed: {result}", sys.stderr)
-    seconds = time.perf_counter() - begin
+    with where.share(utterances) as utterances:
+        begin = time.perf_counter()
+        found = _recognize(cfg, bundle, decoder, utterances, where.claim)
+        for index, result, cause in where.merge(found, len(utterances), "evaluating", "utterance"):
+            results[index], causes[index] = result, cause
+            if isinstance(result, AudioError):
+                tqdm.write(f"failed: {result}", sys.stderr)
+        seconds = time.perf_counter() - begin
+    if not where.is_first:
+        return 0
     scored = [(u, r) for u, r in zip(utterances, results, strict=True) if isinstance(r, Transcript)]
     if not scored:
         raise SpeechlstmError(f"{cfg.manifest}: none of the {len(utterances)} utterances could be read")
@@ -106,13 +110,13 @@ def run(cfg: DictConfig) -> int:
 
 
 def _recognize(
-    cfg: DictConfig, bundle: Bundle, decoder: Decoder, utterances: list[Utterance]
+    cfg: DictConfig, bundle: Bundle, decoder: Decoder, utterances: list[Utterance], claim: Callable[[], int]
 ) -> Iterator[tuple[int, Transcript | AudioError, errorreport.Cause | None]]:
     """Transcribe; for the report also find out why a transcript is wrong, which takes longer."""
     if cfg.report is not None:
-        yield from errorreport.examine(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads)
+        yield from errorreport.examine(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads, claim)
         return
-    for index, result in transcribe(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads):
+    for index, result in transcribe(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads, claim):
         yield index, result, None
 
 

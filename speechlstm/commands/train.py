@@ -12,7 +12,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs, ranks, training
@@ -26,8 +25,8 @@ from speechlstm.manifest import write_atomically
 def main(cfg: DictConfig) -> None:
     """Train, keep the best weights, write them as a bundle."""
     out = Path(HydraConfig.get().runtime.output_dir)
-    if HydraConfig.get().mode is RunMode.MULTIRUN:
-        cfg.out = os.path.relpath(out)  # the job's own folder, where everything else of it goes, too
+    if Path(cfg.out).resolve() != out.resolve():  # a job of a sweep, whose folder everything goes to
+        cfg.out = os.path.relpath(out)
     if cfg.bundle.dtype not in ("float32", "float16"):
         raise UsageError(f"bundle.dtype is {cfg.bundle.dtype!r}, but must be float32 or float16")
     check_place(Path(cfg.bundle.path))  # now, not after hours of training

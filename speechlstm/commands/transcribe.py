@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
 from tqdm import tqdm
 
 import speechlstm
-from speechlstm import configs
+from speechlstm import configs, devices
 from speechlstm.arguments import take_inputs
 from speechlstm.errors import AudioError, UsageError, report_failures
 from speechlstm.manifest import write_atomically
-from speechlstm.transcriber import Recording, find, in_order, output_paths, transcribe
+from speechlstm.transcriber import find, in_order, output_paths, transcribe
 from speechlstm.transcript import FORMATS, find_format
 from speechlstm.types import Transcript
+
+_Results = Iterator[tuple[int, Transcript | AudioError | None]]  # None: written already
 
 _USAGE = "usage: speechlstm transcribe FILE|FOLDER ... [KEY=VALUE ...]"
 
@@ -33,6 +35,7 @@ def run(cfg: DictConfig) -> int:
     if not cfg.inputs:
         raise UsageError(f"no audio given; {_USAGE}")
     suffix = find_format(cfg.format, FORMATS)
+    where = devices.choose(cfg.trainer)
     recordings, problems = find([str(path) for path in cfg.inputs])
     given = len(recordings) + len(problems)
     outputs = None
@@ -43,31 +46,39 @@ def run(cfg: DictConfig) -> int:
         outputs = output_paths(recordings, folder, suffix)
         if not cfg.overwrite:
             left = [pair for pair in zip(recordings, outputs, strict=True) if not pair[1].exists()]
-            print(f"{len(recordings) - len(left)} of {len(recordings)} done before", file=sys.stderr)
+            if where.is_first:
+                print(f"{len(recordings) - len(left)} of {len(recordings)} done before", file=sys.stderr)
             recordings, outputs = [recording for recording, _ in left], [path for _, path in left]
-    results = _results(cfg, recordings) if recordings else iter(())
     failed = len(problems)
-    for problem in problems:
+    for problem in problems if where.is_first else ():
         print(f"failed: {problem}", file=sys.stderr)
-    for index, result in tqdm(results, "transcribing", len(recordings), unit="file", disable=None):
-        if isinstance(result, AudioError):
-            tqdm.write(f"failed: {result}", sys.stderr)
-            failed += 1
-        elif outputs is not None:
-            write_atomically(outputs[index], FORMATS[suffix](result))
-        else:
-            name = f"{result.audio}: " if suffix == "txt" and given > 1 else ""
-            tqdm.write(name + FORMATS[suffix](result), sys.stdout, end="")
-    return report_failures(failed, given)
-
-
-def _results(cfg: DictConfig, recordings: list[Recording]) -> Iterable[tuple[int, Transcript | AudioError]]:
-    """Load the recogniser and start: results come when they are done, or in order if they are printed."""
-    bundle = speechlstm.load(cfg.bundle, device=cfg.device)
-    paths = [recording.path for recording in recordings]
+    if not recordings:
+        return report_failures(failed, given) if where.is_first else 0
+    bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision)
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
-    results = transcribe(bundle, decoder, paths, cfg.batch_seconds, cfg.threads)
-    return results if cfg.out is not None else enumerate(in_order(results))
+    with where.share((recordings, outputs)) as (recordings, outputs):
+        paths = [recording.path for recording in recordings]
+        results: _Results = transcribe(bundle, decoder, paths, cfg.batch_seconds, cfg.threads, where.claim)
+        if outputs is not None:
+            results = _written(results, outputs, FORMATS[suffix])
+        merged = where.merge(results, len(recordings), "transcribing", "file")
+        for result in in_order(merged) if outputs is None else (each for _, each in merged):
+            if isinstance(result, AudioError):
+                tqdm.write(f"failed: {result}", sys.stderr)
+                failed += 1
+            elif result is not None:
+                name = f"{result.audio}: " if suffix == "txt" and given > 1 else ""
+                tqdm.write(name + FORMATS[suffix](result), sys.stdout, end="")
+    return report_failures(failed, given) if where.is_first else 0
+
+
+def _written(results: _Results, outputs: list[Path], render: Callable[[Transcript], str]) -> _Results:
+    """Write each transcript as soon as it is there, and pass on what could not be heard."""
+    for index, result in results:
+        if isinstance(result, Transcript):
+            write_atomically(outputs[index], render(result))
+            result = None
+        yield index, result
 
 
 if __name__ == "__main__":

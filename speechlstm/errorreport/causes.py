@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -58,6 +58,7 @@ def examine(
     utterances: Sequence[Utterance],
     batch_seconds: float = 120.0,
     threads: int | None = None,
+    claim: Callable[[], int] | None = None,
 ) -> Iterator[tuple[int, Transcript | AudioError, Cause | None]]:
     """Transcribe utterances as `speechlstm.transcriber.transcribe` does, and find the cause of each error.
 
@@ -67,6 +68,7 @@ def examine(
         utterances: audio and texts.
         batch_seconds: most seconds in a batch, see `speechlstm.transcriber.hear`.
         threads: how many batches run at once on a CPU, see there.
+        claim: says which batches are this process's, see there.
 
     Yields:
         `(index in utterances, transcript or the reason why there is none, cause of its errors if it has any)`.
@@ -74,7 +76,7 @@ def examine(
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
     """
-    for heard in hear(bundle, utterances, batch_seconds, threads):
+    for heard in hear(bundle, utterances, batch_seconds, threads, claim):
         for index, failure in heard.errors:
             yield index, failure, None
         found = decoder(heard.log_probs, heard.lengths) if heard.indices else []
