@@ -46,7 +46,7 @@ def render(trials: Sequence[Result], costs: Sequence[Result], speech: Sequence[R
         ],
         "tasks": _tasks(trials, networks),
         "flows": flows,
-        "firstFlow": next((k for k, each in enumerate(flows) if each["task"] == "adding"), 0),
+        "firstFlow": max((k for k, each in enumerate(flows) if each["task"] == "adding"), default=0),
         "curves": _curves(trials, networks),
         "speech": [_spoken(each) for each in speech],
     }
