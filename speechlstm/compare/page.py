@@ -136,7 +136,7 @@ def _range(numbers: Sequence[int]) -> str:
 
 def _usage(own: list[Result]) -> Cell:
     if not own:
-        return "not measured: speech=[digits,an4]"
+        return "not measured: speech=[digits,an4_small]"
     parts = []
     for experiment in dict.fromkeys(str(each["experiment"]) for each in own):
         rates = [each for each in own if each["experiment"] == experiment]
