@@ -280,7 +280,7 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
         before = page.evaluate(drawn)
         assert len(before) == 3 and min(before) > 5000
         page.evaluate(
-            "(s => {s.value = 1; s.dispatchEvent(new Event('change'))})(document.querySelector('select'))"
+            "(s => {s.value = 0; s.dispatchEvent(new Event('change'))})(document.querySelector('select'))"
         )
         assert page.evaluate(drawn)[:2] != before[:2]
         for width in (800, 1280):
