@@ -130,7 +130,10 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
         (lambda path: None, "no such folder"),
         (lambda path: path.mkdir(), "config.json: missing"),
         (lambda path: path.write_bytes(b"PK, but no more"), "damaged checkpoint"),
-        (lambda path: torch.save({"state_dict": {}}, path), "no checkpoint of speechlstm, it lacks 'tokenizer'"),
+        (
+            lambda path: torch.save({"state_dict": {}}, path),
+            "no checkpoint of speechlstm, it lacks 'tokenizer'",
+        ),
     ],
 )
 def test_what_is_no_recogniser_is_named(tmp_path: Path, make: object, message: str) -> None:
