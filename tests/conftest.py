@@ -40,3 +40,13 @@ def run_command(
         return status, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with the manifests and the audio of `tones.py`."""
+    from tones import write_both  # imports torch: not for tests without a training
+
+    write_both(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, WeightAveraging
-from tones import fit, last, load, write_both
+from tones import fit, last, load
 from torch import nn
 
 from speechlstm import configs
@@ -71,13 +71,6 @@ def test_the_mean_is_that_of_lightning() -> None:
 def test_a_decay_is_a_share(decay: float) -> None:
     with pytest.raises(UsageError, match=r"averaging.decay is .* must be 0 or more and below 1"):
         RunningMean(decay)
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_both(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tones import TINY, command, fit, last, same_end, write_both
+from tones import TINY, command, fit, last, same_end
 
 from speechlstm import ranks
 from speechlstm.errors import SpeechlstmError
@@ -29,13 +29,6 @@ LIVELY = [
 ]  # fmt: skip
 
 MEAN = ["callbacks=checkpoint_averaging", "callbacks.averaging.last=2"]
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_both(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tones import command, fit, last, same, write_both
+from tones import command, fit, last, same
 from torch import Tensor
 
 from speechlstm.errors import UsageError
@@ -19,13 +19,6 @@ from speechlstm.loss import CtcLoss
 from speechlstm.nonfinite import SkippedUpdates
 
 PLAIN = ["data.batch_seconds=1", "~callbacks.averaging", "out=run"]  # three batches an epoch
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_both(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def steep(loss: Tensor) -> Tensor:

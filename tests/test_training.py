@@ -8,19 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tones import command, fit, load, write, write_both
+from tones import command, fit, load, write
 
 from speechlstm import configs, training
 from speechlstm.errors import ManifestError, SpeechlstmError, UsageError
 from speechlstm.recognizer import Recognizer
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_both(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
 
 # going on
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tones import TINY, write_both
+from tones import TINY
 
 from speechlstm import configs, training
 from speechlstm.errors import UsageError
@@ -27,16 +27,14 @@ SETTINGS = [
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder with tones, as nobody who has an account."""
-    write_both(tmp_path)
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     for name, value in {"MODE": "offline", "SILENT": "true", "CONFIG_DIR": "c", "CACHE_DIR": "c"}.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(here))
     wandb.teardown()  # it keeps the environment that it has read once
-    return tmp_path
+    return here
 
 
 @pytest.fixture

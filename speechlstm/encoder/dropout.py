@@ -22,9 +22,11 @@ class Dropout(nn.Module):
         self.probability = probability
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map a tensor to one of the same shape."""
-        if not self.training or self.probability == 0.0:
-            return x
+        """Map a tensor to one of the same shape, `(batch, ..., units)`."""
+        return self.drop(x) if self.training and self.probability else x
+
+    def drop(self, x: Tensor) -> Tensor:
+        """Drop units of a tensor, whatever the mode."""
         if x.device.type != "cpu":
             return F.dropout(x, self.probability)
         dropped = min(round(self.probability * 2**16), 2**16 - 1)  # of 65,536 equally likely values
@@ -33,7 +35,7 @@ class Dropout(nn.Module):
         return x * kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))
 
 
-class VariationalDropout(nn.Module):
+class VariationalDropout(Dropout):
     """Drops the same units in all frames of an utterance, others in each utterance.
 
     Gal and Ghahramani: A theoretically grounded application of dropout in recurrent neural networks, NIPS 2016. A
@@ -44,14 +46,8 @@ class VariationalDropout(nn.Module):
         probability: of dropping a unit; those that stay are scaled by 1 / (1 - probability).
     """
 
-    def __init__(self, probability: float) -> None:
-        super().__init__()
-        self.probability = probability
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(batch, ..., units)` to the same shape."""
-        if not self.training or self.probability == 0.0:
-            return x
+    def drop(self, x: Tensor) -> Tensor:
+        """Drop the same units in all frames, whatever the mode."""
         mask = x.new_ones(x.shape[0], *(1 for _ in x.shape[1:-1]), x.shape[-1])
         return x * F.dropout(mask, self.probability)
 
