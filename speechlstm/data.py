@@ -158,6 +158,7 @@ class SpeechData(pl.LightningDataModule):
         speed: at which the training part is played; null as it is.
         change: what else is done to its waveforms; null nothing.
         seed: of order, speed and changes.
+        sorted_epochs: how many first epochs go from the shortest utterances to the longest.
     """
 
     def __init__(
@@ -172,9 +173,10 @@ class SpeechData(pl.LightningDataModule):
         speed: SpeedPerturb | None = None,
         change: Chain | None = None,
         seed: int = 0,
+        sorted_epochs: int = 0,
     ) -> None:
         super().__init__()
-        self.batch_seconds, self.num_workers = batch_seconds, num_workers
+        self.batch_seconds, self.num_workers, self.sorted_epochs = batch_seconds, num_workers, sorted_epochs
         self.speed, self.seed = speed, seed
         self.ranks, self.rank = 1, 0  # how many devices share the batches, and which this one is
         self.sampler: BucketSampler | None = None  # of the training part
@@ -258,7 +260,15 @@ class SpeechData(pl.LightningDataModule):
         if not train:
             return BucketSampler(durations, self.batch_seconds, ranks=devices, rank=rank)
         return BucketSampler(
-            durations, self.batch_seconds, True, self.speed, self.seed, self._position, devices, rank
+            durations,
+            self.batch_seconds,
+            True,
+            self.speed,
+            self.seed,
+            self._position,
+            devices,
+            rank,
+            self.sorted_epochs,
         )
 
     def _position(self) -> tuple[int, int]:
