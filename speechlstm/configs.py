@@ -194,6 +194,10 @@ def explain(error: Exception, config_name: str, overrides: list[str]) -> str:
         return f"there is a setting {there[1]!r} already: write {there[1]}=... without a +"
     if key := re.search(r"Could not (?:override|delete)[^']*'([^']+)'", message):
         known = _settings(config_name, overrides)
+        if key[1] in ("device", "devices") and "trainer.devices" in known:
+            return (
+                f"no setting {key[1]!r}; devices are chosen by trainer=cpu, trainer=gpu or trainer.devices=2"
+            )
         target = known.get(f"{key[1].rpartition('.')[0]}._target_", "speechlstm.")
         add = "" if target.startswith("speechlstm.") else f"; for another of {target}, write +{key[1]}=..."
         return f"no setting {key[1]!r}{_nearest(key[1], sorted(known))}{add}"

@@ -342,6 +342,10 @@ def test_nothing_but_broken_files_is_a_failure(run: Callable[..., tuple[int, str
         (["a.wav", "out=a.wav"], "error: out=a.wav is a file, but must be a folder"),
         (["a.wav", "threads=0"], "error: threads is 0, but must be"),
         (["a.wav", "batch_seconds=0"], "error: batch_seconds is 0, but must be"),
+        (
+            ["a.wav", "device=cpu"],
+            "error: no setting 'device'; devices are chosen by trainer=cpu, trainer=gpu",
+        ),
         (["a.wav", "inputs=[b.wav]"], "error: files are given both by name and as inputs=[...]"),
     ],
 )
