@@ -28,13 +28,13 @@ ROWS = {
     "no masks": ["augment.features.time_masks=0", "augment.features.freq_masks=0"],
     "no vocal tracts": ["augment.features.freq_shift=0"],
     "no speeds": ["augment.speed=null"],
-    "noise, rooms, codecs": ["augment=noisy"],
+    "noise and rooms": ["augment=noisy"],
     "dropout 0.2": ["encoder.dropout=0.2"],
     "dropout 0.5": ["encoder.dropout=0.5"],
     "variational dropout": ["encoder.variational_dropout=true"],
     "weight drop": ["encoder.weight_drop=0.2"],
     "weight noise": ["encoder.weight_noise=0.03"],
-    "CTC on layer 1, too": ["encoder.intermediate=[1]"],
+    "CTC on layer 1": ["encoder.intermediate=[1]"],
     "consistency": ["loss.consistency=0.2", "augment.features.time_masks=4"],
     "short ones first": ["data.sorted_epochs=3"],
     "batches of 20 s": ["data.batch_seconds=20"],
@@ -43,7 +43,7 @@ ROWS = {
     "cosine": ["scheduler=cosine", "scheduler.warmup_steps=200"],
     "half the rate": ["optimizer.lr=1e-3"],
     "no averaging": ["~callbacks.averaging"],
-    "no residual, no norm": ["encoder.residual=false", "encoder.layer_norm=false"],
+    "plain stack": ["encoder.residual=false", "encoder.layer_norm=false"],
 }
 
 
@@ -72,7 +72,7 @@ def main() -> None:
     everywhere = [f"{key}={value}" for key, value in given.items()]
     print("| | overrides | WER, % | dev loss |\n|---|---|---|---|", flush=True)
     for name in names:
-        folder = out / name.replace(" ", "-").replace(",", "")
+        folder = out / name.replace(" ", "-")
         train(folder, [*BASE, *everywhere, *ROWS[name]])
         score = json.loads((folder / "score.json").read_text())
         low, high = score["wer_interval"]
