@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py out=runs/ablation [rows=base,wider] [KEY=VALUE ...]
 
-The base is AN4 from nothing with a small network, `speechlstm train experiment=an4_small trainer.max_epochs=30 seed=1`;
+The base is AN4 from nothing with a small network, `speechlstm train experiment=an4_small trainer.max_epochs=20 seed=1`;
 a row is that command with the overrides the table shows. KEY=VALUE are overrides of all rows, such as `data.train=...`.
 A training that is done is not made again, one that was interrupted goes on. The figures are those that the training
 ends with: of the weights with the lowest WER on dev; the dev loss is the lowest of all epochs, in nats a token.
@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BASE = ["experiment=an4_small", "trainer.max_epochs=30", "seed=1"]
+BASE = ["experiment=an4_small", "trainer.max_epochs=20", "seed=1"]
 ROWS = {
     "base": [],
     "another seed": ["seed=2"],
