@@ -66,7 +66,7 @@ def losses(out: Path) -> list[float]:
 
 def main() -> None:
     """Train the rows and print the table."""
-    given = dict(argument.split("=", 1) for argument in sys.argv[1:] if not argument.startswith("~"))
+    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
     out = Path(given.pop("out"))
     names = given.pop("rows").split(",") if "rows" in given else list(ROWS)
     everywhere = [f"{key}={value}" for key, value in given.items()]
@@ -77,10 +77,8 @@ def main() -> None:
         score = json.loads((folder / "score.json").read_text())
         low, high = score["wer_interval"]
         wer = f"{100 * score['wer']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-        print(
-            f"| {name} | `{' '.join(ROWS[name])}` | {wer} | {min(losses(folder)):.3f} |",
-            flush=True,
-        )
+        overrides = f"`{' '.join(ROWS[name])}`" if ROWS[name] else ""
+        print(f"| {name} | {overrides} | {wer} | {min(losses(folder)):.3f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ class BucketSampler(Sampler[list[Key]]):
         """Return a number that changes with anything on which an epoch's batches depend."""
         speed = (self.speed.low, self.speed.high) if self.speed else (1.0, 1.0)
         settings = np.asarray([self.seed, self.ranks, *speed, *self.cuts], dtype=np.float64)
-        if self.sorted_epochs:
+        if self.sorted_epochs:  # only then, so that checkpoints from before there were any still fit
             settings = np.append(settings, -self.sorted_epochs)
         return zlib.crc32(settings.tobytes(), zlib.crc32(self.durations.tobytes()))
 
