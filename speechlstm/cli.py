@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 
 _COMMANDS = Path(__file__).parent / "commands"
@@ -45,7 +47,15 @@ def main() -> None:
     # That file's folder must not be searched for modules: its inspect.py is not the standard library's.
     os.environ["PYTHONSAFEPATH"] = "1"
     sys.modules["__main__"].__spec__ = None
+    _silence_lightning()
     importlib.import_module(f"speechlstm.commands.{name}").main()
+
+
+def _silence_lightning() -> None:
+    """Leave out what Lightning says to nobody here: an advertisement, and how it calls torch itself."""
+    rank_zero = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    rank_zero.addFilter(lambda record: "litlogger" not in record.getMessage())
+    warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\). is deprecated")
 
 
 if __name__ == "__main__":

@@ -262,13 +262,13 @@ class SpeechData(pl.LightningDataModule):
         return BucketSampler(
             durations,
             self.batch_seconds,
-            True,
-            self.speed,
-            self.seed,
-            self._position,
-            devices,
-            rank,
-            self.sorted_epochs,
+            shuffle=True,
+            speed=self.speed,
+            seed=self.seed,
+            position=self._position,
+            ranks=devices,
+            rank=rank,
+            sorted_epochs=self.sorted_epochs,
         )
 
     def _position(self) -> tuple[int, int]:
