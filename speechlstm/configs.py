@@ -18,10 +18,11 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from speechlstm.errors import SpeechlstmError, UsageError
@@ -74,6 +75,10 @@ def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Cal
         @functools.wraps(task)
         def wrapped(cfg: DictConfig) -> None:
             try:
+                for key in _leave_out(cfg, config_name, list(HydraConfig.get().overrides.task)):
+                    print(
+                        f"{key} of the experiment is no setting of what was chosen: left out", file=sys.stderr
+                    )
                 status = task(cfg) or 0
                 sys.stdout.flush()
             except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
@@ -130,10 +135,54 @@ def load(config_name: str, overrides: list[str] | None = None) -> DictConfig:
     Raises:
         UsageError: an override names a key or option that does not exist.
     """
+    given = overrides or []
     try:
-        return _compose(config_name, overrides or [])
+        cfg = _compose(config_name, given)
+        _leave_out(cfg, config_name, given)
+        return cfg
     except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(explain(error, config_name, overrides or [])) from error
+        raise UsageError(explain(error, config_name, given)) from error
+
+
+def _leave_out(cfg: DictConfig, config_name: str, overrides: list[str]) -> list[str]:
+    """Remove what an experiment sets for another option than the one chosen beside it, and return the settings' names.
+
+    `experiment=an4 scheduler=cosine` would give the cosine schedule the `warmup` that the experiment has for its own.
+    What the command line itself sets stays, whether it fits or not.
+    """
+    choices = {
+        key: each for each in overrides if (key := each.partition("=")[0]) in _groups() and key != each
+    }
+    if choices.pop("experiment", None) is None or not choices:
+        return []
+    given = [each.lstrip("+~").partition("=")[0] for each in overrides]
+    left = []
+
+    def compare(here: dict[str, Any], option: dict[str, Any], prefix: str) -> None:
+        for name, value in here.items():
+            key = f"{prefix}.{name}"
+            if any(f"{setting}.".startswith(f"{key}.") for setting in given):
+                continue
+            if name not in option:
+                parent = OmegaConf.select(cfg, prefix)
+                with open_dict(parent):
+                    del parent[name]
+                left.append(key)
+            elif isinstance(value, dict) and option[name] is None:
+                OmegaConf.update(cfg, key, None)
+                left.append(key)
+            elif isinstance(value, dict) and isinstance(option[name], dict):
+                compare(value, option[name], key)
+
+    composed: Any = OmegaConf.to_container(cfg)
+    options: Any = OmegaConf.to_container(_compose(config_name, list(choices.values())))
+    for group in choices:
+        compare(composed[group], options[group], group)
+    return left
+
+
+def _groups() -> set[str]:
+    return {folder.name for folder in CONF.iterdir() if folder.is_dir()}
 
 
 def _compose(config_name: str, overrides: list[str]) -> DictConfig:
@@ -227,7 +276,7 @@ def _nearest(word: str, known: list[str]) -> str:
 
 def _settings(config_name: str, overrides: list[str]) -> dict[str, Any]:
     """Return all settings by their dotted names, with the options that the overrides choose."""
-    choices = [each for each in overrides if (CONF / each.partition("=")[0]).is_dir() and "=" in each]
+    choices = [each for each in overrides if "=" in each and each.partition("=")[0] in _groups()]
     tree: Any = {}
     for chosen in (choices, []):
         with contextlib.suppress(HydraException, OmegaConfBaseException):

@@ -84,6 +84,59 @@ def test_every_option_composes_and_builds(
     assert not list(tmp_path.rglob("*.ckpt")), "building writes no checkpoints"
 
 
+CROSSED = [
+    ("an4", ["scheduler=cosine", "encoder=conformer"], {"scheduler.warmup", "encoder.hidden_size"}),
+    ("an4", ["augment=none"], {"augment.speed", "augment.features"}),
+    ("an4_warm", ["scheduler=plateau", "augment=tempo"], {"scheduler.warmup"}),
+    ("librispeech_5h", ["tokenizer=characters"], {"tokenizer.vocab_size"}),
+    ("overfit", ["scheduler=one_cycle"], {"scheduler.warmup_steps"}),
+    ("an4", ["encoder=bgru", "callbacks=[pictures,early_stopping]", "scheduler=one_cycle"], set()),
+]
+
+
+@pytest.mark.parametrize(("experiment", "choices", "gone"), CROSSED)
+def test_an_experiment_takes_other_options(
+    experiment: str, choices: list[str], gone: set[str], tmp_path: Path
+) -> None:
+    """What it sets for its own options is left out where another lacks it; the rest stays."""
+    overrides = ["data.train=train.jsonl", f"out={tmp_path}"]
+    plain = configs.load("train", [f"experiment={experiment}", *overrides])
+    cfg = configs.load("train", [f"experiment={experiment}", *choices, *overrides])
+    for choice in choices:
+        group = choice.partition("=")[0]
+        if group != "callbacks":
+            assert BUILD[group](cfg) is not None
+    assert all(OmegaConf.select(cfg, key) is None for key in gone)
+    for key in ("encoder.dropout", "augment.speed.low", "tokenizer.vocab_size", "callbacks.averaging.decay"):
+        if key.rpartition(".")[0] not in gone and key not in gone:
+            assert OmegaConf.select(cfg, key) == OmegaConf.select(plain, key), key
+
+
+def test_only_what_the_command_line_does_not_set_is_left_out() -> None:
+    cfg = configs.load(
+        "train", ["experiment=an4", "scheduler=cosine", "scheduler.warmup=0.2", "data.train=a"]
+    )
+    with pytest.raises(TypeError, match="unexpected keyword argument 'warmup'"):
+        BUILD["scheduler"](cfg)
+    assert configs.load("train", ["experiment=an4", "data.train=a"]).scheduler.warmup == 0.1
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").touch()
+    command = ["train", "experiment=an4", "scheduler=cosine,one_cycle", "data.train=none.jsonl"]
+    done = subprocess.run(
+        [sys.executable, "-m", "speechlstm", *command, "data.dev=none.jsonl", "--multirun"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stderr.startswith(
+        "scheduler.warmup of the experiment is no setting of what was chosen: left out\n"
+    )
+    assert done.stderr.count("left out") == 1
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(configs.CONF)))
 def test_every_setting_says_what_it_is(path: Path) -> None:
     """Settings that only choose another value of a commented one (experiments, variants) may go without."""
