@@ -43,6 +43,13 @@ ROWS = {
     "cosine": ["scheduler=cosine", "scheduler.warmup_steps=200"],
     "half the rate": ["optimizer.lr=1e-3"],
     "no averaging": ["~callbacks.averaging"],
+    "four that help": [
+        "augment.features.time_masks=0",
+        "augment.features.freq_masks=0",
+        "encoder.dropout=0.5",
+        "encoder.intermediate=[1]",
+        "data.batch_seconds=20",
+    ],
     "plain stack": ["encoder.residual=false", "encoder.layer_norm=false"],
 }
 
