@@ -75,7 +75,7 @@ def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Cal
         @functools.wraps(task)
         def wrapped(cfg: DictConfig) -> None:
             try:
-                for key in _leave_out(cfg, config_name, list(HydraConfig.get().overrides.task)):
+                for key in _leave_out(cfg, config_name, task_overrides()):
                     print(
                         f"{key} of the experiment is no setting of what was chosen: left out", file=sys.stderr
                     )
@@ -142,6 +142,12 @@ def load(config_name: str, overrides: list[str] | None = None) -> DictConfig:
         return cfg
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(explain(error, config_name, given)) from error
+
+
+def task_overrides() -> list[str]:
+    """Return the settings that the command line, or a sweep for this job, has given; "${...}" in them as it stands."""
+    task: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return list(task)
 
 
 def _leave_out(cfg: DictConfig, config_name: str, overrides: list[str]) -> list[str]:

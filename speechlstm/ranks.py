@@ -25,7 +25,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from tqdm import tqdm
 
 from speechlstm.arguments import files_apart, quoted
-from speechlstm.configs import build
+from speechlstm.configs import build, task_overrides
 from speechlstm.devices import Devices, Inputs, Result
 from speechlstm.errors import SpeechlstmError, UsageError
 
@@ -254,7 +254,7 @@ def _command() -> list[str]:
         )
     hydra = HydraConfig.get()
     # In a sweep only the settings of this job.
-    arguments = list(hydra.overrides.task) if hydra.mode is RunMode.MULTIRUN else sys.argv[1:]
+    arguments = task_overrides() if hydra.mode is RunMode.MULTIRUN else sys.argv[1:]
     folder = quoted(f"hydra.run.dir={hydra.runtime.output_dir}")
     command = [sys.executable, "-m", "speechlstm", Path(sys.argv[0]).stem]
     return [*command, folder, "hydra.output_subdir=null", *files_apart(arguments)]

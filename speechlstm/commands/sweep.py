@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs, sweeps
@@ -32,7 +31,7 @@ def run(cfg: DictConfig) -> int:
     for name in spaces:
         if name in _OWN or OmegaConf.select(cfg, name, default=cfg) is cfg:
             raise UsageError(f"search: no setting {name!r} of a training")
-    given = [each for each in HydraConfig.get().overrides.task if each.split("=")[0] not in _OWN]
+    given = [each for each in configs.task_overrides() if each.split("=")[0] not in _OWN]
     out, study_file = Path(cfg.out), Path(cfg.study)
     with locked(out):  # two sweeps would go on with each other's running trial
         study = sweeps.open_study(study_file, spaces, given)
