@@ -156,9 +156,7 @@ def _leave_out(cfg: DictConfig, config_name: str, overrides: list[str]) -> list[
     `experiment=an4 scheduler=cosine` would give the cosine schedule the `warmup` that the experiment has for its own.
     What the command line itself sets stays, whether it fits or not.
     """
-    choices = {
-        key: each for each in overrides if (key := each.partition("=")[0]) in _groups() and key != each
-    }
+    choices = _choices(overrides)
     if choices.pop("experiment", None) is None or not choices:
         return []
     given = [each.lstrip("+~").partition("=")[0] for each in overrides]
@@ -187,8 +185,10 @@ def _leave_out(cfg: DictConfig, config_name: str, overrides: list[str]) -> list[
     return left
 
 
-def _groups() -> set[str]:
-    return {folder.name for folder in CONF.iterdir() if folder.is_dir()}
+def _choices(overrides: list[str]) -> dict[str, str]:
+    """Return the overrides that choose an option, by their group."""
+    settings = ((each.partition("=")[0], each) for each in overrides if "=" in each)
+    return {group: each for group, each in settings if (CONF / group).is_dir()}
 
 
 def _compose(config_name: str, overrides: list[str]) -> DictConfig:
@@ -282,9 +282,8 @@ def _nearest(word: str, known: list[str]) -> str:
 
 def _settings(config_name: str, overrides: list[str]) -> dict[str, Any]:
     """Return all settings by their dotted names, with the options that the overrides choose."""
-    choices = [each for each in overrides if "=" in each and each.partition("=")[0] in _groups()]
     tree: Any = {}
-    for chosen in (choices, []):
+    for chosen in (list(_choices(overrides).values()), []):
         with contextlib.suppress(HydraException, OmegaConfBaseException):
             tree = tree or OmegaConf.to_container(_compose(config_name, chosen))
 

@@ -208,12 +208,11 @@ def test_many_outputs_are_thinned_and_none_are_replaced() -> None:
 def test_the_shipped_recogniser_is_observed() -> None:
     bundle = speechlstm.load()
     seen = observe(bundle, SAMPLES / "number.flac", bundle.decoder())
-    assert seen.transcript.text == bundle.transcribe(SAMPLES / "number.flac").text
-    assert seen.transcript.text.startswith("four one two five five ")
+    assert seen.transcript.text == "four one two five five one nine"
     frames = len(seen.log_probs)
     assert frames == pytest.approx(seen.seconds / seen.frame_shift, abs=1.01)
     assert len(seen.directions) == 6 and {each.memory.shape for each in seen.directions} == {(frames, 256)}
-    assert len(seen.reaches) == len(seen.transcript.words) and seen.shares[3].shape == (frames, 2)
+    assert len(seen.reaches) == 7 and seen.shares[3].shape == (frames, 2)
     loudest = seen.spectrogram.max()
     assert -40 < loudest < 0, "decibels below full scale"
     stretch = observe(bundle, SAMPLES / "number.flac", bundle.decoder(), offset=0.5, duration=0.75)
