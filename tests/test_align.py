@@ -329,10 +329,10 @@ def test_the_samples_are_aligned_as_they_are_heard() -> None:
         of_its_own = [bundle.align(utterance.audio_filepath, heard_alone.text).transcript]
         if heard_alone.text == utterance.text:
             of_its_own.append(found.transcript)
-        for transcript in of_its_own:
+        for aligned in of_its_own:
             compared += 1
-            assert transcript.score == pytest.approx(heard_alone.score, abs=1e-3)
-            for word, same in zip(transcript.words, heard_alone.words, strict=True):
+            assert aligned.score == pytest.approx(heard_alone.score, abs=1e-3)
+            for word, same in zip(aligned.words, heard_alone.words, strict=True):
                 assert (word.start, word.end) == pytest.approx((same.start, same.end))
                 assert word.confidence == pytest.approx(same.confidence, abs=1e-4)
     assert compared >= 8, "all six as they are heard, and at least two as they are said"
