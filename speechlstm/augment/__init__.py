@@ -6,6 +6,7 @@ Waveforms are changed one by one where they are loaded, features in batches on t
 from speechlstm.augment.channel import BandLimit, Codec, Gain
 from speechlstm.augment.noise import Noise
 from speechlstm.augment.reverb import Reverb
+from speechlstm.augment.silence import Silence
 from speechlstm.augment.specaugment import SpecAugment
 from speechlstm.augment.speed import SpeedPerturb, TempoPerturb, at_speed, at_tempo
 from speechlstm.augment.waveform import Chain, Change
@@ -18,6 +19,7 @@ __all__ = [
     "Gain",
     "Noise",
     "Reverb",
+    "Silence",
     "SpecAugment",
     "SpeedPerturb",
     "TempoPerturb",

@@ -13,7 +13,7 @@ Samples = NDArray[np.float32]
 
 
 class Change(ABC):
-    """A random change of waveforms that keeps their length.
+    """A random change of waveforms.
 
     Args:
         probability: of changing a waveform at all.
@@ -36,12 +36,13 @@ class Change(ABC):
 
 
 class Chain:
-    """Changes in the order in which they happen to a recording: room, noise, level, band, codec.
+    """Changes in the order in which they happen to a recording: pauses, room, noise, level, band, codec.
 
     It works on single waveforms, in the processes that load them. Each change draws from a generator of its own, so
     that leaving one out changes nothing for the others.
 
     Args:
+        silence: pauses around and within the speech, or null.
         reverb: the room, or null.
         noise: what else is heard, or null.
         gain: the level, or null.
@@ -56,8 +57,9 @@ class Chain:
         gain: Change | None = None,
         band: Change | None = None,
         codec: Change | None = None,
+        silence: Change | None = None,
     ) -> None:
-        self.changes = (reverb, noise, gain, band, codec)
+        self.changes = (silence, reverb, noise, gain, band, codec)
 
     def __call__(self, waveform: Samples, rng: np.random.Generator) -> Samples:
         """Return `(samples,)`, changed; the same `rng` gives the same."""

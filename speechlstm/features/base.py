@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,11 @@ from torch.nn import functional as F
 from speechlstm.errors import UsageError
 
 NORMALIZE = ("utterance", "global", "none")
+SPEECH_RANGE = 30.0  # dB below the loudest frame to which speech reaches
+ABOVE_NOISE = 10.0  # dB by which it stands out from the quietest tenth of the frames
+MARGIN = 30  # frames before and after loud ones that count as speech, too
+LOWEST = -3.0  # least value of a normalized feature
+_PREEMPHASIS = 0.97
 
 
 class Features(nn.Module, ABC):
@@ -26,8 +32,9 @@ class Features(nn.Module, ABC):
         window: length of a frame in seconds.
         hop: seconds from one frame to the next.
         num_features: numbers per frame.
-        normalize: "utterance" gives each utterance mean 0 and deviation 1 in every feature, "global" does so
-            with figures of the whole training data (see `estimate`), "none" leaves the values alone.
+        normalize: "utterance" gives the speech of each utterance mean 0 and deviation 1 in every feature (see
+            `speech_frames`), "global" does so with figures of the whole training data (see `estimate`), "none"
+            leaves the values alone.
 
     Attributes:
         num_features: numbers per frame.
@@ -69,6 +76,20 @@ class Features(nn.Module, ABC):
             frames: `(batch,)` int64, the number of frames of each utterance.
         """
 
+    def levels(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Return `(batch, frames)`, the mean power of each frame in dB, low hum weakened by pre-emphasis.
+
+        Args:
+            waveforms: `(batch, samples)`.
+            lengths: `(batch,)` int64, samples of each utterance.
+        """
+        with torch.no_grad(), torch.autocast(waveforms.device.type, enabled=False):
+            beyond = torch.arange(waveforms.shape[1], device=waveforms.device) >= lengths[:, None]
+            padded = self._padded(waveforms.float().masked_fill(beyond, 0.0))
+            emphasized = padded[:, 1:] - _PREEMPHASIS * padded[:, :-1]
+            power = F.avg_pool1d(F.pad(emphasized, (1, 0)).square().unsqueeze(1), self.window_length, self.hop_length)
+            return 10 * power.squeeze(1).clamp(min=1e-20).log10()
+
     def frame_lengths(self, lengths: Tensor) -> Tensor:
         """Turn numbers of samples into numbers of frames."""
         return 1 + torch.div(lengths, self.hop_length, rounding_mode="floor")
@@ -96,7 +117,7 @@ class Features(nn.Module, ABC):
             )
         features, frames, mask = self._unnormalized(waveforms, lengths)
         if self.normalize == "utterance":
-            features = normalize_utterances(features, frames, mask)
+            features = normalize_utterances(features, speech_frames(self.levels(waveforms, lengths), frames))
         elif self.normalize == "global":
             features = (features - self.mean.float()) / self.std.float()
         return features.masked_fill(~mask, 0.0), frames
@@ -136,10 +157,12 @@ class Features(nn.Module, ABC):
 
     def _frames(self, waveforms: Tensor) -> Tensor:
         """Cut centred frames: `(batch, samples)` to `(batch, frames, window_length)`, a view."""
+        return self._padded(waveforms).unfold(1, self.window_length, self.hop_length)
+
+    def _padded(self, waveforms: Tensor) -> Tensor:
+        """Put the zeros around `(batch, samples)` that the first and the last frame need."""
         half = self.window_length // 2
-        return F.pad(waveforms, (self.window_length - half, half)).unfold(
-            1, self.window_length, self.hop_length
-        )
+        return F.pad(waveforms, (self.window_length - half, half))
 
     def _power(self, frames: Tensor, fft_size: int) -> Tensor:
         """Return the power spectrum `(batch, frames, fft_size // 2 + 1)` of windowed frames."""
@@ -155,20 +178,46 @@ class Features(nn.Module, ABC):
         self.estimated = True
 
 
-def normalize_utterances(features: Tensor, frames: Tensor, mask: Tensor) -> Tensor:
-    """Give every feature of every utterance mean 0 and deviation 1 over the utterance's own frames.
+def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
+    """Return `(batch, frames, 1)`: true in the frames of an utterance that have speech in them, or are near to it.
+
+    Speech is what lies within `SPEECH_RANGE` of the loudest frame, and stands out from the utterance's noise. Silence
+    around the speech then has no part in the statistics of the utterance, however long it is. An utterance of nothing
+    but digital zeros is all speech.
+
+    Args:
+        levels: `(batch, frames)`, dB.
+        frames: `(batch,)`, frames of each utterance.
+    """
+    within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
+    loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
+    # Digital zeros are not noise: of the rest, the quietest tenth tells how loud it is.
+    sounding = levels.masked_fill(~within | (levels < loudest - 2 * SPEECH_RANGE), math.nan)
+    noise = sounding.nanquantile(0.1, dim=1, keepdim=True)
+    threshold = (noise + ABOVE_NOISE).minimum(loudest - SPEECH_RANGE / 2).maximum(loudest - SPEECH_RANGE)
+    loud = (levels >= threshold) & within
+    near = F.max_pool1d(loud.float().unsqueeze(1), 2 * MARGIN + 1, stride=1, padding=MARGIN).squeeze(1) > 0
+    return (near & within).unsqueeze(-1)
+
+
+def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
+    """Give every feature of every utterance mean 0 and deviation 1 over the frames of its speech.
+
+    Nothing falls below `LOWEST`: how deep silence lies under the speech says nothing about the words.
 
     Args:
         features: `(batch, frames, num_features)`.
-        frames: `(batch,)`, frames of each utterance, at least 1.
-        mask: `(batch, frames, 1)`, true inside each utterance.
+        speech: `(batch, frames, 1)` from `speech_frames`, at least one frame of each utterance.
     """
-    # Relative to the first frame, so that a constant feature (digital silence) becomes exactly 0.
-    features = (features - features[:, :1]).masked_fill(~mask, 0.0)
-    count = frames[:, None, None]
-    centred = (features - features.sum(dim=1, keepdim=True) / count).masked_fill(~mask, 0.0)
-    variance = centred.square().sum(dim=1, keepdim=True) / count
-    return centred * (variance + 1e-3).rsqrt()  # a floor far below speech, far above rounding
+    # Relative to one frame of the speech, so that a constant feature (digital silence) becomes exactly 0.
+    first = speech.to(torch.uint8).argmax(dim=1, keepdim=True)
+    features = features - features.gather(1, first.expand(-1, -1, features.shape[2]))
+    count = speech.sum(dim=1, keepdim=True)
+    mean = features.masked_fill(~speech, 0.0).sum(dim=1, keepdim=True) / count
+    centered = features - mean
+    variance = centered.masked_fill(~speech, 0.0).square().sum(dim=1, keepdim=True) / count
+    # the floor is far below speech and far above rounding
+    return (centered * (variance + 1e-3).rsqrt()).clamp(min=LOWEST)
 
 
 def check_band(sample_rate: int, num_mels: int, low_freq: float, high_freq: float) -> None:

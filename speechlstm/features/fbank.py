@@ -57,9 +57,11 @@ class KaldiFbank(Features):
 
     def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
         """See `Features.compute`."""
-        missing = max(0, self.window_length - waveforms.shape[1])
-        cut = F.pad(waveforms * self.scale, (0, missing)).unfold(1, self.window_length, self.hop_length)
+        cut = self._frames(waveforms * self.scale)
         cut = cut - cut.mean(dim=-1, keepdim=True)
         cut = cut - self.preemphasis * torch.cat([cut[..., :1], cut[..., :-1]], dim=-1)
         power = self._power(cut, self.fft_size)
         return (power @ self.mel.float()).clamp(min=torch.finfo(torch.float32).eps).log()
+
+    def _padded(self, waveforms: Tensor) -> Tensor:
+        return F.pad(waveforms, (0, max(0, self.window_length - waveforms.shape[1])))
