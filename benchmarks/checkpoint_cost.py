@@ -25,7 +25,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from speechlstm import configs, training
+from speechlstm import configs
+from speechlstm.training import fit as training
 
 ROUNDS, WRITINGS = 3, 5
 BETWEEN = 300.0  # seconds

@@ -29,12 +29,12 @@ import torch
 from torch import Tensor
 
 from speechlstm.decoders import create
+from speechlstm.decoders.lm import estimate, write_arpa
+from speechlstm.decoders.lm.corpus import read_corpus, splitter
 from speechlstm.decoders.posteriors import padded
-from speechlstm.errors import SpeechlstmError
-from speechlstm.lm import estimate, write_arpa
-from speechlstm.lm.corpus import read_corpus, splitter
-from speechlstm.metrics import corpus
-from speechlstm.tokenizer import Characters, Subwords, Tokenizer
+from speechlstm.evaluation.metrics import corpus
+from speechlstm.model.tokenizer import Characters, Subwords, Tokenizer
+from speechlstm.types import SpeechlstmError
 
 FRAMES = 300
 REPETITIONS = 3  # of which the fastest counts

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from speechlstm.encoder import Encoder, RecurrentLayer
+from speechlstm.model.encoder import Encoder, RecurrentLayer
 
 BATCH, FRAMES, FEATURES, VOCAB = 16, 600, 80, 30  # utterances of up to 6 s at 10 ms
 

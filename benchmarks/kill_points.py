@@ -24,8 +24,8 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from speechlstm.checkpoints import find_last
-from speechlstm.commands import train
+from speechlstm.cli import train
+from speechlstm.training.checkpoints import find_last
 
 RATE = 8000  # Hz
 SETTINGS = [

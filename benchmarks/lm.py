@@ -22,9 +22,9 @@ from typing import Any
 import numba
 import numpy as np
 
-import speechlstm.manifest  # noqa: F401  (brings torch, whose import is not to be timed)
-from speechlstm.lm import NGram, estimate, load, query, read_arpa, write_arpa
-from speechlstm.lm.corpus import Corpus, read_corpus, splitter
+import speechlstm.data.manifest  # noqa: F401  (brings torch, whose import is not to be timed)
+from speechlstm.decoders.lm import NGram, estimate, load, query, read_arpa, write_arpa
+from speechlstm.decoders.lm.corpus import Corpus, read_corpus, splitter
 
 REPETITIONS = 3
 

@@ -40,14 +40,15 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from speechlstm import configs, training
-from speechlstm.audio import load_audio
+from speechlstm import configs
 from speechlstm.configs import build
-from speechlstm.data import SpeechData, collate
-from speechlstm.encoder import Encoder
-from speechlstm.features.base import Features
-from speechlstm.recognizer import Recognizer
-from speechlstm.sampler import BucketSampler, Key
+from speechlstm.data.audio import load_audio
+from speechlstm.model.encoder import Encoder
+from speechlstm.model.features.base import Features
+from speechlstm.training import fit as training
+from speechlstm.training.data import SpeechData, collate
+from speechlstm.training.module import Recognizer
+from speechlstm.training.sampler import BucketSampler, Key
 
 ROUNDS = 5
 SEGMENT = 600.0  # seconds of audio in a segment, about

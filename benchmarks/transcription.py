@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from speechlstm.audio import load_audio
-from speechlstm.manifest import read_manifest
+from speechlstm.data.audio import load_audio
+from speechlstm.data.manifest import read_manifest
 
 RATE = 16000
 

@@ -7,7 +7,8 @@ The first takes the words of a manifest's utterances from TextGrids named by the
 second joins recordings of single words, named `{word}_{speaker}_{number}`, some with pauses between them, so that the
 times are known: for recognisers whose tokens are whole words. A decoder's word counts if it is right, which edit
 distance tells; the aligner is given the text. "Spikes" are the frames of the tokens as they are, "words" what
-`speechlstm.boundaries` makes of them. Errors are in milliseconds; bias is the mean of found minus reference.
+`speechlstm.transcription.boundaries` makes of them. Errors are in milliseconds; bias is the mean of found minus
+reference.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from rapidfuzz.distance import Levenshtein
 from tqdm import tqdm
 
 import speechlstm
-from speechlstm import configs, devices
-from speechlstm.align import forced_alignment
-from speechlstm.audio import load_audio
-from speechlstm.bundle import Bundle
+from speechlstm import configs
+from speechlstm.data.audio import load_audio
+from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders import Decoder
-from speechlstm.errors import SpeechlstmError
-from speechlstm.manifest import read_manifest
-from speechlstm.transcriber import hear
-from speechlstm.transcript import textgrid, to_transcript
-from speechlstm.types import Hypothesis, Utterance, Word
+from speechlstm.model.bundle import Bundle
+from speechlstm.transcription import devices
+from speechlstm.transcription.align import forced_alignment
+from speechlstm.transcription.batches import hear
+from speechlstm.transcription.formats import textgrid, to_transcript
+from speechlstm.types import Hypothesis, SpeechlstmError, Utterance, Word
 
 RATE = 16_000
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import speechlstm
-from speechlstm.errors import AudioError, SpeechlstmError
+from speechlstm.types import AudioError, SpeechlstmError
 
 _SOME_FAILED = 3
-_SAMPLES = Path(speechlstm.__file__).parent / "samples"
+_SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
 
 
 def main(arguments: list[str]) -> int:

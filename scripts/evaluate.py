@@ -1,6 +1,6 @@
 """The same as `speechlstm evaluate`."""
 
-from speechlstm.commands.evaluate import main
+from speechlstm.cli.evaluate import main
 
 if __name__ == "__main__":
     main()

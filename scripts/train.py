@@ -1,6 +1,6 @@
 """The same as `speechlstm train`."""
 
-from speechlstm.commands.train import main
+from speechlstm.cli.train import main
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,6 @@
 """The same as `speechlstm transcribe`."""
 
-from speechlstm.commands.transcribe import main
+from speechlstm.cli.transcribe import main
 
 if __name__ == "__main__":
     main()

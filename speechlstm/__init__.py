@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from speechlstm.bundle import Bundle
+    from speechlstm.model.bundle import Bundle
 
 __all__ = ["__version__", "load"]
 
@@ -33,6 +33,8 @@ def load(
         UsageError: the device cannot compute in this precision.
         BundleError: the folder is not a bundle, is damaged, or was written by an incompatible version.
     """
-    from speechlstm.bundle import load_bundle  # torch takes a second to import: not for `speechlstm --help`
+    from speechlstm.model.bundle import (
+        load_bundle,  # torch takes a second to import: not for `speechlstm --help`
+    )
 
     return load_bundle(bundle, device=device, precision=precision)

@@ -28,7 +28,7 @@ def corpora() -> Path:
 def run_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Return a function that runs a module of `speechlstm.commands` here: exit status, stdout and stderr."""
+    """Return a function that runs a module of `speechlstm.cli` here: exit status, stdout and stderr."""
 
     def call(command: ModuleType, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", [f"{command.__name__.rpartition('.')[2]}.py", *arguments])

@@ -9,7 +9,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from speechlstm.tokenizer import Characters
+from speechlstm.model.tokenizer import Characters
 
 RATE, FRAME = 16_000, 320  # Hz, samples per frame (20 ms)
 TOKENS = Characters.from_texts(["abcdefghijklmnopqrstuvwxyz' "])

@@ -13,9 +13,10 @@ import soundfile
 import torch
 from omegaconf import DictConfig
 
-from speechlstm import configs, training
-from speechlstm.commands import train
-from speechlstm.recognizer import Recognizer
+from speechlstm import configs
+from speechlstm.cli import train
+from speechlstm.training import fit as training
+from speechlstm.training.module import Recognizer
 from speechlstm.types import Utterance
 
 RATE = 8000

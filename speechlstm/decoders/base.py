@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechlstm.errors import DecoderError, SpeechlstmError
-from speechlstm.tokenizer import Tokenizer
-from speechlstm.types import Hypothesis
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.types import DecoderError, Hypothesis, SpeechlstmError
 
 TOLERANCE = (
     0.05  # of a frame's log total probability: lets bfloat16 pass, but neither logits nor probabilities

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from speechlstm.tokenizer import Tokenizer
+from speechlstm.model.tokenizer import Tokenizer
 
 
 def certain(path: list[int], vocab: int, sure: float = 0.999) -> Tensor:

@@ -10,11 +10,11 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from speechlstm.configs import PLUGIN_GROUP
-from speechlstm.errors import DecoderError, SpeechlstmError, UsageError
+from speechlstm.types import DecoderError, SpeechlstmError, UsageError
 
 if TYPE_CHECKING:  # torch takes seconds to import: not for the names alone
     from speechlstm.decoders.base import Decoder
-    from speechlstm.tokenizer import Tokenizer
+    from speechlstm.model.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from speechlstm.decoders import Decoder
-from speechlstm.errors import UsageError
-from speechlstm.tokenizer import Tokenizer
-from speechlstm.types import Hypothesis
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.types import Hypothesis, UsageError
 
 MOST = 128  # prefixes that the kernels have room for
 _TABLE = 2**31 - 1  # the kernels number `utterances * prefixes * frames * tokens` with 32 bits

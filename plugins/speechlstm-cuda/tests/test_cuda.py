@@ -14,10 +14,10 @@ from speechlstm_cuda import CudaDecoder, frames_needed, parts
 from torch import Tensor
 
 from speechlstm.decoders import create
+from speechlstm.decoders.contract import DecoderContract
 from speechlstm.decoders.posteriors import certain, noise, padded, spoken
-from speechlstm.errors import DecoderError, UsageError
-from speechlstm.testing import DecoderContract
-from speechlstm.tokenizer import Characters
+from speechlstm.model.tokenizer import Characters
+from speechlstm.types import DecoderError, UsageError
 
 TOKENIZER = Characters.from_texts(["abc"])  # <blank>, <space>, a, b, c
 

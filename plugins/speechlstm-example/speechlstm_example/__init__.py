@@ -8,7 +8,7 @@ from itertools import groupby
 from torch import Tensor
 
 from speechlstm.decoders import Decoder
-from speechlstm.tokenizer import Tokenizer
+from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.types import Hypothesis
 
 BLANK = 0  # the blank is id 0 in every tokenizer

@@ -9,11 +9,11 @@ import torch
 from speechlstm_example import BlankPenaltyDecoder
 
 from speechlstm.decoders import create
+from speechlstm.decoders.contract import DecoderContract
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.decoders.posteriors import noise
-from speechlstm.errors import UsageError
-from speechlstm.testing import DecoderContract
-from speechlstm.tokenizer import Characters
+from speechlstm.model.tokenizer import Characters
+from speechlstm.types import UsageError
 
 TOKENIZER = Characters.from_texts(["ab"])  # <blank>, <space>, a, b
 

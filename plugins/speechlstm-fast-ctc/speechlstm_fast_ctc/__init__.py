@@ -6,7 +6,7 @@ import fast_ctc_decode
 from torch import Tensor
 
 from speechlstm.decoders import Decoder
-from speechlstm.tokenizer import Tokenizer
+from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.types import Hypothesis
 
 _FIRST = 0xF0000  # the library writes a character for each token: these 65,534 are nobody's

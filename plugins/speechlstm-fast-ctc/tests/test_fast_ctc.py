@@ -14,10 +14,10 @@ pytest.importorskip("fast_ctc_decode")
 from speechlstm_fast_ctc import FastCtcDecoder
 
 from speechlstm.decoders import create
+from speechlstm.decoders.contract import DecoderContract
 from speechlstm.decoders.posteriors import noise
-from speechlstm.errors import UsageError
-from speechlstm.testing import DecoderContract
-from speechlstm.tokenizer import Characters, Words
+from speechlstm.model.tokenizer import Characters, Words
+from speechlstm.types import UsageError
 
 TOKENIZER = Characters.from_texts(["ab"])  # <blank>, <space>, a, b
 

@@ -16,10 +16,9 @@ from torch import Tensor
 
 from speechlstm.decoders import Decoder
 from speechlstm.decoders.base import collapse
-from speechlstm.errors import DecoderError, UsageError
-from speechlstm.lexicon import read_lexicon
-from speechlstm.tokenizer import Tokenizer
-from speechlstm.types import Hypothesis
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.model.tokenizer.lexicon import read_lexicon
+from speechlstm.types import DecoderError, Hypothesis, UsageError
 
 _IMPOSSIBLE = -1e4  # natural log; the search computes with it, with an infinity it would not
 _UNKNOWN = "<unk>"

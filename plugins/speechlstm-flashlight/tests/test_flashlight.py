@@ -16,10 +16,10 @@ pytest.importorskip("flashlight.lib.text.decoder", reason="flashlight-text is no
 from speechlstm_flashlight import FlashlightDecoder
 
 from speechlstm.decoders import create
+from speechlstm.decoders.contract import DecoderContract
 from speechlstm.decoders.posteriors import certain, noise, spoken
-from speechlstm.errors import SpeechlstmError, UsageError
-from speechlstm.testing import DecoderContract
-from speechlstm.tokenizer import Characters, Words
+from speechlstm.model.tokenizer import Characters, Words
+from speechlstm.types import SpeechlstmError, UsageError
 
 TOKENIZER = Characters.from_texts(["ab"])  # <blank>, <space>, a, b
 LETTERS = Characters.from_texts(["see a cab bee"])

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from speechlstm.decoders import Decoder
 from speechlstm.decoders.base import collapse
-from speechlstm.errors import UsageError
-from speechlstm.tokenizer import Tokenizer
-from speechlstm.types import Hypothesis
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.types import Hypothesis, UsageError
 
 from .graph import open_graph
 from .nbest import best_sentences

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from kaldifst import StdConstFst
 
-from speechlstm.errors import DecoderError, TokenizerError
-from speechlstm.lexicon import Pronunciations, read_lexicon
-from speechlstm.lm import read_arpa, write_arpa
-from speechlstm.tokenizer import Phones, Tokenizer
+from speechlstm.decoders.lm import read_arpa, write_arpa
+from speechlstm.model.tokenizer import Phones, Tokenizer
+from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon
+from speechlstm.types import DecoderError, TokenizerError
 
 from . import build
 

@@ -20,11 +20,11 @@ from speechlstm_wfst import WfstDecoder, build
 from speechlstm_wfst.nbest import best_sentences
 
 from speechlstm.decoders import create
+from speechlstm.decoders.contract import DecoderContract
 from speechlstm.decoders.posteriors import mumbled, noise, spoken
-from speechlstm.errors import SpeechlstmError
-from speechlstm.testing import DecoderContract
-from speechlstm.tokenizer import Characters, Phones, Words
-from speechlstm.transcript import to_transcript
+from speechlstm.model.tokenizer import Characters, Phones, Words
+from speechlstm.transcription.formats import to_transcript
+from speechlstm.types import SpeechlstmError
 
 LETTERS = Characters.from_texts(["see a cab bee sea"])
 

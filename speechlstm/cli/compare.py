@@ -1,0 +1,97 @@
+"""Compare plain RNN, GRU, LSTM and Transformer on long time lags and on speech, on one page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from speechlstm import configs
+from speechlstm.configs.arguments import quote_arguments
+from speechlstm.data.lock import locked
+from speechlstm.data.manifest import write_atomically
+from speechlstm.study.compare import results, speech, trials
+from speechlstm.study.compare.complexity import complexity
+from speechlstm.study.compare.networks import NETWORKS
+from speechlstm.study.compare.page import render
+from speechlstm.types import UsageError
+
+
+def main() -> None:
+    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
+    quote_arguments()
+    run()
+
+
+@configs.main("compare")
+def run(cfg: DictConfig) -> None:
+    """Make all trials that have no result yet, and write the page anew after each."""
+    todo = _trials(cfg)
+    spoken = _speech(cfg)
+    workers = os.cpu_count() or 1 if cfg.workers is None else cfg.workers
+    if not isinstance(workers, int) or workers < 1:
+        raise UsageError(f"workers is {cfg.workers!r}, but must be a whole number above 0, or null")
+    out = Path(str(cfg.out)).expanduser()
+    page = out / "compare.html"
+    with locked(out):
+        costs = _costs(cfg, out / "complexity.jsonl")
+        found = []
+        for result in tqdm(
+            trials.make(todo, out / "trials.jsonl", workers), "trials", len(todo), disable=None
+        ):
+            found.append(result)
+        write_atomically(page, render(found, costs, []))  # the trainings on speech take much longer
+        heard = []
+        for result in tqdm(speech.make(spoken, out), "trainings", len(spoken), disable=None):
+            heard.append(result)
+            write_atomically(page, render(found, costs, heard))
+    print(page)
+
+
+def _trials(cfg: DictConfig) -> list[trials.Trial]:
+    """Return all trials, those of a task together, and see that each can be made."""
+    tasks = [str(task).rpartition(":") for task in cfg.tasks]
+    if wrong := [f"{name}{colon}{lag}" for name, colon, lag in tasks if not (name and lag.isdecimal())]:
+        raise UsageError(
+            f"tasks has {wrong[0]!r}, but each must be a name and a lag, as in tasks=[adding:50,adding:100]"
+        )
+    unknown = [name for name in cfg.networks if name not in NETWORKS]
+    if unknown or not cfg.networks:
+        raise UsageError(f"networks is {list(cfg.networks)}, but can have: {', '.join(NETWORKS)}")
+    sizes = (cfg.parameters, cfg.batch_size, cfg.max_updates, cfg.check_every)
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise UsageError("parameters, batch_size, max_updates and check_every must be whole numbers above 0")
+    found = [
+        trials.Trial(task, int(lag), network, seed, cfg.parameters, cfg.learning_rates[network], *sizes[1:])
+        for task, _, lag in tasks
+        for seed in cfg.seeds
+        for network in cfg.networks
+    ]
+    for trial in found:
+        trials.check(trial)
+    return found
+
+
+def _speech(cfg: DictConfig) -> list[speech.SpeechTrial]:
+    return [
+        speech.SpeechTrial(experiment, network, seed, str(cfg.speech_settings))
+        for experiment in cfg.speech
+        for seed in cfg.speech_seeds
+        for network in cfg.networks
+    ]
+
+
+def _costs(cfg: DictConfig, path: Path) -> list[dict[str, object]]:
+    """Return what longer sequences cost each network, measured once."""
+    known = results.read(path, ("network", "parameters"))
+    for network in cfg.networks:
+        if (network, cfg.parameters) not in known:
+            results.append(path, complexity(network, cfg.parameters))
+    known = results.read(path, ("network", "parameters"))
+    return [known[network, cfg.parameters] for network in cfg.networks]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Show gates and memory of a network while it listens, as a page with sound and pictures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from speechlstm import configs
+from speechlstm.configs.arguments import take_inputs
+from speechlstm.data.manifest import write_atomically
+from speechlstm.study.inspect import checkpoint, figures
+from speechlstm.study.inspect.observe import observe
+from speechlstm.study.inspect.page import choose, render
+from speechlstm.transcription.batches import find, output_paths
+from speechlstm.types import SpeechlstmError, UsageError, report_failures
+
+_USAGE = "usage: speechlstm inspect FILE|FOLDER ... [KEY=VALUE ...]"
+
+
+def main() -> None:
+    """Run the command on `sys.argv`, whose plain file names become one `inputs=[...]` override first."""
+    take_inputs()
+    run()
+
+
+@configs.main("inspect")
+def run(cfg: DictConfig) -> int:
+    """Write a page for each of `cfg.inputs`. Exit status 3 when some of them failed, 1 when all did."""
+    if not cfg.inputs:
+        raise UsageError(f"no audio given; {_USAGE}")
+    if cfg.direction not in ("forward", "backward"):
+        raise UsageError(f"direction is {cfg.direction!r}, but must be forward or backward")
+    if cfg.png:
+        figures.check_plots()  # now, not after the work
+    folder = Path(str(cfg.out)).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"out={cfg.out} is a file, but must be a folder for the pages")
+    recordings, problems = find([str(path) for path in cfg.inputs])
+    given = len(recordings) + len(problems)
+    if cfg.text is not None and given > 1:
+        raise UsageError(f"text= is of one recording, but {given} are given")
+    pages = output_paths(recordings, folder, "html")
+    for problem in problems:
+        print(f"failed: {problem}", file=sys.stderr)
+    failed = len(problems)
+    if recordings:
+        bundle = checkpoint.load(cfg.bundle)
+        decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
+    work = zip(recordings, pages, strict=True)
+    for recording, page in tqdm(work, "watching", len(recordings), unit="recording", disable=None):
+        try:
+            seen = observe(bundle, recording.path, decoder, cfg.text, cfg.offset, cfg.duration)
+        except UsageError:
+            raise
+        except SpeechlstmError as error:
+            tqdm.write(f"failed: {error}", sys.stderr)
+            failed += 1
+            continue
+        index = choose(seen, cfg.layer, cfg.direction)
+        write_atomically(page, render(seen, cfg.layer, cfg.direction))
+        if cfg.png:
+            write_atomically(page.with_suffix(".png"), figures.draw_signals(seen, index))
+            write_atomically(page.with_name(f"{page.stem}-memory.png"), figures.draw_memory(seen, index))
+        tqdm.write(str(page), sys.stdout)
+    return report_failures(failed, given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Estimate an n-gram language model from text and measure it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+import speechlstm
+from speechlstm import configs
+from speechlstm.configs.arguments import quote_arguments
+from speechlstm.decoders.lm import NGram, estimate, write_arpa
+from speechlstm.decoders.lm.corpus import EOS_ID, UNITS, read_corpus, splitter
+from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
+from speechlstm.decoders.lm.ngram import Perplexity
+from speechlstm.model.tokenizer.base import CASES
+from speechlstm.types import SOME_FAILED, UsageError
+
+_SHOWN = 10  # examples of each kind
+
+
+def main() -> None:
+    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
+    quote_arguments()
+    run()
+
+
+@configs.main("lm")
+def run(cfg: DictConfig) -> int:
+    """Estimate, write and report. Exit status 3 when lines of a text were left out."""
+    texts, manifests, tests = _paths(cfg.text), _paths(cfg.manifest), _paths(cfg.test)
+    out = Path(str(cfg.out)).expanduser()
+    _check(cfg, texts, manifests, out)
+    tokenizer = speechlstm.load(cfg.bundle).tokenizer if cfg.bundle is not None else None
+    split = splitter(cfg.unit, cfg.case, tokenizer)
+    corpora = {"text": read_corpus(split, texts, manifests)}
+    if tests:
+        listed = [path for path in tests if path.endswith(".jsonl")]
+        corpora["test"] = read_corpus(split, [path for path in tests if path not in listed], listed)
+    text = corpora["text"]
+    limited = text.limited(cfg.vocab_size) if cfg.vocab_size is not None else text
+    trie, summaries = estimate(limited, cfg.order, list(cfg.prune))
+    write_arpa(trie, out)
+    model = NGram.from_trie(trie)
+    print(_table(summaries))
+    for name, corpus in corpora.items():
+        print(_line(name, cfg.unit, model.perplexity(corpus)))
+    print(f"{'written':<8} {out}")
+    if len(summaries) < cfg.order:
+        _note(f"no sentence has {cfg.order} words, <s> and </s> counted: the order is {len(summaries)}")
+    for n, summary in enumerate(summaries, 1):
+        if summary.fallback:
+            fallback = ", ".join(map(str, FALLBACK))
+            _note(f"the discounts of {n}-grams are the fall-back {fallback}, as {summary.fallback}")
+    if text.marks:
+        _note(f"{text.marks} <s> and </s> in the text are left out: each line has its own")
+    if tokenizer is not None and cfg.unit == "word":
+        strange = [word for word in text.words[EOS_ID + 1 :] if tokenizer.unknown(word)]
+        if strange:
+            _note(f"the recogniser has no tokens to write {_examples(strange)} with")
+    problems = [problem for corpus in corpora.values() for problem in corpus.problems]
+    for problem in problems[:_SHOWN]:
+        print(f"left out: {problem}", file=sys.stderr)
+    if problems:
+        shown = f"the first {_SHOWN} " if len(problems) > _SHOWN else ""
+        print(f"{len(problems)} left out, {shown}named above", file=sys.stderr)
+    return SOME_FAILED if problems else 0
+
+
+def _paths(value: Any) -> list[str]:
+    values = [] if value is None else value if isinstance(value, ListConfig) else [value]
+    return [str(Path(str(each)).expanduser()) for each in values]
+
+
+def _check(cfg: DictConfig, texts: list[str], manifests: list[str], out: Path) -> None:
+    """Raise a UsageError for settings that do not fit together, before anything is read."""
+    if not texts and not manifests:
+        raise UsageError("no text: add text=FILE, or manifest=FILE for the texts of a manifest")
+    if listed := [path for path in texts if path.endswith(".jsonl")]:
+        raise UsageError(f"text={listed[0]} is a manifest by its name: give it as manifest={listed[0]}")
+    for name, known in (("unit", UNITS), ("case", CASES)):
+        if cfg[name] not in known:
+            raise UsageError(f"{name} is {cfg[name]!r}, but must be one of {', '.join(known)}")
+    if cfg.unit == "token" and cfg.bundle is None:
+        raise UsageError("unit=token needs the tokenizer of a recogniser: add bundle=FOLDER")
+    if cfg.vocab_size is not None and (not isinstance(cfg.vocab_size, int) or cfg.vocab_size < 1):
+        raise UsageError(f"vocab_size is {cfg.vocab_size!r}, but must be a number of words, 1 or more")
+    if out.is_dir():
+        raise UsageError(f"out={out} is a folder, but must be a file for the model")
+    if out.resolve() in {Path(path).resolve() for path in (*texts, *manifests)}:
+        raise UsageError(f"out={out} is a text to read, which the model would replace")
+
+
+def _table(summaries: list[OrderSummary]) -> str:
+    lines = [f"{'order':<8} {'n-grams':>12} {'kept':>12} {'D1':>8} {'D2':>8} {'D3+':>8}"]
+    for n, summary in enumerate(summaries, 1):
+        discounts = " ".join(f"{discount:>8.4f}" for discount in summary.discounts)
+        lines.append(f"{n:<8} {summary.found:>12,} {summary.kept:>12,} {discounts}")
+    return "\n".join(lines)
+
+
+def _line(name: str, unit: str, found: Perplexity) -> str:
+    line = (
+        f"{name:<8} {found.sentences:,} sentences, {found.words:,} {unit}s, perplexity {found.with_oov:.2f}"
+    )
+    if found.oov:
+        count = sum(count for _, count in found.oov)
+        words = [f"{word} ({times})" for word, times in found.oov]
+        line += f" ({found.without_oov:.2f} without unknown {unit}s)\n"
+        line += f"{'':<8} unknown: {count:,} ({count / found.words:.2%}), {_examples(words)}"
+    return line
+
+
+def _examples(words: list[str]) -> str:
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return f"{len(words)} different: {', '.join(words[:_SHOWN])}{more}"
+
+
+def _note(message: str) -> None:
+    print(f"note: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

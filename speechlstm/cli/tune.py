@@ -1,0 +1,96 @@
+"""Choose a decoder's weights on a development set and write them as an option of decoder=."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+import speechlstm
+from speechlstm import configs
+from speechlstm.configs.arguments import quote_arguments
+from speechlstm.data.manifest import read_manifest, write_atomically
+from speechlstm.decoders import logprobs, tuning
+from speechlstm.evaluation.benchmark import check_plots
+from speechlstm.model.bundle import Bundle
+from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, Utterance
+
+_PLACES = 3  # decimals of the numbers that are tried
+
+
+def main() -> None:
+    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
+    quote_arguments()
+    run()
+
+
+@configs.main("tune")
+def run(cfg: DictConfig) -> int:
+    """Tune on `cfg.manifest`. Exit status 3 when some of its audio could not be read."""
+    out = Path(str(cfg.out)).expanduser()
+    if cfg.plot is not None:
+        check_plots()  # now, not after the work
+    if isinstance(cfg.trials, bool) or not isinstance(cfg.trials, int) or cfg.trials < 1:
+        raise UsageError(f"trials is {cfg.trials!r}, but must be a whole number above 0")
+    settings = cast(dict[str, Any], OmegaConf.to_container(cfg.decoder, resolve=True))
+    spans = tuning.ranges(settings, cfg.search)
+    bundle = speechlstm.load(cfg.bundle, device=cfg.device)
+    utterances = read_manifest(cfg.manifest)
+    if not cfg.on_training_data:
+        _refuse_training_data(bundle, utterances, cfg.manifest)
+    place = None if cfg.cache is None else Path(cfg.cache).expanduser()
+    heard = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, cfg.threads)
+    if not any(utterance.text.strip() for utterance in heard.utterances):
+        raise SpeechlstmError(f"{cfg.manifest}: no texts, so that there is nothing to count errors against")
+
+    trials: list[tuning.Trial] = []
+    best: tuning.Trial | None = None
+    start = {name: float(settings[name]) for name in spans if isinstance(settings[name], int | float)}
+    tried = tuning.tune(
+        lambda params: configs.build(cfg.decoder, tokenizer=bundle.tokenizer, **params),
+        heard, spans, start, cfg.trials, cfg.seed,
+    )  # fmt: skip
+    for trial in tqdm(tried, "tuning", cfg.trials, unit="trial", disable=None):
+        trials.append(trial)
+        if best is None or trial.rank < best.rank:
+            best = trial
+            shown = " ".join(f"{name}={value:.{_PLACES}g}" for name, value in trial.params.items())
+            tqdm.write(f"{len(trials):>4}  WER {trial.score.wer:7.2%}  CER {trial.score.cer:7.2%}  {shown}")
+    assert best is not None
+    low, high = best.score.interval()
+    chosen = settings | {name: float(f"{value:.{_PLACES}g}") for name, value in best.params.items()}
+    if "confidence_power" in chosen:
+        plain = configs.build(
+            cfg.decoder, tokenizer=bundle.tokenizer, **(best.params | {"confidence_power": 1.0})
+        )
+        power, before, after = tuning.calibrate(plain, heard)
+        chosen["confidence_power"] = float(f"{power:.{_PLACES}g}")
+    head = (
+        f"# Tuned on {cfg.manifest} with {bundle.name}: WER {best.score.wer:.2%} "
+        f"({low:.2%} to {high:.2%}), {len(trials)} trials, seed {cfg.seed}.\n"
+    )
+    write_atomically(out, head + OmegaConf.to_yaml(OmegaConf.create(chosen)))
+    if cfg.plot is not None:
+        tuning.plot(trials, f"{cfg.manifest}: {len(heard.rows)} utterances, {bundle.name}", cfg.plot)
+    words = best.score.words.length
+    print(f"best: WER {best.score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {words} words)")
+    print(f"before: WER {trials[0].score.wer:.2%}")
+    if "confidence_power" in chosen:
+        print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")
+    print(f"settings: {out}\n\n  speechlstm evaluate manifest=TEST.jsonl decoder={out.stem}")
+    return SOME_FAILED if heard.problems else 0
+
+
+def _refuse_training_data(bundle: Bundle, utterances: list[Utterance], manifest: str) -> None:
+    share = bundle.trained_on(utterances)
+    if share > 0:
+        raise UsageError(
+            f"{manifest}: {share:.0%} of it is what {bundle.name} was trained on, where it makes hardly any errors; "
+            "tune on a development set, or say on_training_data=true"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Find everything that is wrong with a manifest and its audio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from speechlstm import configs
+from speechlstm import load as load_bundle
+from speechlstm.data import doctor
+from speechlstm.data.manifest import parse_line, read_lines
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.types import ManifestError, UsageError
+
+_SOMETHING_WRONG = 3
+
+
+@configs.main("validate")
+def main(cfg: DictConfig) -> int:
+    """Examine the manifest and print a table, or JSON."""
+    if cfg.format not in ("table", "json"):
+        raise UsageError(f"format is {cfg.format!r}, but must be table or json")
+    features: Any
+    encoder: Any
+    tokenizer: Tokenizer | None
+    if cfg.bundle is not None:
+        bundle = load_bundle(cfg.bundle)
+        features, encoder, tokenizer = bundle.features, bundle.encoder, bundle.tokenizer
+    else:
+        texts = _texts(cfg.alphabet or cfg.manifest)
+        tokenizer = configs.build(cfg.tokenizer, texts=texts) if "".join(texts).strip() else None
+        features = configs.build(cfg.features)
+        encoder = configs.build(cfg.encoder, num_features=features.num_features, vocab_size=2)
+
+    def num_encoder_frames(seconds: float) -> int:
+        frames = features.num_frames(round(seconds * features.sample_rate))
+        return int(encoder.output_lengths(torch.tensor(frames)))
+
+    report = doctor.examine(cfg.manifest, tokenizer, num_encoder_frames, cfg.against, cfg.threads)
+    print(report.to_json() if cfg.format == "json" else report.table(cfg.examples))
+    return _SOMETHING_WRONG if report.wrong else 0
+
+
+def _texts(manifest: str) -> list[str]:
+    """Read the texts of the lines that can be read; the doctor tells about the others."""
+    texts = []
+    for line, content in read_lines(manifest):
+        try:
+            texts.append(parse_line(content, f"{manifest}:{line}", Path()).text)
+        except ManifestError:
+            continue
+    return texts
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Recordings and their texts: reading audio, manifests, corpora, files."""

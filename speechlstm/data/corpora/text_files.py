@@ -1,0 +1,49 @@
+"""A folder of audio with the text of each file in a `.txt` of the same name beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from speechlstm.data.corpora.base import Corpus, audio_files, expect, read_text, split_name, with_dev
+from speechlstm.types import UsageError, Utterance
+
+
+def read(
+    root: str | Path, speaker_from_folder: bool = False, dev_fraction: float = 0.1, seed: int = 0
+) -> Corpus:
+    """Read every audio file below a folder; `train/`, `dev/` and `test/` are splits, or all is `train`.
+
+    Args:
+        root: the folder.
+        speaker_from_folder: the name of the folder that a file lies in is its speaker.
+        dev_fraction: share of `train` to hold out, by speaker where speakers are known.
+        seed: of the choice of what is held out.
+
+    Raises:
+        UsageError: no such folder, or no audio in it.
+    """
+    root = Path(root)
+    expect(root, "audio with .txt files", "*")
+    names = {path.name: split_name(path.name) for path in sorted(root.iterdir()) if path.is_dir()}
+    folders = {name: root / folder for folder, name in names.items() if name in ("train", "dev", "test")}
+    if "train" not in folders:
+        folders = {"train": root}
+    splits: dict[str, list[Utterance]] = {name: [] for name in folders}
+    problems: list[str] = []
+    files = {name: audio_files(folder) for name, folder in folders.items()}
+    if not any(files.values()):
+        raise UsageError(f"{root}: no audio files in it; expected audio and a .txt of the same name for each")
+    for name, folder in folders.items():
+        for audio in files[name]:
+            transcript = audio.with_suffix(".txt")
+            if not transcript.is_file():
+                problems.append(f"{audio}: no {transcript.name} beside it")
+                continue
+            text = " ".join(" ".join(line for _, line in read_text(transcript)).split())
+            if not text:
+                problems.append(f"{transcript}: empty")
+                continue
+            speaker = audio.parent.name if speaker_from_folder else None
+            identity = audio.relative_to(folder).with_suffix("").as_posix()
+            splits[name].append(Utterance(str(audio), 0.0, text, identity, speaker=speaker))
+    return Corpus(with_dev(splits, dev_fraction, seed), problems)

@@ -1,0 +1,256 @@
+"""Prefix beam search with language model, lexicon and hotwords; whole utterances, batches, or frames as they come."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechlstm.decoders import fusion, vocabulary
+from speechlstm.decoders.base import Decoder
+from speechlstm.decoders.beam.fusion import Options, endings
+from speechlstm.decoders.beam.prefixes import describe
+from speechlstm.decoders.beam.search import advance
+from speechlstm.decoders.beam.workspace import NO_MODEL, Search
+from speechlstm.decoders.lm import NGram
+from speechlstm.decoders.lm import load as load_lm
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.types import DecoderError, Hypothesis, UsageError
+
+_CHUNK = 1024  # frames for which room is made at a time
+_compiled = False  # whether the search has run in this process
+
+
+class BeamDecoder(Decoder):
+    """Searches for the most likely token sequence, all its alignments together, with what is known of the language.
+
+    The score of a hypothesis is `acoustic + lm_weight * lm + word_bonus * words + unk_score * unknown + hotwords`,
+    natural logs, where `acoustic` is the CTC probability summed over all alignments that the beam kept.
+
+    Args:
+        tokenizer: whose ids the columns of the log-probabilities are.
+        beam_size: prefixes kept after each frame.
+        n_best: most hypotheses returned, different texts each.
+        token_threshold: tokens less likely than this in a frame are not tried there.
+        max_tokens: most tokens tried in a frame.
+        beam_threshold: prefixes whose score lies this much below the best, natural log, are not kept.
+        lm: n-gram model: an ARPA file or a loaded one. If all its words are tokens it scores each token, else words.
+        lm_weight: factor of its log-probabilities.
+        word_bonus: natural log added for each word; counters that language models prefer few words.
+        unk_score: natural log added for each word outside the lexicon, besides what the language model says.
+        lexicon: `"none"`: any spelling; `"soft"`: words outside cost `unk_score`; `"strict"`: no words outside.
+        words: file of the lexicon's words, one a line, or of pronunciations if the tokens are phones; null takes the
+            words of the language model, or else all that the tokenizer's own lexicon has.
+        hotwords: phrases to hear more readily: a file, a list, or phrases with boosts.
+        hotword_boost: natural log added for each token of a hotword.
+        confidence_power: confidences are raised to this power; `speechlstm tune` finds what makes them probabilities.
+        threads: utterances of a batch searched at once; null takes as many as torch has threads.
+
+    Raises:
+        UsageError: settings out of range.
+        DecoderError: a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        beam_size: int = 32,
+        n_best: int = 1,
+        token_threshold: float = 1e-3,
+        max_tokens: int = 40,
+        beam_threshold: float = 14.0,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = 0.5,
+        word_bonus: float = 0.0,
+        unk_score: float = -5.0,
+        lexicon: str = "soft",
+        words: str | Path | None = None,
+        hotwords: str | Path | Iterable[str] | Mapping[str, float] | None = None,
+        hotword_boost: float = 1.5,
+        confidence_power: float = 1.0,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(tokenizer)
+        self._idle: list[Search] = []
+        for name, value, least in (
+            ("beam_size", beam_size, 1), ("n_best", n_best, 1), ("max_tokens", max_tokens, 1), ("threads", threads, 1),
+        ):  # fmt: skip
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise UsageError(f"{name} is {value!r}, but must be a whole number, {least} or more")
+        for name, number, low, high in (
+            ("token_threshold", token_threshold, 0.0, 1.0), ("beam_threshold", beam_threshold, 0.0, math.inf),
+            ("lm_weight", lm_weight, 0.0, 1e6), ("word_bonus", word_bonus, -1e6, 1e6),
+            ("unk_score", unk_score, -1e6, 1e6), ("hotword_boost", hotword_boost, 0.0, 1e6),
+            ("confidence_power", confidence_power, 1e-6, 1e6),
+        ):  # fmt: skip
+            if isinstance(number, bool | str) or not low <= number <= high:
+                raise UsageError(f"{name} is {number!r}, but must be a number from {low:g} to {high:g}")
+        if lexicon not in ("none", "soft", "strict"):
+            raise UsageError(f"lexicon is {lexicon!r}, but must be none, soft or strict")
+        self.n_best, self.confidence_power = n_best, confidence_power
+        self.threads = threads or torch.get_num_threads()
+        model = load_lm(lm) if isinstance(lm, str | Path) else lm
+        known = vocabulary.build(
+            tokenizer, model, lm_weight, unk_score, lexicon, words, hotwords, hotword_boost
+        )
+        self.rules, self.texts = known.rules, known.texts
+        self.lm = model.arrays if model else NO_MODEL
+        self.start_state = model.start if model else 0
+        self.options = Options(
+            beam_size=beam_size,
+            max_tokens=min(max_tokens, len(tokenizer) - 1),
+            token_threshold=math.log(token_threshold) if token_threshold > 0 else -math.inf,
+            beam_threshold=math.exp(-beam_threshold),
+            lm_kind=known.lm_kind,
+            lm_weight=float(lm_weight),
+            word_bonus=float(word_bonus),
+            unk_score=float(unk_score) if known.priced else 0.0,
+            lm_unknown=model.unk if model else 0,
+            lm_end=model.eos if model else 0,
+            lexicon=known.followed,
+            strict=known.followed and lexicon == "strict",
+            homophones=int(np.diff(self.rules.trie["first_word"]).max(initial=1)),
+            hot=hotwords is not None,
+            gain=known.gain,
+        )
+        self.fused = bool(known.lm_kind or known.followed or self.options.hot or word_bonus)
+
+    def decode(self, log_probs: Tensor) -> list[Hypothesis]:
+        """Decode one utterance `(frames, vocab)`; at least one hypothesis, at most `n_best`."""
+        try:
+            state = self._idle.pop()  # fresh memory would cost as much as the search itself
+            state.reset()
+        except IndexError:
+            state = self.start()
+        self.step(state, log_probs)
+        found = self.finish(state)
+        self._idle.append(state)
+        return found
+
+    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        """Decode a padded batch, as many utterances at once as there are threads."""
+        self.check(log_probs, lengths)
+        rows = log_probs.detach().to("cpu", torch.float32)
+        parts = [row[:length] for row, length in zip(rows, lengths.tolist(), strict=True)]
+        if min(self.threads, len(parts)) < 2:
+            return [self.decode(part) for part in parts]
+        with ThreadPoolExecutor(min(self.threads, len(parts))) as pool:
+            return list(pool.map(self.decode, parts))
+
+    def start(self) -> Search:
+        """Return the state of a new utterance, to be given to `step`."""
+        return Search(self.options, len(self.tokenizer), self.fused, self.start_state)
+
+    def step(self, state: Search, log_probs: Tensor) -> None:
+        """Take a search through further frames `(frames, vocab)`; how they are divided into steps changes nothing."""
+        rows = np.ascontiguousarray(log_probs.detach().to("cpu", torch.float32).numpy())
+        if rows.shape[1:] != (len(self.tokenizer),):
+            raise DecoderError(f"log_probs are {rows.shape}, but must be (frames, {len(self.tokenizer)})")
+        for first in range(0, len(rows), _CHUNK):
+            chunk = rows[first : first + _CHUNK]
+            state.grow(len(chunk))
+            search = (
+                chunk,
+                state.nodes,
+                state.times,
+                state.states,
+                state.beam,
+                self.rules,
+                self.options,
+                self.lm,
+            )
+            if _compiled:
+                advance(*search)
+            else:
+                _compile(search)
+
+    def partial(self, state: Search) -> tuple[Hypothesis, int]:
+        """Return the best hypothesis so far, and how many of its first tokens no further frame can change."""
+        logs = np.log(np.maximum(state.masses, 1e-300)) + state.beam.scale[0]
+        best = int(logs.argmax())
+        lines = [state.line(index) for index in state.prefixes]
+        together = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*lines, strict=False))
+        stable = len(list(together))
+        return self._hypothesis(state, state.prefixes[best], np.full(4, logs[best])), stable
+
+    def finish(self, state: Search) -> list[Hypothesis]:
+        """Return the hypotheses of a search, best first."""
+        logs, words, weights, best = endings(state.states, state.beam, self.rules, self.options, self.lm)
+        if logs[best, 0] == -math.inf:
+            return [self._complete(state, logs[:, 1])]
+        if self.n_best == 1:
+            return [
+                self._hypothesis(state, int(state.beam.node[best]), logs[best], int(words[best]), weights)
+            ]
+        found: dict[str, Hypothesis] = {}
+        for i in np.argsort(-logs[:, 0], kind="stable").tolist():
+            if len(found) == self.n_best or logs[i, 0] == -math.inf:
+                break
+            hypothesis = self._hypothesis(state, int(state.beam.node[i]), logs[i], int(words[i]), weights)
+            text = self.tokenizer.decode(hypothesis.tokens) if hypothesis.text is None else hypothesis.text
+            found.setdefault(text, hypothesis)
+        return list(found.values())
+
+    def _complete(self, state: Search, acoustic: NDArray[np.float64]) -> Hypothesis:
+        """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
+        best = int(acoustic.argmax())
+        index = state.prefixes[best]
+        while not (end := fusion.finish(state.states, index, *self.rules[1:], self.options, self.lm))[0]:
+            index = int(state.nodes["parent"][index])
+        _, word, total, bonus = end
+        score = float(acoustic[best]) + self.options.lm_weight * total + bonus
+        logs = np.array([score, acoustic[best], total, bonus])
+        return self._hypothesis(state, index, logs, word)
+
+    def _hypothesis(
+        self,
+        state: Search,
+        index: int,
+        logs: NDArray[np.float64],
+        word: int = -1,
+        weights: NDArray[np.float64] | None = None,
+    ) -> Hypothesis:
+        """Follow a prefix back to the root.
+
+        Args:
+            state: the search.
+            index: the prefix.
+            logs: its score and what it is made of.
+            word: the lexicon's number of the word that ends with it, -1 none.
+            weights: of the prefixes of the beam, when they vote on how certain the tokens are.
+        """
+        voters = state.beam.node
+        if weights is None:
+            voters, weights = np.array([index], np.int32), np.ones(1)
+        spans, certain = describe(state.nodes, state.times, index, voters, weights)
+        tokens, starts, ends, words = spans.T.tolist()
+        text = None
+        if self.texts:  # the tokens do not say which of the words that sound alike it is
+            text = " ".join(self.texts[each] for each in (*words, word) if each >= 0)
+        score, acoustic, total, bonus = logs.tolist()
+        parts = {"acoustic": acoustic, "lm": total, "bonus": bonus}
+        confidences = (certain**self.confidence_power).tolist()
+        return Hypothesis(tokens, starts, ends, score, confidences, text, parts)
+
+
+def _compile(search: tuple[Any, ...]) -> None:
+    """Search for the first time in this process, and say so if numba compiles, which takes seconds."""
+    global _compiled
+    message = "compiling the beam search, once on this machine ..."
+    timer = threading.Timer(3.0, print, (message,), {"file": sys.stderr})
+    timer.start()
+    try:
+        advance(*search)
+    finally:
+        timer.cancel()
+    _compiled = True

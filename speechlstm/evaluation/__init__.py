@@ -1,0 +1,1 @@
+"""How good it is: error rates, comparisons of decoders, tuning, error reports."""

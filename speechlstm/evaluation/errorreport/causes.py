@@ -1,0 +1,154 @@
+"""Whether the search or the model is to blame: the score of what was said against that of what was found.
+
+A search looks for the text with the highest score. If the reference has a higher score than the hypothesis, the
+search missed it, and a wider beam or another decoder can help. If the hypothesis has the higher score, the model
+prefers the wrong text, and no search can help (Chase, "Blame assignment for errors made by large vocabulary speech
+recognizers", Eurospeech 1997).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechlstm.decoders.base import Decoder
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.transcription.align import forced_alignment
+from speechlstm.transcription.batches import hear
+from speechlstm.transcription.formats import to_transcript
+from speechlstm.types import AudioError, Hypothesis, SpeechlstmError, Transcript, Utterance
+
+if TYPE_CHECKING:
+    from speechlstm.model.bundle import Bundle
+
+_CERTAIN = 1e-30  # what is left of each frame's probability for all other tokens, where a search is led
+_TOLERANCE = 1e-3  # natural log: decoders add float32
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why the hypothesis of an utterance is wrong.
+
+    Attributes:
+        kind: `"search"`: the reference has a higher score than the hypothesis, but was not found; `"model"`: the
+            hypothesis has the higher score; `"unreachable"`: the reference cannot be found, because it has characters
+            that the recogniser cannot write, more tokens than fit into the frames, or words that the decoder rules out.
+        ctc: scores of reference and hypothesis by the recogniser alone: the probability of all alignments, natural log;
+            None for a reference that has none.
+        total: the same with what the decoder adds, such as a language model.
+    """
+
+    kind: Literal["search", "model", "unreachable"]
+    ctc: tuple[float | None, float]
+    total: tuple[float | None, float]
+
+
+def examine(
+    bundle: Bundle,
+    decoder: Decoder,
+    utterances: Sequence[Utterance],
+    batch_seconds: float = 120.0,
+    threads: int | None = None,
+    claim: Callable[[], int] | None = None,
+) -> Iterator[tuple[int, Transcript | AudioError, Cause | None]]:
+    """Transcribe utterances as `speechlstm.transcription.batches.transcribe` does, and find the cause of each error.
+
+    Args:
+        bundle: the recogniser.
+        decoder: turns its log-probabilities into hypotheses.
+        utterances: audio and texts.
+        batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.hear`.
+        threads: how many batches run at once on a CPU, see there.
+        claim: says which batches are this process's, see there.
+
+    Yields:
+        `(index in utterances, transcript or the reason why there is none, cause of its errors if it has any)`.
+
+    Raises:
+        UsageError: `batch_seconds` or `threads` is no positive number.
+    """
+    for heard in hear(bundle, utterances, batch_seconds, threads, claim):
+        for index, failure in heard.errors:
+            yield index, failure, None
+        found = decoder(heard.log_probs, heard.lengths) if heard.indices else []
+        for row, (index, hypotheses) in enumerate(zip(heard.indices, found, strict=True)):
+            made = to_transcript(
+                hypotheses,
+                bundle.tokenizer,
+                bundle.frame_shift,
+                heard.paths[row],
+                heard.seconds[row],
+                heard.pauses[row],
+            )
+            reference = bundle.tokenizer.normalize(utterances[index].text)
+            cause = None
+            if made.text.split() != reference.split():
+                log_probs = heard.log_probs[row, : int(heard.lengths[row])].float().cpu()
+                cause = find_cause(log_probs, decoder, bundle.tokenizer, reference, hypotheses[0])
+            yield index, made, cause
+
+
+def find_cause(
+    log_probs: Tensor, decoder: Decoder, tokenizer: Tokenizer, reference: str, hypothesis: Hypothesis
+) -> Cause:
+    """Compare the scores of a reference and of a hypothesis that differs from it.
+
+    What the decoder adds to the CTC score of a text is what it says of the text where no frame leaves a doubt: its
+    score of log-probabilities that are certain of the text's best alignment. That needs nothing of a decoder but that
+    its score is the sum of what it hears and what it knows.
+
+    Args:
+        log_probs: `(frames, vocab)` natural logs, float32 on the CPU.
+        decoder: which found the hypothesis in them.
+        tokenizer: whose ids the columns are.
+        reference: what was said, normalised.
+        hypothesis: what was found.
+    """
+    texts = [(hypothesis.tokens, _best_path(log_probs, hypothesis.tokens))]
+    with contextlib.suppress(SpeechlstmError):  # what cannot be written, or does not fit into the frames
+        tokens = tokenizer.encode(reference) if reference else []
+        texts.append((tokens, _best_path(log_probs, tokens)))
+    scores = [ctc_score(log_probs, tokens) for tokens, _ in texts]
+    certain = torch.stack([_certain(path, log_probs.shape[1]) for _, path in texts])
+    led = [found[0] for found in decoder(certain, torch.tensor([len(log_probs)] * len(texts)))]
+    totals = [score + one.score for score, one in zip(scores, led, strict=True)]
+    if len(texts) < 2:
+        return Cause("unreachable", (None, scores[0]), (None, totals[0]))
+    ctc, total = (scores[1], scores[0]), (totals[1], totals[0])
+    text = tokenizer.decode(led[1].tokens) if led[1].text is None else led[1].text
+    if not math.isfinite(scores[1]) or (text != reference and led[1].tokens != texts[1][0]):
+        return Cause("unreachable", ctc, (None, totals[0]))
+    return Cause("search" if totals[1] > totals[0] + _TOLERANCE else "model", ctc, total)
+
+
+def ctc_score(log_probs: Tensor, tokens: Sequence[int]) -> float:
+    """Return the natural log of the probability of all alignments of some tokens (Graves et al. 2006, equation 8)."""
+    if not tokens:
+        return float(log_probs[:, 0].double().sum())
+    rows, targets = log_probs.double()[:, None], torch.tensor([list(tokens)])
+    sizes = torch.tensor([len(log_probs)]), torch.tensor([len(tokens)])
+    return -float(torch.nn.functional.ctc_loss(rows, targets, *sizes, reduction="sum"))
+
+
+def _best_path(log_probs: Tensor, tokens: list[int]) -> NDArray[np.int64]:
+    """Return the token or blank of each frame `(frames,)` on the most likely alignment."""
+    found, _ = forced_alignment(log_probs.numpy(), tokens)
+    path = np.zeros(len(log_probs), np.int64)
+    for token, start, end in zip(tokens, found.starts, found.ends, strict=True):
+        path[start:end] = token
+    return path
+
+
+def _certain(path: NDArray[np.int64], vocab: int) -> Tensor:
+    """Return `(frames, vocab)` log-probabilities that leave no doubt of a path."""
+    rows = torch.full((len(path), vocab), math.log(_CERTAIN / max(vocab - 1, 1)))
+    rows[torch.arange(len(path)), torch.from_numpy(path)] = math.log1p(-_CERTAIN)
+    return rows

@@ -1,0 +1,116 @@
+"""Log-probabilities of a manifest, computed once and kept: what decoders are compared on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+from tqdm import tqdm
+
+from speechlstm.data.audio import holder
+from speechlstm.data.cache import user_cache
+from speechlstm.data.manifest import write_atomically
+from speechlstm.model.bundle import Bundle
+from speechlstm.transcription.batches import hear
+from speechlstm.types import AudioError, SpeechlstmError, Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class LogProbs:
+    """What a recogniser hears in a manifest.
+
+    Attributes:
+        utterances: those whose audio could be read, in the manifest's order.
+        rows: `(frames, vocab)` natural logs of each.
+        problems: why the others could not be read.
+    """
+
+    utterances: list[Utterance]
+    rows: list[Tensor]
+    problems: list[AudioError]
+
+
+def compute(
+    bundle: Bundle,
+    utterances: Sequence[Utterance],
+    folder: Path | None = None,
+    batch_seconds: float = 120.0,
+    threads: int | None = None,
+) -> LogProbs:
+    """Return the log-probabilities of utterances, from the cache if these were computed before.
+
+    A cached file is known by the bundle's content and by place, size and time of change of each audio file. It is
+    written when all audio could be read.
+
+    Args:
+        bundle: the recogniser.
+        utterances: what to hear.
+        folder: for cached files; None is `log-probs` in the user's cache.
+        batch_seconds: most seconds in a batch.
+        threads: batches at once on a CPU; None takes as many as torch has threads.
+
+    Raises:
+        SpeechlstmError: none of the audio could be read.
+    """
+    place = (folder or user_cache() / "log-probs") / f"{_key(bundle, utterances)}.safetensors"
+    if (rows := _read(place, len(utterances), len(bundle.tokenizer))) is not None:
+        return LogProbs(list(utterances), rows, [])
+    heard: dict[int, Tensor] = {}
+    problems: list[AudioError] = []
+    with tqdm(desc="listening", total=len(utterances), unit="utterance", disable=None) as bar:
+        for batch in hear(bundle, utterances, batch_seconds, threads):
+            log_probs = batch.log_probs.float().cpu()
+            for index, row, length in zip(batch.indices, log_probs, batch.lengths.tolist(), strict=True):
+                heard[index] = row[:length].clone()
+            for _, problem in batch.errors:
+                tqdm.write(f"failed: {problem}", sys.stderr)
+                problems.append(problem)
+            bar.update(len(batch.indices) + len(batch.errors))
+    if not heard:
+        raise SpeechlstmError(f"none of the {len(utterances)} utterances could be read")
+    order = sorted(heard)
+    rows = [heard[index] for index in order]
+    if not problems:
+        lengths = torch.tensor([len(row) for row in rows])
+        try:
+            write_atomically(place, save({"log_probs": torch.cat(rows), "lengths": lengths}))
+        except OSError as error:  # they are there; only the next time will take as long
+            print(f"{place}: not kept: {error.strerror}", file=sys.stderr)
+    return LogProbs([utterances[index] for index in order], rows, problems)
+
+
+def _key(bundle: Bundle, utterances: Sequence[Utterance]) -> str:
+    """Return a name for what these utterances give with this bundle."""
+    digest = hashlib.sha256()
+    for name in ("config.json", "model.safetensors"):
+        digest.update(hashlib.sha256((bundle.path / name).read_bytes()).digest())
+    for utterance in utterances:
+        path = Path(utterance.audio_filepath).resolve()
+        try:
+            status = holder(str(path)).stat()
+            seen = [status.st_size, status.st_mtime_ns]
+        except OSError:  # hearing it will tell
+            seen = []
+        digest.update(json.dumps([os.fsdecode(path), *seen, utterance.offset, utterance.duration]).encode())
+    return digest.hexdigest()[:32]
+
+
+def _read(place: Path, count: int, vocab: int) -> list[Tensor] | None:
+    """Return the rows of a cached file; None when there is none, or it is damaged."""
+    try:
+        content = load_file(place)
+        log_probs, lengths = content["log_probs"], content["lengths"].tolist()
+    except (OSError, SafetensorError, KeyError):
+        return None
+    if len(lengths) != count or log_probs.shape != (sum(lengths), vocab):
+        return None
+    return list(torch.split(log_probs, lengths))

@@ -1,0 +1,178 @@
+"""Choosing a decoder's numbers on a development set, with Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from speechlstm.data.manifest import write_atomically
+from speechlstm.decoders.base import Decoder
+from speechlstm.decoders.posteriors import padded
+from speechlstm.evaluation.benchmark import check_plots, measure
+from speechlstm.evaluation.logprobs import LogProbs
+from speechlstm.evaluation.metrics import Score
+from speechlstm.evaluation.plots import to_png
+from speechlstm.transcription.formats import to_transcript
+from speechlstm.types import SpeechlstmError, UsageError
+
+# What is worth searching for, if a decoder has it, and where: weights and prices, not sizes, which cost time.
+RANGES: Mapping[str, tuple[float, float]] = {
+    "lm_weight": (0.0, 2.5),
+    "word_bonus": (-2.0, 4.0),
+    "unk_score": (-15.0, 0.0),
+    "acoustic_scale": (0.2, 2.0),
+    "blank_penalty": (0.0, 5.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Numbers that were tried: parameters by name, and the errors they gave."""
+
+    params: dict[str, float]
+    score: Score
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Word errors, and between equals character errors."""
+        return self.score.wer, self.score.cer
+
+
+def ranges(
+    settings: Mapping[str, Any], wanted: Mapping[str, Sequence[float]] | None
+) -> dict[str, tuple[float, float]]:
+    """Return the parameters to search with their least and greatest values.
+
+    Args:
+        settings: the decoder's own parameters.
+        wanted: the user's choice; None takes those of `RANGES` that the decoder has.
+
+    Raises:
+        UsageError: a parameter that the decoder has not, a range that is none, or nothing to search.
+    """
+    if wanted is None:
+        found = {name: span for name, span in RANGES.items() if name in settings}
+        if settings.get("lm") is None:
+            found = {name: span for name, span in found.items() if name not in ("lm_weight", "unk_score")}
+        if not found:
+            raise UsageError(
+                f"this decoder has none of {', '.join(RANGES)}; name its own: +search.NAME=[low,high]"
+            )
+        return found
+    for name, span in wanted.items():
+        if name not in settings:
+            known = ", ".join(key for key in settings if not key.startswith("_"))
+            raise UsageError(f"search.{name}: the decoder has no such parameter; it has: {known}")
+        if len(span) != 2 or not float(span[0]) < float(span[1]):
+            raise UsageError(f"search.{name} is {list(span)}, but must be [low, high]")
+    return {name: (float(low), float(high)) for name, (low, high) in wanted.items()}
+
+
+def tune(
+    make: Callable[[dict[str, float]], Decoder],
+    heard: LogProbs,
+    spans: Mapping[str, tuple[float, float]],
+    start: Mapping[str, float],
+    trials: int,
+    seed: int,
+) -> Iterator[Trial]:
+    """Try numbers, first those that the decoder has, then where Optuna's tree of Parzen estimators expects the best.
+
+    Bergstra et al., "Algorithms for hyper-parameter optimization", 2011.
+
+    Args:
+        make: parameters -> decoder.
+        heard: log-probabilities of the development set, with its texts.
+        spans: least and greatest value of each parameter; whole numbers are searched if both ends and the start are.
+        start: what to try first.
+        trials: how many to try.
+        seed: of the search.
+
+    Yields:
+        each trial, as it is done.
+
+    Raises:
+        SpeechlstmError: Optuna is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise SpeechlstmError("tuning needs Optuna: pip install 'speechlstm[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), direction="minimize")
+    first = {name: min(max(start[name], low), high) for name, (low, high) in spans.items() if name in start}
+    study.enqueue_trial(first)
+    for _ in range(trials):
+        asked = study.ask()
+        params = {name: asked.suggest_float(name, low, high) for name, (low, high) in spans.items()}
+        decoder = make(params)
+        references = [decoder.tokenizer.normalize(utterance.text) for utterance in heard.utterances]
+        trial = Trial(params, measure(decoder, heard.rows, references).score)
+        # A character is a small part of a word, so this only decides between equal numbers of word errors.
+        study.tell(asked, trial.score.wer + 1e-3 * trial.score.cer)
+        yield trial
+
+
+def calibrate(decoder: Decoder, heard: LogProbs) -> tuple[float, float, float]:
+    """Return the power that makes a decoder's word confidences most like the probabilities of being right.
+
+    With one number it can make them smaller or greater, but never change which of two is greater.
+
+    Args:
+        decoder: whose confidences they are, raised to no power yet.
+        heard: log-probabilities of the development set, with its texts.
+
+    Returns:
+        the power, and the cross-entropy of right and wrong words before and after, natural log per word.
+    """
+    sure, right = [], []
+    for utterance, row in zip(heard.utterances, heard.rows, strict=True):
+        said = decoder.tokenizer.normalize(utterance.text).split()
+        made = to_transcript(
+            decoder(*padded([row]))[0], decoder.tokenizer, 1.0, utterance.id, float(len(row))
+        )
+        words = [word.text for word in made.words]
+        wrong = {at for kind, _, at in Levenshtein.editops(said, words) if kind != "delete"}
+        sure += [word.confidence for word in made.words]
+        right += [at not in wrong for at in range(len(words))]
+    if not sure:
+        return 1.0, 0.0, 0.0
+    logs, good = np.log(np.clip(sure, 1e-9, 1 - 1e-6)), np.array(right)
+    powers = np.geomspace(0.05, 20.0, 241)
+    powers = np.append(powers, 1.0)
+    scaled = powers[:, None] * logs
+    losses = -np.where(good, scaled, np.log(-np.expm1(scaled))).mean(axis=1)
+    best = int(losses.argmin())
+    return float(powers[best]), float(losses[-1]), float(losses[best])
+
+
+def plot(trials: Sequence[Trial], title: str, path: str | Path) -> None:
+    """Draw word error rate against each parameter as a PNG, later trials darker, the best one marked.
+
+    Raises:
+        SpeechlstmError: matplotlib is not installed.
+        OSError: the file cannot be written.
+    """
+    check_plots()
+    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
+
+    names = list(trials[0].params)
+    best = min(trials, key=lambda trial: trial.rank)
+    figure = Figure(figsize=(3.6 * len(names) + 0.6, 3.6), dpi=150, layout="constrained")
+    for number, name in enumerate(names):
+        axes = figure.add_subplot(1, len(names), number + 1)
+        shades = [0.15 + 0.85 * index / max(len(trials) - 1, 1) for index in range(len(trials))]
+        values = [trial.params[name] for trial in trials]
+        axes.scatter(values, [100 * trial.score.wer for trial in trials], c=shades, cmap="cividis_r", s=22)
+        axes.plot(best.params[name], 100 * best.score.wer, "o", ms=12, mfc="none", mec="#D55E00", mew=2)
+        axes.set_xlabel(name)
+        axes.grid(True, color="0.9", linewidth=0.6)
+        if number == 0:
+            axes.set_ylabel("word error rate (%)")
+    figure.suptitle(title, fontsize=10)
+    write_atomically(Path(path), to_png(figure))

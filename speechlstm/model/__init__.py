@@ -1,0 +1,1 @@
+"""The recognizer itself: features, encoder, tokenizer, and the bundle that holds them."""

@@ -1,0 +1,22 @@
+"""Features to log-probabilities: subsampling, a stack of layers, log-softmax.
+
+`Encoder` is the stacked bidirectional recurrent network that the rest is measured against. Its siblings differ in
+the layers alone, and all keep the same promise: an utterance gives the same result alone and in any batch.
+"""
+
+from speechlstm.model.encoder.chunked import ChunkedEncoder
+from speechlstm.model.encoder.conformer import ConformerEncoder
+from speechlstm.model.encoder.lookahead import LookaheadEncoder
+from speechlstm.model.encoder.recurrent import Encoder, RecurrentLayer, reversal, take
+from speechlstm.model.encoder.stack import Stack
+
+__all__ = [
+    "ChunkedEncoder",
+    "ConformerEncoder",
+    "Encoder",
+    "LookaheadEncoder",
+    "RecurrentLayer",
+    "Stack",
+    "reversal",
+    "take",
+]

@@ -1,0 +1,69 @@
+"""Unidirectional recurrent layers, and a convolution over the next few frames above them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechlstm.model.encoder.recurrent import Encoder, RecurrentLayer
+from speechlstm.model.encoder.stack import beyond
+from speechlstm.types import UsageError
+
+
+class ForwardLayer(RecurrentLayer):
+    """One recurrent layer that hears the past alone."""
+
+    bidirectional = False
+
+    def recur(self, x: Tensor, *context: Tensor) -> Tensor:
+        """Map `(batch, frames, width)` to hidden states `(batch, frames, hidden_size)`."""
+        return self.run(x, self.weights(""))[0]
+
+
+class LookaheadEncoder(Encoder):
+    """Unidirectional layers and a row convolution, which hear no more than `lookahead` frames of the future.
+
+    Amodei et al.: Deep Speech 2: End-to-end speech recognition in English and Mandarin, ICML 2016, section 3.6 of the
+    long version.
+
+    Args:
+        num_features: size of an input frame.
+        vocab_size: number of tokens, the blank included.
+        lookahead: encoder frames of the future that an output frame hears.
+        options: the further arguments of `Encoder`; `hidden_size` is the width, unless there is a projection.
+    """
+
+    layer = ForwardLayer
+
+    def __init__(self, num_features: int, vocab_size: int, lookahead: int = 20, **options: Any) -> None:
+        super().__init__(num_features, vocab_size, **options)
+        if lookahead < 0:
+            raise UsageError(f"encoder.lookahead is {lookahead}, but must be 0 frames or more")
+        self.layers.append(RowConvolution(self.output.in_features, lookahead))
+
+    def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        """Return the frames and their lengths."""
+        return x, lengths
+
+
+class RowConvolution(nn.Module):
+    """Adds to each unit a weighted sum of its own present and next frames, zeros being past the end.
+
+    Args:
+        width: units.
+        lookahead: frames of the future.
+    """
+
+    def __init__(self, width: int, lookahead: int) -> None:
+        super().__init__()
+        self.lookahead = lookahead
+        self.norm = nn.LayerNorm(width)
+        self.conv = nn.Conv1d(width, width, lookahead + 1, groups=width, bias=False)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Map `(batch, frames, width)` to the same shape."""
+        heard = self.norm(x).masked_fill(beyond(lengths, x.shape[1]), 0.0).transpose(1, 2)
+        change: Tensor = self.conv(F.pad(heard, (0, self.lookahead)))
+        return x + change.transpose(1, 2)

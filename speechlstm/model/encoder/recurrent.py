@@ -1,0 +1,231 @@
+"""Stacked bidirectional recurrent layers.
+
+Padding never changes a result, and costs little: on the CPU the backward direction runs as a forward layer over each
+sequence reversed within its own length, which keeps PyTorch on its fast padded kernel (packing the sequences, as is
+usual, falls off it and takes twice as long); on CUDA the packed kernel of cuDNN is the fast one and is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from speechlstm.model.encoder.dropout import Dropout, VariationalDropout, perturbed
+from speechlstm.model.encoder.stack import Stack
+from speechlstm.types import UsageError
+
+Cell = Literal["lstm", "gru", "rnn"]
+_CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+class RecurrentLayer(nn.Module):
+    """One bidirectional recurrent layer with its normalisation, projection, dropout and residual path.
+
+    Initialisation: orthogonal recurrence, one matrix a gate (Saxe 2014); Xavier input weights (Glorot 2010); forget
+    gate bias 1, so that the cell remembers until it learns to forget (Gers 2000; Jozefowicz 2015). The arguments are
+    those of `Encoder`.
+    """
+
+    bidirectional = True
+
+    def __init__(
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        projection_size: int | None,
+        dropout: float,
+        layer_norm: bool,
+        residual: bool,
+        variational_dropout: bool = False,
+        weight_noise: float = 0.0,
+        weight_drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if cell not in _CELLS:
+            raise UsageError(f"encoder.cell is {cell!r}; there are: {', '.join(_CELLS)}")
+        for name, probability in (("dropout", dropout), ("weight_drop", weight_drop)):
+            if not 0 <= probability < 1:
+                raise UsageError(f"encoder.{name} is {probability}, but must be a probability below 1")
+        if not weight_noise >= 0:
+            raise UsageError(f"encoder.weight_noise is {weight_noise}, but must be 0 or more")
+        self.cell, self.residual = cell, residual
+        self.weight_noise, self.weight_drop = weight_noise, weight_drop
+        self.norm = nn.LayerNorm(input_size) if layer_norm else nn.Identity()
+        self.rnn = _CELLS[cell](input_size, hidden_size, batch_first=True, bidirectional=self.bidirectional)
+        heard = 2 * hidden_size if self.bidirectional else hidden_size
+        self.project = nn.Linear(heard, projection_size) if projection_size else nn.Identity()
+        self.dropout = VariationalDropout(dropout) if variational_dropout else Dropout(dropout)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        size = self.rnn.hidden_size
+        for name, weight in self.rnn.named_parameters():
+            if "bias" in name:
+                nn.init.zeros_(weight)
+                if (
+                    self.cell == "lstm" and "bias_ih" in name
+                ):  # gates in the order input, forget, candidate, output
+                    nn.init.ones_(weight[size : 2 * size])
+            else:
+                for gate in torch.split(weight, size):
+                    (nn.init.orthogonal_ if "weight_hh" in name else nn.init.xavier_uniform_)(gate)
+
+    def forward(self, x: Tensor, *context: Tensor) -> Tensor:
+        """Map `(batch, frames, width)` to the same shape; what lies past the lengths has no influence.
+
+        Args:
+            x: what the layer hears.
+            context: what `recur` is told besides.
+        """
+        change: Tensor = self.dropout(self.project(self.recur(self.norm(x), *context)))
+        return x + change if self.residual else change
+
+    def recur(self, x: Tensor, lengths: Tensor, reverse: Tensor) -> Tensor:
+        """Map `(batch, frames, width)` to hidden states `(batch, frames, 2 * hidden_size)`.
+
+        Args:
+            x: what the recurrent network hears.
+            lengths: `(batch,)` frames of each utterance.
+            reverse: row numbers from `reversal`.
+        """
+        if x.device.type != "cpu" and not self.uncertain:
+            packed = pack_padded_sequence(
+                x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+            )
+            output, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])
+            return output
+        forward, _ = self.run(x, self.weights(""))
+        backward, _ = self.run(take(x, reverse), self.weights("_reverse"))
+        return torch.cat((forward, take(backward, reverse)), dim=-1)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the weights are perturbed now."""
+        return self.training and (self.weight_noise > 0 or self.weight_drop > 0)
+
+    def weights(self, suffix: str) -> list[Tensor]:
+        """Return the weights of one direction, `""` or `"_reverse"`, as this batch uses them."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        found: list[Tensor] = [getattr(self.rnn, f"{name}_l0{suffix}") for name in names]
+        if self.uncertain:
+            found[0] = perturbed(found[0], self.weight_noise, 0.0)
+            found[1] = perturbed(found[1], self.weight_noise, self.weight_drop)
+        return found
+
+    def run(
+        self, x: Tensor, weights: list[Tensor], state: tuple[Tensor, ...] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run one direction over `(batch, frames, width)` from a state or from zeros; return outputs, last state."""
+        if state is None:
+            state = (x.new_zeros(1, len(x), self.rnn.hidden_size),) * (2 if self.cell == "lstm" else 1)
+        # with biases, one layer, no dropout, one direction, batch first
+        options = (True, 1, 0.0, self.training, False, True)
+        if self.cell == "lstm":
+            output, *last = torch.lstm(x, state, weights, *options)
+        else:
+            run: Callable[..., Any] = torch.gru if self.cell == "gru" else torch.rnn_tanh
+            output, *last = run(x, *state, weights, *options)
+        return output, tuple(last)
+
+
+class Encoder(Stack):
+    """A stack of bidirectional recurrent layers that ends in log-probabilities of tokens.
+
+    Each layer is `x + dropout(project(rnn(layer_norm(x))))` (pre-norm residual). Without the normalisation and the
+    residual path a CTC network of this depth sits on the all-blank plateau for many epochs.
+
+    Args:
+        num_features: size of an input frame.
+        vocab_size: number of tokens, the blank included.
+        cell: `"lstm"` (Hochreiter and Schmidhuber 1997, forget gate of Gers 2000), `"gru"` (Cho 2014) or `"rnn"`
+            (Elman 1990, tanh).
+        hidden_size: units of each direction.
+        num_layers: recurrent layers.
+        subsampling: encoder frames are this many feature frames apart: 1, 2 or 4.
+        conv_channels: channels of the two subsampling convolutions.
+        projection_size: size between the layers; null keeps both directions side by side (2 x hidden_size).
+        dropout: probability of dropping an output of a layer.
+        layer_norm: normalise each layer's input.
+        residual: add each layer's input to its output.
+        variational_dropout: drop the same outputs in all frames of an utterance (Gal and Ghahramani 2016).
+        weight_noise: standard deviation of noise on the layers' weights in training (Graves 2013).
+        weight_drop: probability of dropping a weight between hidden states in training (Merity 2018).
+        intermediate: layers whose outputs have a loss, too; see `Stack`.
+        self_condition: tell higher layers what these said; see `Stack`.
+    """
+
+    layer = RecurrentLayer  # what it is a stack of; siblings have others
+
+    def __init__(
+        self,
+        num_features: int,
+        vocab_size: int,
+        cell: Cell = "lstm",
+        hidden_size: int = 320,
+        num_layers: int = 4,
+        subsampling: int = 4,
+        conv_channels: int = 32,
+        projection_size: int | None = None,
+        dropout: float = 0.3,
+        layer_norm: bool = True,
+        residual: bool = True,
+        variational_dropout: bool = False,
+        weight_noise: float = 0.0,
+        weight_drop: float = 0.0,
+        intermediate: Sequence[int] = (),
+        self_condition: bool = False,
+    ) -> None:
+        heard = 2 * hidden_size if self.layer.bidirectional else hidden_size
+        width = heard if projection_size is None else projection_size
+        if min(hidden_size, num_layers, conv_channels, num_features, width) < 1:
+            raise UsageError(
+                "encoder: hidden_size, num_layers, conv_channels and projection_size must be 1 or more"
+            )
+        layers = [
+            self.layer(
+                cell,
+                width,
+                hidden_size,
+                projection_size,
+                dropout,
+                layer_norm,
+                residual,
+                variational_dropout,
+                weight_noise,
+                weight_drop,
+            )
+            for _ in range(num_layers)
+        ]
+        super().__init__(
+            num_features,
+            vocab_size,
+            width,
+            layers,
+            subsampling,
+            conv_channels,
+            layer_norm,
+            intermediate,
+            self_condition,
+        )
+
+    def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        """Return the frames, their lengths, and the rows that reverse each utterance."""
+        return x, lengths, reversal(lengths, x.shape[1])
+
+
+def reversal(lengths: Tensor, frames: int) -> Tensor:
+    """Return row numbers `(batch * frames,)` that reverse each sequence within its length and leave padding alone."""
+    time = torch.arange(frames, device=lengths.device)
+    last = lengths.unsqueeze(1) - 1
+    source = torch.where(time <= last, last - time, time)
+    return (source + frames * torch.arange(len(lengths), device=lengths.device).unsqueeze(1)).flatten()
+
+
+def take(x: Tensor, rows: Tensor) -> Tensor:
+    """Reorder the frames of `(batch, frames, features)` by row numbers from `reversal`."""
+    return x.flatten(0, 1).index_select(0, rows).view_as(x)

@@ -1,0 +1,13 @@
+"""Waveforms to features: log-mel, MFCC, Kaldi filterbank, spectrogram.
+
+All of them run batched and in float32 on the waveform's device, are differentiable, and ignore padding: what
+lies past an utterance's length changes nothing, and their output is zero there.
+"""
+
+from speechlstm.model.features.base import Features
+from speechlstm.model.features.fbank import KaldiFbank
+from speechlstm.model.features.logmel import LogMel
+from speechlstm.model.features.mfcc import Mfcc, differences
+from speechlstm.model.features.spectrogram import Spectrogram
+
+__all__ = ["Features", "KaldiFbank", "LogMel", "Mfcc", "Spectrogram", "differences"]

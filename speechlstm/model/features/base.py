@@ -1,0 +1,235 @@
+"""What every feature extractor does: framing, masking, normalising."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechlstm.types import UsageError
+
+NORMALIZE = ("utterance", "global", "none")
+SPEECH_RANGE = 30.0  # dB below the loudest frame to which speech reaches
+ABOVE_NOISE = 10.0  # dB by which it stands out from the quietest tenth of the frames
+MARGIN = 30  # frames before and after loud ones that count as speech, too
+LOWEST = -3.0  # least value of a normalized feature
+_PREEMPHASIS = 0.97
+
+
+class Features(nn.Module, ABC):
+    """What every feature extractor does: framing, masking, normalising. Subclasses compute the values.
+
+    Frame t is centred at sample t * hop, with zeros before the start and after the end, so an utterance of N
+    samples has `1 + N // hop` frames and even an empty one has a frame.
+
+    Args:
+        sample_rate: samples per second of the waveforms, in Hz.
+        window: length of a frame in seconds.
+        hop: seconds from one frame to the next.
+        num_features: numbers per frame.
+        normalize: "utterance" gives the speech of each utterance mean 0 and deviation 1 in every feature (see
+            `speech_frames`), "global" does so with figures of the whole training data (see `estimate`), "none"
+            leaves the values alone.
+
+    Attributes:
+        num_features: numbers per frame.
+        frame_shift: seconds from one frame to the next.
+        sample_rate: Hz.
+        mean: `(num_features,)`, only with normalize="global", then part of the state; `std` likewise.
+    """
+
+    mean: Tensor
+    std: Tensor
+    window: Tensor
+
+    def __init__(
+        self, sample_rate: int, window: float, hop: float, num_features: int, normalize: str
+    ) -> None:
+        super().__init__()
+        self.window_length, self.hop_length = round(window * sample_rate), round(hop * sample_rate)
+        if sample_rate < 1 or not 1 <= self.hop_length <= self.window_length:
+            raise UsageError(
+                f"features at {sample_rate} Hz with a window of {window} s and a hop of {hop} s; "
+                "the hop must be at least one sample and no longer than the window"
+            )
+        if normalize not in NORMALIZE:
+            raise UsageError(f"features.normalize is {normalize!r}, but can be {', '.join(NORMALIZE)}")
+        self.sample_rate, self.num_features, self.normalize = sample_rate, num_features, normalize
+        self.frame_shift = self.hop_length / sample_rate
+        self.estimated = normalize != "global"
+        self._constant("window", torch.hann_window(self.window_length))
+        if normalize == "global":
+            self.register_buffer("mean", torch.zeros(num_features))
+            self.register_buffer("std", torch.ones(num_features))
+
+    @abstractmethod
+    def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
+        """Turn `(batch, samples)`, zero past each length, into `(batch, frames, num_features)`.
+
+        Args:
+            waveforms: float32.
+            frames: `(batch,)` int64, the number of frames of each utterance.
+        """
+
+    def levels(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+        """Return `(batch, frames)`, the mean power of each frame in dB, low hum weakened by pre-emphasis.
+
+        Args:
+            waveforms: `(batch, samples)`.
+            lengths: `(batch,)` int64, samples of each utterance.
+        """
+        with torch.no_grad(), torch.autocast(waveforms.device.type, enabled=False):
+            beyond = torch.arange(waveforms.shape[1], device=waveforms.device) >= lengths[:, None]
+            padded = self._padded(waveforms.float().masked_fill(beyond, 0.0))
+            emphasized = padded[:, 1:] - _PREEMPHASIS * padded[:, :-1]
+            power = F.avg_pool1d(
+                F.pad(emphasized, (1, 0)).square().unsqueeze(1), self.window_length, self.hop_length
+            )
+            return 10 * power.squeeze(1).clamp(min=1e-20).log10()
+
+    def frame_lengths(self, lengths: Tensor) -> Tensor:
+        """Turn numbers of samples into numbers of frames."""
+        return 1 + torch.div(lengths, self.hop_length, rounding_mode="floor")
+
+    def num_frames(self, samples: int) -> int:
+        """Return how many frames an utterance of `samples` samples has."""
+        return int(self.frame_lengths(torch.tensor(samples)))
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute features of a padded batch.
+
+        Args:
+            waveforms: `(batch, samples)`.
+            lengths: `(batch,)` int64, samples of each utterance.
+
+        Returns:
+            `(batch, frames, num_features)` float32, zero past each length, and `(batch,)` int64 frames.
+
+        Raises:
+            UsageError: normalize is "global" and nothing was estimated or loaded.
+        """
+        if not self.estimated:
+            raise UsageError(
+                "features.normalize=global needs `estimate` on training data, or a trained bundle"
+            )
+        features, frames, mask = self._unnormalized(waveforms, lengths)
+        if self.normalize == "utterance":
+            features = normalize_utterances(features, speech_frames(self.levels(waveforms, lengths), frames))
+        elif self.normalize == "global":
+            features = (features - self.mean.float()) / self.std.float()
+        return features.masked_fill(~mask, 0.0), frames
+
+    @torch.no_grad()
+    def estimate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set the global mean and deviation from `(waveforms, lengths)` batches, in one pass.
+
+        Raises:
+            UsageError: normalize is not "global", or there are no batches.
+        """
+        if self.normalize != "global":
+            raise UsageError(
+                f"features.normalize is {self.normalize!r}; only 'global' has figures to estimate"
+            )
+        count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+        for waveforms, lengths in batches:  # Chan, Golub and LeVeque 1983: merging means and sums of squares
+            features, _, mask = self._unnormalized(waveforms, lengths)
+            values = features[mask[..., 0]].double().cpu()
+            new, delta = len(values), values.mean(dim=0) - mean
+            squares = squares + (values - values.mean(dim=0)).square().sum(dim=0)
+            squares = squares + delta.square() * count * new / (count + new)
+            count, mean = count + new, mean + delta * new / (count + new)
+        if not count:
+            raise UsageError("features.normalize=global: no audio to estimate mean and deviation from")
+        self.mean.copy_(mean)
+        self.std.copy_((squares / count).sqrt().clamp(min=1e-3))
+        self.estimated = True
+
+    def _unnormalized(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.autocast(waveforms.device.type, enabled=False):
+            beyond = torch.arange(waveforms.shape[1], device=waveforms.device) >= lengths[:, None]
+            frames = self.frame_lengths(lengths)
+            features = self.compute(waveforms.float().masked_fill(beyond, 0.0), frames)
+        mask = torch.arange(features.shape[1], device=features.device) < frames[:, None]
+        return features, frames, mask[..., None]
+
+    def _frames(self, waveforms: Tensor) -> Tensor:
+        """Cut centred frames: `(batch, samples)` to `(batch, frames, window_length)`, a view."""
+        return self._padded(waveforms).unfold(1, self.window_length, self.hop_length)
+
+    def _padded(self, waveforms: Tensor) -> Tensor:
+        """Put the zeros around `(batch, samples)` that the first and the last frame need."""
+        half = self.window_length // 2
+        return F.pad(waveforms, (self.window_length - half, half))
+
+    def _power(self, frames: Tensor, fft_size: int) -> Tensor:
+        """Return the power spectrum `(batch, frames, fft_size // 2 + 1)` of windowed frames."""
+        spectrum = torch.fft.rfft(frames * self.window.float(), n=fft_size)
+        return torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
+
+    def _constant(self, name: str, value: Tensor) -> None:
+        """Keep a tensor that moves with the module and is no part of its state."""
+        self.register_buffer(name, value.float(), persistent=False)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self.estimated = True
+
+
+def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
+    """Return `(batch, frames, 1)`: true in the frames of an utterance that have speech in them, or are near to it.
+
+    Speech is what lies within `SPEECH_RANGE` of the loudest frame, and stands out from the utterance's noise. Silence
+    around the speech then has no part in the statistics of the utterance, however long it is. An utterance of nothing
+    but digital zeros is all speech.
+
+    Args:
+        levels: `(batch, frames)`, dB.
+        frames: `(batch,)`, frames of each utterance.
+    """
+    within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
+    loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
+    # Digital zeros are not noise: of the rest, the quietest tenth tells how loud it is.
+    sounding = levels.masked_fill(~within | (levels < loudest - 2 * SPEECH_RANGE), math.nan)
+    noise = sounding.nanquantile(0.1, dim=1, keepdim=True)
+    threshold = (noise + ABOVE_NOISE).minimum(loudest - SPEECH_RANGE / 2).maximum(loudest - SPEECH_RANGE)
+    loud = (levels >= threshold) & within
+    near = F.max_pool1d(loud.float().unsqueeze(1), 2 * MARGIN + 1, stride=1, padding=MARGIN).squeeze(1) > 0
+    return (near & within).unsqueeze(-1)
+
+
+def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
+    """Give every feature of every utterance mean 0 and deviation 1 over the frames of its speech.
+
+    Nothing falls below `LOWEST`: how deep silence lies under the speech says nothing about the words.
+
+    Args:
+        features: `(batch, frames, num_features)`.
+        speech: `(batch, frames, 1)` from `speech_frames`, at least one frame of each utterance.
+    """
+    # Relative to one frame of the speech, so that a constant feature (digital silence) becomes exactly 0.
+    first = speech.to(torch.uint8).argmax(dim=1, keepdim=True)
+    features = features - features.gather(1, first.expand(-1, -1, features.shape[2]))
+    count = speech.sum(dim=1, keepdim=True)
+    mean = features.masked_fill(~speech, 0.0).sum(dim=1, keepdim=True) / count
+    centered = features - mean
+    variance = centered.masked_fill(~speech, 0.0).square().sum(dim=1, keepdim=True) / count
+    # the floor is far below speech and far above rounding
+    return (centered * (variance + 1e-3).rsqrt()).clamp(min=LOWEST)
+
+
+def check_band(sample_rate: int, num_mels: int, low_freq: float, high_freq: float) -> None:
+    """Refuse mel bands that cannot be.
+
+    Raises:
+        UsageError: fewer than 4 bands, or edges (Hz) in disorder or above half the sample rate.
+    """
+    if not 0 <= low_freq < high_freq <= sample_rate / 2 or num_mels < 4:
+        raise UsageError(
+            f"{num_mels} mel bands from {low_freq} to {high_freq} Hz at {sample_rate} Hz; "
+            "must be at least 4, between 0 and half the sample rate"
+        )

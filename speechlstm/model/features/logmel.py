@@ -1,0 +1,50 @@
+"""Log-mel: the features that most recognisers use."""
+
+from __future__ import annotations
+
+import torchaudio.functional as AF
+from torch import Tensor
+
+from speechlstm.model.features.base import Features, check_band
+
+_MIN_FFT = 512  # zero padding to this keeps the narrow low mel filters from falling between two bins at 8 kHz
+
+
+class LogMel(Features):
+    """Natural logarithm of mel-band energies (Slaney's scale and normalisation, as librosa's default).
+
+    Args:
+        sample_rate, window, hop, normalize: see `Features`.
+        num_mels: mel bands.
+        low_freq, high_freq: edges of the lowest and the highest band, in Hz; None is half the sample rate.
+        floor: energies below it count as this; just under the rounding noise of 16-bit audio.
+    """
+
+    mel: Tensor
+
+    def __init__(
+        self,
+        sample_rate: int,
+        num_mels: int = 80,
+        window: float = 0.025,
+        hop: float = 0.01,
+        low_freq: float = 0.0,
+        high_freq: float | None = None,
+        floor: float = 1e-10,
+        normalize: str = "utterance",
+    ) -> None:
+        super().__init__(sample_rate, window, hop, num_mels, normalize)
+        top = sample_rate / 2 if high_freq is None else high_freq
+        check_band(sample_rate, num_mels, low_freq, top)
+        self.floor = floor
+        self.fft_size = max(_MIN_FFT, 1 << (self.window_length - 1).bit_length())
+        bins = self.fft_size // 2 + 1
+        mel = AF.melscale_fbanks(
+            bins, low_freq, top, num_mels, sample_rate, norm="slaney", mel_scale="slaney"
+        )
+        self._constant("mel", mel)
+
+    def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
+        """See `Features.compute`."""
+        power = self._power(self._frames(waveforms), self.fft_size)
+        return (power @ self.mel.float()).clamp(min=self.floor).log()

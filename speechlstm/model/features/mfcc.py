@@ -1,0 +1,77 @@
+"""Mel-frequency cepstral coefficients: log-mel, decorrelated."""
+
+from __future__ import annotations
+
+import torch
+import torchaudio.functional as AF
+from torch import Tensor
+
+from speechlstm.model.features.base import Features
+from speechlstm.model.features.logmel import LogMel
+from speechlstm.types import UsageError
+
+
+class Mfcc(Features):
+    """Mel-frequency cepstral coefficients with their first and second differences over time.
+
+    Args:
+        sample_rate, window, hop, normalize: see `Features`.
+        num_coefficients: cepstral coefficients; `deltas` makes it three times as many numbers per frame.
+        deltas: whether the differences follow the coefficients.
+        num_mels: mel bands the coefficients are made of.
+        low_freq, high_freq, floor: see `LogMel`.
+    """
+
+    dct: Tensor
+
+    def __init__(
+        self,
+        sample_rate: int,
+        num_coefficients: int = 13,
+        deltas: bool = True,
+        num_mels: int = 40,
+        window: float = 0.025,
+        hop: float = 0.01,
+        low_freq: float = 0.0,
+        high_freq: float | None = None,
+        floor: float = 1e-10,
+        normalize: str = "utterance",
+    ) -> None:
+        super().__init__(sample_rate, window, hop, num_coefficients * (3 if deltas else 1), normalize)
+        if not 1 <= num_coefficients <= num_mels:
+            raise UsageError(
+                f"{num_coefficients} coefficients of {num_mels} mel bands; must be 1 to {num_mels}"
+            )
+        self.deltas = deltas
+        self.log_mel = LogMel(
+            sample_rate, num_mels, window, hop, low_freq, high_freq, floor, normalize="none"
+        )
+        self._constant("dct", AF.create_dct(num_coefficients, num_mels, norm="ortho"))
+
+    def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
+        """See `Features.compute`."""
+        cepstra = self.log_mel.compute(waveforms, frames) @ self.dct.float()
+        if not self.deltas:
+            return cepstra
+        first = differences(cepstra, frames)
+        return torch.cat([cepstra, first, differences(first, frames)], dim=-1)
+
+
+def differences(features: Tensor, frames: Tensor, context: int = 2) -> Tensor:
+    """Fit a line to `context` frames on each side, return its slope; the end frames repeat beyond the ends.
+
+    Args:
+        features: `(batch, frames, num_features)`.
+        frames: `(batch,)`, frames of each utterance: its last one is what repeats, not the padding.
+        context: frames on each side.
+    """
+    time = torch.arange(features.shape[1], device=features.device).expand(len(features), -1)
+    last = (frames - 1)[:, None]
+
+    def at(shift: int) -> Tensor:
+        index = (time + shift).clamp(min=0).minimum(last)
+        return features.gather(1, index[..., None].expand_as(features))
+
+    steps = range(1, context + 1)
+    slope = torch.stack([step * (at(step) - at(-step)) for step in steps]).sum(dim=0)
+    return slope / (2 * sum(step * step for step in steps))

@@ -1,0 +1,32 @@
+"""The spectrum as it is, without a model of hearing."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from speechlstm.model.features.base import Features
+
+
+class Spectrogram(Features):
+    """Natural logarithm of the power spectrum, one number per FFT bin from 0 Hz to half the sample rate.
+
+    Args:
+        sample_rate, window, hop, normalize: see `Features`.
+        window: length of a frame in seconds; `window * sample_rate // 2 + 1` numbers per frame.
+        floor: powers below it count as this.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        window: float = 0.02,
+        hop: float = 0.01,
+        floor: float = 1e-8,
+        normalize: str = "utterance",
+    ) -> None:
+        super().__init__(sample_rate, window, hop, round(window * sample_rate) // 2 + 1, normalize)
+        self.floor = floor
+
+    def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
+        """See `Features.compute`."""
+        return self._power(self._frames(waveforms), self.window_length).clamp(min=self.floor).log()

@@ -1,0 +1,89 @@
+"""Pronunciation lexicons: which phones a word is, and which word phones are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from speechlstm.types import TokenizerError
+
+Pronunciations = dict[str, list[list[str]]]
+
+
+class Lexicon:
+    """Words and their pronunciations, looked up in both directions.
+
+    Of the words that are pronounced alike, phones mean the one whose best pronunciation it is, and of these
+    the first.
+
+    Args:
+        entries: for each word its pronunciations, best first, each a list of phones.
+
+    Raises:
+        TokenizerError: a word has no pronunciation, or one without phones.
+    """
+
+    def __init__(self, entries: Pronunciations) -> None:
+        silent = [word for word, variants in entries.items() if not variants or not all(variants)]
+        if silent:
+            raise TokenizerError(f"lexicon: {silent[0]!r} has no phones")
+        self.entries = entries
+        self._words: dict[tuple[str, ...], str] = {}
+        for rank in range(max(map(len, entries.values()), default=0)):
+            for word, variants in entries.items():
+                if rank < len(variants):
+                    self._words.setdefault(tuple(variants[rank]), word)
+        self._longest = max(map(len, self._words), default=0)
+
+    def phones(self) -> set[str]:
+        """Return every phone that occurs."""
+        return {phone for variant in self._words for phone in variant}
+
+    def words(self, phones: Sequence[str]) -> list[tuple[str, int, int]]:
+        """Return the fewest words that are pronounced so, each as `(word, first index, index past its last)`.
+
+        Returns:
+            An empty list when no sequence of words is.
+        """
+        best: list[list[int]] = [[0]]  # for each number of phones: where the words begin, and the end
+        for end in range(1, len(phones) + 1):
+            starts = range(max(0, end - self._longest), end)
+            ways = [
+                best[start] for start in starts if best[start] and tuple(phones[start:end]) in self._words
+            ]
+            best.append([*min(ways, key=len), end] if ways else [])
+        return [(self._words[tuple(phones[start:end])], start, end) for start, end in pairwise(best[-1])]
+
+
+def read_lexicon(path: str | Path, fold: Callable[[str], str] = str) -> Pronunciations:
+    """Read a lexicon: each line a word and its phones; `WORD(2)` is another way to say `WORD`.
+
+    Args:
+        path: the file; blank lines and those that begin with `#` or `;;;` are skipped.
+        fold: what to do with each word, such as to fold its case.
+
+    Raises:
+        TokenizerError: the file cannot be read, has no words, or a line has no phones.
+    """
+    entries: Pronunciations = {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise TokenizerError(f"{path}: cannot read the lexicon: {reason}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith((";;;", "#")):
+            continue
+        word, *phones = line.split()
+        if not phones:
+            raise TokenizerError(
+                f"{path}:{number}: {word!r} has no phones; each line is a word and its phones"
+            )
+        variants = entries.setdefault(fold(re.sub(r"(?<=.)\(\d+\)$", "", word)), [])
+        if phones not in variants:
+            variants.append(phones)
+    if not entries:
+        raise TokenizerError(f"{path}: no words; each line of a lexicon is a word and its phones")
+    return entries

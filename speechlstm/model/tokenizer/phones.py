@@ -1,0 +1,80 @@
+"""Phones, by a pronunciation lexicon."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from speechlstm.model.tokenizer.base import BLANK, Tokenizer, listed, normalize, split
+from speechlstm.model.tokenizer.lexicon import Lexicon, Pronunciations, read_lexicon
+from speechlstm.types import TokenizerError
+
+BOUNDARY = "|"  # between the phones of two words
+
+
+class Phones(Tokenizer):
+    """Phones by a pronunciation lexicon, with `|` between words.
+
+    A text is encoded by each word's first pronunciation. Phones between two boundaries are read back as the
+    word that is pronounced so, else as the fewest words that together are, else they stay as phones joined by
+    `-`. So a word comes back as the one it sounds like that is the most frequent in the training text.
+
+    Args:
+        tokens: the blank, the boundary, the phones.
+        lexicon: the pronunciations of each word, as `Lexicon` takes them.
+        case: as in `Tokenizer`; folds the words, never the phones.
+    """
+
+    kind = "phones"
+    unit = "word"
+    separator = BOUNDARY
+
+    def __init__(self, tokens: Sequence[str], lexicon: Pronunciations, case: str = "lower") -> None:
+        super().__init__(tokens, case)
+        self.lexicon = Lexicon(lexicon)
+        if not {BOUNDARY, *self.lexicon.phones()} <= self._ids.keys():
+            raise TokenizerError(f"the lexicon's phones and {BOUNDARY!r} must be among the tokens")
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str], lexicon: str | Path, case: str = "lower") -> Phones:
+        """Read the lexicon; the texts tell which of the words that sound the same is the most frequent.
+
+        Raises:
+            TokenizerError: a bad line in the lexicon, or words of the texts that it has not.
+        """
+        entries = read_lexicon(lexicon, lambda word: normalize(word, case))
+        counts = Counter(word for text in texts for word in normalize(text, case).split())
+        if missing := Counter({word: count for word, count in counts.items() if word not in entries}):
+            raise TokenizerError(f"{listed(missing)} of the training text not in the lexicon {lexicon}")
+        phones = Lexicon(entries).phones()
+        if clash := phones & {BLANK, BOUNDARY}:
+            raise TokenizerError(f"{lexicon}: {min(clash)!r} must not be a phone, it has a meaning here")
+        ordered = sorted(entries, key=lambda word: -counts[word])  # sorting is stable: then as in the file
+        return cls([BLANK, BOUNDARY, *sorted(phones)], {word: entries[word] for word in ordered}, case)
+
+    def unknown(self, text: str) -> Counter[str]:
+        """Count the words of the text that have no pronunciation."""
+        return Counter(word for word in self.normalize(text).split() if word not in self.lexicon.entries)
+
+    def words(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:
+        """Return the words pronounced between boundaries, as the class describes."""
+        found: list[tuple[str, int, int]] = []
+        for phones, start, end in split(self._spelled(ids), BOUNDARY):
+            words = self.lexicon.words(phones) or [("-".join(phones), 0, end - start)]
+            found += [(word, start + first, start + after) for word, first, after in words]
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON; the lexicon is in it."""
+        return super().to_dict() | {"lexicon": self.lexicon.entries}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Phones:
+        """Make the tokenizer that `to_dict` described."""
+        return cls(content["tokens"], content["lexicon"], content["case"])
+
+    def _encode(self, text: str) -> list[int]:
+        spelled = [[self._ids[phone] for phone in self.lexicon.entries[word][0]] for word in text.split()]
+        return [index for word in spelled for index in (self._ids[BOUNDARY], *word)][1:]

@@ -1,0 +1,1 @@
+"""LSTMs, understood: cells as equations, gates and memory on real speech, comparisons of networks."""

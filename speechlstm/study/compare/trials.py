@@ -1,0 +1,186 @@
+"""One network learns one task with one seed; many such trials, each done once and kept."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechlstm.study.compare import results
+from speechlstm.study.compare.networks import SequenceNetwork, matched
+from speechlstm.study.compare.reber import Reber
+from speechlstm.study.compare.tasks import (
+    TESTS,
+    Adding,
+    Copy,
+    Multiplication,
+    Task,
+    TemporalOrder,
+    TemporalOrder3,
+    TwoSequences,
+)
+from speechlstm.types import UsageError
+
+TASKS: dict[str, type[Task]] = {
+    kind.name: kind
+    for kind in (Reber, TwoSequences, Adding, Multiplication, TemporalOrder, TemporalOrder3, Copy)
+}
+_FLOW = 64  # sequences over which a gradient is averaged
+_CLIP = 1.0  # largest norm of a gradient
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What to try; two trials with the same settings have the same result.
+
+    Attributes:
+        task: one of `TASKS`.
+        lag: T of the task, in steps.
+        network: one of `speechlstm.study.compare.networks.NETWORKS`.
+        seed: of initialisation and sequences.
+        parameters: about how many the network has.
+        learning_rate: of Adam; in the second half of the updates it falls linearly to zero.
+        batch_size: sequences in an update.
+        max_updates: after which the network is given up.
+        check_every: updates between two looks at `TESTS` sequences.
+    """
+
+    task: str
+    lag: int
+    network: str
+    seed: int
+    parameters: int
+    learning_rate: float
+    batch_size: int
+    max_updates: int
+    check_every: int
+
+
+def attempt(trial: Trial) -> dict[str, Any]:
+    """Make a trial and return its result as plain JSON.
+
+    The keys: those of `Trial`; `solved`; `updates` made; `wrong`, test sequences at the end; `width` and exact
+    `parameter_count`; `seconds_per_update`; `seconds`; and `flow_before` and `flow_after`, the norms of the gradient of
+    the late loss by the input k steps before it, for k from 0.
+    """
+    task = TASKS[trial.task](trial.lag)
+    generator = np.random.default_rng([trial.seed, trial.lag])
+    torch.manual_seed(trial.seed)
+    network = matched(trial.network, task.input_size, task.output_size, trial.parameters, max(trial.lag, 2))
+    test = task.sample(TESTS, np.random.default_rng([trial.seed, trial.lag, 1]))
+    before = gradient_flow(network, task, trial.seed)
+    optimizer = torch.optim.Adam(network.parameters(), trial.learning_rate)
+    begin, trained, updates = time.perf_counter(), 0.0, 0
+    wrong = errors(network, task, test)
+    while wrong > task.allowed and updates < trial.max_updates:
+        start = time.perf_counter()
+        for _ in range(min(trial.check_every, trial.max_updates - updates)):
+            batch = task.sample(trial.batch_size, generator)
+            optimizer.zero_grad()
+            torch.autograd.backward(task.loss(network(batch.inputs), batch))
+            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
+            for group in optimizer.param_groups:
+                group["lr"] = trial.learning_rate * min(1.0, 2 * (1 - updates / trial.max_updates))
+            updates += 1
+            if norm.isfinite():  # else this update is left out
+                optimizer.step()
+        trained += time.perf_counter() - start
+        wrong = errors(network, task, test)
+    return asdict(trial) | {
+        "solved": wrong <= task.allowed,
+        "updates": updates,
+        "wrong": wrong,
+        "width": network.width,
+        "parameter_count": network.parameter_count,
+        "seconds_per_update": trained / max(updates, 1),
+        "seconds": time.perf_counter() - begin,
+        "flow_before": before,
+        "flow_after": gradient_flow(network, task, trial.seed),
+    }
+
+
+@torch.no_grad()
+def errors(network: SequenceNetwork, task: Task, test: Any) -> float:
+    """Return how many test sequences are wrong by the task's criterion."""
+    return float(task.wrong(network(test.inputs), test).double().sum())
+
+
+def gradient_flow(network: SequenceNetwork, task: Task, seed: int) -> list[float]:
+    """Return the norm of the gradient of a late loss by the input k steps before the end, for k from 0, on average.
+
+    The norms of what is not there (beyond the start of a shorter sequence) are left out of the average.
+    """
+    batch = task.sample(_FLOW, np.random.default_rng([seed, task.lag, 2]))
+    inputs = batch.inputs.requires_grad_()
+    (gradient,) = torch.autograd.grad(task.late_loss(network(inputs), batch) * _FLOW, inputs)
+    norms = gradient.double().norm(dim=-1).numpy()
+    steps = int(batch.lengths.min())
+    aligned = [
+        row[length - steps : length][::-1] for row, length in zip(norms, batch.lengths.tolist(), strict=True)
+    ]
+    return [float(f"{value:.4g}") for value in np.mean(aligned, axis=0)]
+
+
+def make(trials: Sequence[Trial], path: Path, workers: int) -> Iterator[dict[str, Any]]:
+    """Make the trials whose results are not in a file yet, adding each to it as it is done.
+
+    Args:
+        trials: what to try.
+        path: JSON Lines of results; made if it is not there.
+        workers: processes at once; each computes with one thread.
+
+    Yields:
+        the results of all trials, those found in the file first.
+
+    Raises:
+        SpeechlstmError: the file is damaged.
+    """
+    known = results.read(path, Trial.__slots__)
+    todo = []
+    for trial in trials:
+        if found := known.get(astuple(trial)):
+            yield found
+        else:
+            todo.append(trial)
+    if not todo:
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _begin)
+    try:
+        for future in as_completed([pool.submit(attempt, trial) for trial in todo]):
+            results.append(path, future.result())
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    """Prepare a process that makes trials: one thread, and an end when the process that started it is killed."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def check(trial: Trial) -> None:
+    """Raise a UsageError unless a trial can be made."""
+    if trial.task not in TASKS:
+        raise UsageError(f"no task {trial.task!r}; there are: {', '.join(TASKS)}")
+    TASKS[trial.task](trial.lag)
+    numbers = (trial.parameters, trial.learning_rate, trial.batch_size, trial.max_updates, trial.check_every)
+    if min(numbers) <= 0 or not all(map(math.isfinite, numbers)):
+        raise UsageError("parameters, learning rate, batch_size, max_updates and check_every must be above 0")
+    matched(trial.network, 1, 1, 100)

@@ -1,0 +1,69 @@
+"""Gates and memory in TensorBoard while a network trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from speechlstm.study.inspect.gates import listen
+from speechlstm.training.module import Recognizer
+from speechlstm.types import Batch, UsageError
+
+
+class WatchGates(pl.Callback):
+    """Logs after each epoch how saturated the gates of each layer are, and how long its units remember.
+
+    It is measured on the longest utterance of the first validation batch, which is the same each time: as scalars the
+    median half-life (ms; no more than the utterance has) and for each gate the share of values below 0.1 (shut) and
+    above 0.9 (open), and for TensorBoard the distributions of both.
+
+    Args:
+        every_epochs: epochs from one measurement to the next.
+    """
+
+    def __init__(self, every_epochs: int = 1) -> None:
+        if every_epochs < 1:
+            raise UsageError(f"every_epochs is {every_epochs}, but must be 1 or more")
+        self.every_epochs = every_epochs
+
+    @torch.no_grad()
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure on the first batch of a validation, on the first rank alone."""
+        due = (trainer.current_epoch + 1) % self.every_epochs == 0
+        if trainer.sanity_checking or batch_idx or not due or not trainer.is_global_zero:
+            return
+        if not isinstance(pl_module, Recognizer):
+            raise UsageError(f"gates can be watched in a Recognizer, not in a {type(pl_module).__name__}")
+        longest = int(batch.lengths.argmax())
+        length = batch.lengths[longest : longest + 1]
+        features, frames = pl_module.features(batch.waveforms[longest : longest + 1, : int(length)], length)
+        shift: float = pl_module.features.frame_shift * pl_module.encoder.subsampling  # type: ignore[operator,assignment]
+        scalars: dict[str, float] = {}
+        curves: dict[str, torch.Tensor] = {}
+        for each in listen(pl_module.encoder, features[:, : int(frames)], shift):
+            place = f"gates/layer{each.layer}_{each.name}"
+            life = each.half_life()
+            if life is not None:
+                life = 1000 * life.clamp(max=len(each.memory) * shift)
+                scalars[f"{place}/half_life_ms"] = float(life.median())
+                curves[f"{place}/log10_half_life_ms"] = life.log10()
+            for gate, (shut, opened) in each.saturation().items():
+                scalars[f"{place}/{gate}_shut"] = float(shut.mean())
+                scalars[f"{place}/{gate}_open"] = float(opened.mean())
+                curves[f"{place}/{gate}"] = each.openings[gate]
+        for logger in trainer.loggers:
+            logger.log_metrics(scalars, trainer.global_step)
+            if isinstance(logger, TensorBoardLogger):
+                for name, values in curves.items():
+                    logger.experiment.add_histogram(name, values, trainer.global_step)

@@ -1,0 +1,55 @@
+"""A checkpoint of a training that still runs, as a recogniser to look into."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import speechlstm
+from speechlstm import configs
+from speechlstm.model import tokenizer
+from speechlstm.model.bundle import Bundle, make_bundle
+from speechlstm.training.checkpoints import Checkpoints
+from speechlstm.types import BundleError
+
+
+def load(path: str | Path | None) -> Bundle:
+    """Load a bundle, the shipped one without a path, or a checkpoint, which is a file.
+
+    Raises:
+        BundleError: it is neither, damaged, or of an incompatible version.
+    """
+    return from_checkpoint(Path(path)) if path is not None and Path(path).is_file() else speechlstm.load(path)
+
+
+def from_checkpoint(path: Path) -> Bundle:
+    """Make a recogniser of a checkpoint as `speechlstm train` writes it, with the averaged weights if it has them.
+
+    Raises:
+        SpeechlstmError: it is damaged.
+        BundleError: it is not one, or of an older version.
+        TokenizerError: the description of its tokenizer is damaged.
+    """
+    content = Checkpoints({}).load_checkpoint(path, weights_only=True)
+    if missing := {"settings", "tokenizer", "state_dict"} - content.keys():
+        raise BundleError(
+            f"{path}: no {', '.join(sorted(missing))} in it; not a checkpoint of `speechlstm train`, or of an "
+            "older version"
+        )
+    settings, tokens = content["settings"], tokenizer.from_dict(content["tokenizer"])
+    features = configs.build(settings["features"])
+    encoder = configs.build(settings["encoder"], num_features=features.num_features, vocab_size=len(tokens))
+    for name, stage in (("features", features), ("encoder", encoder)):
+        part = {
+            key.removeprefix(f"{name}."): value
+            for key, value in content["state_dict"].items()
+            if key.startswith(f"{name}.")
+        }
+        try:
+            stage.load_state_dict(part)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise BundleError(f"{path}: weights and settings do not fit together: {reason}") from None
+    name = f"{path} after {content['global_step']} updates"
+    return make_bundle(
+        features, encoder, tokens, {**settings, "name": name, "sample_rate": features.sample_rate}
+    )

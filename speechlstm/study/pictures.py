@@ -1,0 +1,111 @@
+"""A picture among the curves for each validation: the features of one utterance and what the network says of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+
+from speechlstm.evaluation.plots import can_draw
+from speechlstm.training.module import Recognizer
+from speechlstm.types import Batch, UsageError
+
+_LIKELY = 0.1  # a token is shown where it gets this probability in some frame
+_MOST = 40  # tokens that are shown
+
+
+class PosteriorPicture(pl.Callback):
+    """Draws features and CTC posteriors of one utterance in each validation, as `val/posteriors`.
+
+    They are for TensorBoard and Weights & Biases. The utterance is the longest one of the middle batch, which is of
+    median length and the same each time. A network that learns first says nothing but blanks; then the tokens stand
+    as a descending line of short spikes. Without matplotlib, or where neither is a logger, nothing is drawn.
+    """
+
+    @torch.no_grad()
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw the utterance in the middle of a validation, on the first rank alone."""
+        middle = int(trainer.num_val_batches[dataloader_idx]) // 2
+        if trainer.sanity_checking or batch_idx != middle or not trainer.is_global_zero:
+            return
+        if not isinstance(pl_module, Recognizer):
+            raise UsageError(f"posteriors are drawn of a Recognizer, not of a {type(pl_module).__name__}")
+        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger | WandbLogger)]
+        if not boards or not can_draw():
+            return
+        index = int(batch.lengths.argmax())
+        length = batch.lengths[index : index + 1]
+        features, frames = pl_module.features(batch.waveforms[index : index + 1, : int(length)], length)
+        log_probs, lengths, *_ = pl_module.encoder(features, frames)
+        one = Batch(batch.waveforms, length, batch.targets, batch.target_lengths, [batch.utterances[index]])
+        [(name, said, heard)] = pl_module.transcripts(one, log_probs, lengths)
+        picture = draw(
+            features[0, : int(frames)].float().cpu().numpy(),
+            log_probs[0, : int(lengths)].float().exp().cpu().numpy(),
+            pl_module.tokenizer.tokens,
+            float(pl_module.features.frame_shift),  # type: ignore[arg-type]
+            f"{name}, epoch {trainer.current_epoch}\nsaid: {said}\nheard: {heard}",
+        )
+        for board in boards:
+            if isinstance(board, WandbLogger):
+                board.log_image("val/posteriors", [picture], trainer.global_step)
+            else:
+                board.experiment.add_image("val/posteriors", picture, trainer.global_step, dataformats="HWC")
+
+
+def draw(
+    features: NDArray[np.float32],
+    posteriors: NDArray[np.float32],
+    tokens: list[str],
+    frame_shift: float,
+    title: str,
+) -> NDArray[np.uint8]:
+    """Draw what a network hears above what it says, over the same time.
+
+    Args:
+        features: `(frames, features)`.
+        posteriors: `(encoder frames, vocab)`, probabilities.
+        tokens: the token of each id, the blank first. Those that are likely somewhere get a row, in the order of
+            their peaks.
+        frame_shift: seconds from one frame of the features to the next.
+        title: what stands above.
+
+    Returns:
+        `(height, width, 3)`, red, green and blue.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no window system
+    from matplotlib.figure import Figure
+
+    highest = posteriors.max(axis=0)
+    likely = [int(index) for index in np.argsort(-highest[1:])[:_MOST] + 1 if highest[index] >= _LIKELY]
+    rows = [0, *sorted(likely, key=lambda index: int(posteriors[:, index].argmax()))]
+    seconds = len(features) * frame_shift
+    figure = Figure(figsize=(10, 3.6 + 0.14 * len(rows)), dpi=100, layout="constrained")
+    canvas: Any = FigureCanvasAgg(figure)
+    ratios = [2.0, 0.6 + 0.14 * len(rows)]
+    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": ratios})
+    extent = (0.0, seconds, 0.0, float(features.shape[1]))
+    upper.imshow(features.T, origin="lower", aspect="auto", interpolation="nearest", extent=extent)
+    upper.set_ylabel("feature")
+    upper.set_title(title, fontsize=10, loc="left", parse_math=False, wrap=True)
+    image = lower.imshow(
+        posteriors[:, rows].T, aspect="auto", interpolation="nearest", cmap="Blues", vmin=0, vmax=1,
+        extent=(0.0, seconds, len(rows) - 0.5, -0.5),
+    )  # fmt: skip
+    lower.set_yticks(range(len(rows)), [tokens[index] for index in rows], fontsize=8, parse_math=False)
+    lower.set_xlabel("time (s)")
+    figure.colorbar(image, ax=lower, label="probability", pad=0.01)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

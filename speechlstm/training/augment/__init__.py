@@ -1,0 +1,28 @@
+"""Changed copies of the training data: what a waveform's way to the file did to it, its speed, masks in its features.
+
+Waveforms are changed one by one where they are loaded, features in batches on the device that trains.
+"""
+
+from speechlstm.training.augment.channel import BandLimit, Codec, Gain
+from speechlstm.training.augment.noise import Noise
+from speechlstm.training.augment.reverb import Reverb
+from speechlstm.training.augment.silence import Silence
+from speechlstm.training.augment.specaugment import SpecAugment
+from speechlstm.training.augment.speed import SpeedPerturb, TempoPerturb, at_speed, at_tempo
+from speechlstm.training.augment.waveform import Chain, Change
+
+__all__ = [
+    "BandLimit",
+    "Chain",
+    "Change",
+    "Codec",
+    "Gain",
+    "Noise",
+    "Reverb",
+    "Silence",
+    "SpecAugment",
+    "SpeedPerturb",
+    "TempoPerturb",
+    "at_speed",
+    "at_tempo",
+]

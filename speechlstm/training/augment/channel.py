@@ -1,0 +1,142 @@
+"""What a channel does to a sound: its band, its codec, its level."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import soundfile
+import soxr
+
+from speechlstm.training.augment.waveform import Change, Samples, span
+from speechlstm.types import UsageError
+
+# format and subtype of libsndfile, and whether it is the telephone's, at 8 kHz
+_CODECS = {
+    "mulaw": ("WAV", "ULAW", True),
+    "gsm": ("WAV", "GSM610", True),
+    "mp3": ("MP3", "MPEG_LAYER_III", False),
+    "vorbis": ("OGG", "VORBIS", False),
+    "opus": ("OGG", "OPUS", False),
+}
+
+
+class BandLimit(Change):
+    """Lets a random band of frequencies through.
+
+    Args:
+        sample_rate: Hz of the waveforms.
+        low: least and greatest lower edge, Hz.
+        high: least and greatest upper edge, Hz; above half the sample rate nothing is cut off.
+        probability: of cutting anything off.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        low: Sequence[float] = (0.0, 300.0),
+        high: Sequence[float] = (3000.0, 8000.0),
+        probability: float = 0.3,
+    ) -> None:
+        super().__init__(probability)
+        self.sample_rate = sample_rate
+        self.low, self.high = span("band.low", low, 0, 1e6), span("band.high", high, 0, 1e6)
+        if self.low[1] >= self.high[0]:
+            raise UsageError(f"augment: band.low {low!r} must lie below band.high {high!r}")
+
+    def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
+        """Return the waveform without what lies outside a random band."""
+        return within_band(waveform, self.sample_rate, rng.uniform(*self.low), rng.uniform(*self.high))
+
+
+def within_band(waveform: Samples, sample_rate: int, low: float, high: float) -> Samples:
+    """Return the waveform without what lies outside a band; beyond each edge it fades over a tenth or 50 Hz.
+
+    Args:
+        waveform: `(samples,)`.
+        sample_rate: Hz.
+        low: lower edge, Hz.
+        high: upper edge, Hz.
+    """
+    size = 1 << (len(waveform) + sample_rate // 10).bit_length()  # room for the filter to ring
+    frequency = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
+    outside = np.maximum((low - frequency) / max(low / 10, 50), (frequency - high) / max(high / 10, 50))
+    gain = np.cos(np.pi / 2 * outside.clip(0, 1)) ** 2
+    return np.fft.irfft(np.fft.rfft(waveform, size) * gain, size)[: len(waveform)].astype(np.float32)
+
+
+class Codec(Change):
+    """Compresses a waveform with a random codec and opens it again, in memory.
+
+    The telephone's codecs work at 8 kHz, so that no frequency above 4 kHz remains. MP3 and Vorbis get a random
+    quality.
+
+    Args:
+        sample_rate: Hz of the waveforms.
+        codecs: to choose from: mulaw (G.711), gsm (06.10), mp3, vorbis, opus (which takes five times as long).
+        probability: of there being a codec.
+    """
+
+    def __init__(
+        self, sample_rate: int, codecs: Sequence[str] = ("mulaw", "gsm", "mp3"), probability: float = 0.2
+    ) -> None:
+        super().__init__(probability)
+        unknown = [name for name in codecs if name not in _CODECS]
+        if unknown or not codecs:
+            raise UsageError(
+                f"augment: codec.codecs is {list(codecs)}, but must be a list of: {', '.join(_CODECS)}"
+            )
+        self.sample_rate, self.codecs = sample_rate, list(codecs)
+
+    def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
+        """Return what the codec leaves of the waveform."""
+        name, quality = self.codecs[int(rng.integers(len(self.codecs)))], rng.uniform(0, 0.99)
+        return compressed(waveform, self.sample_rate, name, quality)
+
+
+def compressed(waveform: Samples, sample_rate: int, codec: str, quality: float) -> Samples:
+    """Return `(samples,)` after a codec.
+
+    Args:
+        waveform: `(samples,)`; what passes full scale, 1, is cut off.
+        sample_rate: Hz.
+        codec: a name of `Codec`.
+        quality: for mp3 and vorbis, from 0, the best, to 0.99.
+    """
+    form, subtype, telephone = _CODECS[codec]
+    rate = 8000 if telephone or sample_rate < 16000 else 16000
+    sent = soxr.resample(waveform, sample_rate, rate, quality="HQ") if rate != sample_rate else waveform
+    options: dict[str, object] = {"compression_level": quality} if codec in ("mp3", "vorbis") else {}
+    if codec == "mp3":
+        options["bitrate_mode"] = "VARIABLE"  # else it is not told how much silence the encoder put before
+    file = io.BytesIO()
+    soundfile.write(file, sent.clip(-1, 1), rate, format=form, subtype=subtype, **options)
+    file.seek(0)
+    heard, _ = soundfile.read(file, dtype="float32")
+    if rate != sample_rate:
+        heard = soxr.resample(heard, rate, sample_rate, quality="HQ")
+    whole = np.zeros_like(waveform)
+    whole[: len(heard)] = heard[: len(whole)]
+    return whole
+
+
+class Gain(Change):
+    """Makes a waveform louder or quieter. With features that are normalised it changes what clips, and little else.
+
+    Args:
+        decibels: least and greatest change of the level.
+        clip: cut off what passes full scale, as a recording does.
+        probability: of changing the level.
+    """
+
+    def __init__(
+        self, decibels: Sequence[float] = (-12.0, 6.0), clip: bool = True, probability: float = 0.5
+    ) -> None:
+        super().__init__(probability)
+        self.decibels, self.clip = span("gain.decibels", decibels, -100, 100), clip
+
+    def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
+        """Return the waveform at another level."""
+        louder = waveform * np.float32(10 ** (rng.uniform(*self.decibels) / 20))
+        return louder.clip(-1, 1) if self.clip else louder

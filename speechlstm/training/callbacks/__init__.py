@@ -1,0 +1,1 @@
+"""What happens around the updates of a training: checkpoints, averaging, interruptions."""

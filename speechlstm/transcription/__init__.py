@@ -1,0 +1,1 @@
+"""Recordings become transcripts: batches, alignment, times, formats."""

@@ -1,0 +1,235 @@
+"""CTC forced alignment: when each word and token of a known text is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from speechlstm.data.audio import audio_info
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.transcription import formats as transcripts
+from speechlstm.transcription.batches import hear
+from speechlstm.transcription.formats import to_transcript
+from speechlstm.types import Hypothesis, SpeechlstmError, Transcript, Utterance, Word
+
+if TYPE_CHECKING:
+    from speechlstm.model.bundle import Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """A known text in its audio.
+
+    Attributes:
+        transcript: the text and its words with times in seconds and confidences; the score is that of the best path,
+            natural log.
+        scores: for each word the mean log-probability of a frame from its first token to its last, natural log.
+        tokens: for each word its tokens with times in seconds and mean probabilities.
+    """
+
+    transcript: Transcript
+    scores: list[float]
+    tokens: list[list[Word]]
+
+
+def align(
+    bundle: Bundle, utterances: Sequence[Utterance], batch_seconds: float = 120.0, threads: int | None = None
+) -> Iterator[tuple[int, Alignment | SpeechlstmError]]:
+    """Align utterances with their texts; one that cannot be aligned does not stop the others.
+
+    Args:
+        bundle: the recogniser.
+        utterances: audio and texts; only the stretch that each names is read, and times count from its beginning.
+        batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.hear`.
+        threads: how many batches run at once on a CPU, see there.
+
+    Yields:
+        `(index in utterances, alignment or the reason why there is none)`, each as soon as it is done.
+
+    Raises:
+        UsageError: `batch_seconds` or `threads` is no positive number.
+    """
+    texts: list[tuple[int, str, list[int]]] = []
+    for index, utterance in enumerate(utterances):
+        try:
+            tokens = bundle.tokenizer.encode(utterance.text)
+            if not tokens:
+                raise SpeechlstmError("there is no text to align")
+        except SpeechlstmError as error:
+            yield index, SpeechlstmError(f"{utterance.id}: {error}")
+            continue
+        texts.append((index, bundle.tokenizer.normalize(utterance.text), tokens))
+    for heard in hear(bundle, [utterances[index] for index, *_ in texts], batch_seconds, threads):
+        for position, failure in heard.errors:
+            yield texts[position][0], failure
+        batch = heard.log_probs.float().cpu().numpy()
+        for row, position in enumerate(heard.indices):
+            index, text, tokens = texts[position]
+            try:
+                found, path = forced_alignment(batch[row, : int(heard.lengths[row])], tokens)
+            except SpeechlstmError as error:
+                yield index, SpeechlstmError(f"{utterances[index].id}: {error}")
+                continue
+            made = to_transcript(
+                [replace(found, text=text)],
+                bundle.tokenizer,
+                bundle.frame_shift,
+                heard.paths[row],
+                heard.seconds[row],
+                heard.pauses[row],
+            )
+            yield index, _details(made, found, path, bundle.tokenizer, bundle.frame_shift)
+
+
+def align_file(bundle: Bundle, path: str | Path, text: str) -> Alignment:
+    """Align one audio file with its text.
+
+    Raises:
+        AudioError: the file cannot be read or is too long.
+        SpeechlstmError: the text cannot be written in the recogniser's tokens, or the audio is too short for it.
+    """
+    utterance = Utterance(str(path), audio_info(path).duration, text, id=str(path))
+    ((_, result),) = align(bundle, [utterance])
+    if isinstance(result, SpeechlstmError):
+        raise result
+    return result
+
+
+def forced_alignment(
+    log_probs: NDArray[np.float32], tokens: Sequence[int]
+) -> tuple[Hypothesis, NDArray[np.float64]]:
+    """Find the most likely CTC path that spells the tokens (Graves et al. 2006, by Viterbi instead of summing).
+
+    Args:
+        log_probs: `(frames, vocab)` natural logs; column 0 is the blank.
+        tokens: ids without blanks.
+
+    Returns:
+        the tokens with their frames and the path's log-probability as score; and the log-probability of each frame on
+        the path, `(frames,)`.
+
+    Raises:
+        SpeechlstmError: a token is not in the vocabulary, or no path spells the tokens.
+    """
+    frames, vocab = log_probs.shape
+    ids = np.asarray(tokens, np.int64)
+    if wrong := [token for token in tokens if not 0 < token < vocab]:
+        raise SpeechlstmError(
+            f"token {wrong[0]} cannot be aligned: ids go from 1 to {vocab - 1}, 0 is the blank"
+        )
+    repeats = int((ids[1:] == ids[:-1]).sum())  # each needs a blank before it
+    if frames < max(len(ids) + repeats, 1):
+        raise SpeechlstmError(
+            f"{frames} frames are too few for {len(ids)} tokens, which need {max(len(ids) + repeats, 1)};"
+            " is this what is said in the audio?"
+        )
+    states, score = _viterbi(np.ascontiguousarray(log_probs, np.float32), ids)
+    if not np.isfinite(score):
+        raise SpeechlstmError(
+            f"no path spells the {len(ids)} tokens: the log-probabilities are infinite or NaN"
+        )
+    places, spoken = states // 2, states % 2 == 1
+    path = log_probs[np.arange(frames), np.where(spoken, np.append(ids, 0)[places], 0)].astype(np.float64)
+    starts = np.searchsorted(states, 2 * np.arange(len(ids)) + 1)
+    ends = np.searchsorted(states, 2 * np.arange(len(ids)) + 1, side="right")
+    sums = np.concatenate([[0.0], np.cumsum(np.exp(path))])
+    confidences = np.clip((sums[ends] - sums[starts]) / (ends - starts), 0.0, 1.0)
+    found = Hypothesis(list(tokens), starts.tolist(), ends.tolist(), score, confidences.tolist())
+    return found, path
+
+
+@njit(nogil=True, cache=True)
+def _viterbi(log_probs: NDArray[np.float32], tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
+    """Return the best path `(frames,)` and its log-probability; state 2i + 1 is token i, even ones are blanks."""
+    frames, count = len(log_probs), len(tokens)
+    states = 2 * count + 1
+    moves = np.empty((frames, states), np.uint8)  # how many states each frame's best path came up
+    best = np.full(states, -np.inf)
+    best[0] = log_probs[0, 0]
+    if count:
+        best[1] = log_probs[0, tokens[0]]
+    for frame in range(1, frames):
+        # Only states that the first frame reaches and that reach the last one; downwards, so `best` can be overwritten.
+        for state in range(min(states, 2 * frame + 2) - 1, max(0, states - 2 * (frames - frame)) - 1, -1):
+            score, move = best[state], 0
+            if state > 0 and best[state - 1] > score:
+                score, move = best[state - 1], 1
+            token = 0
+            if state % 2:
+                token = tokens[state // 2]
+                if state > 1 and token != tokens[state // 2 - 1] and best[state - 2] > score:
+                    score, move = best[state - 2], 2
+            best[state] = score + log_probs[frame, token]
+            moves[frame, state] = move
+    last = states - 1
+    if count and not best[last] > best[last - 1]:
+        last -= 1
+    path = np.empty(frames, np.int64)
+    state = last
+    for frame in range(frames - 1, -1, -1):
+        path[frame] = state
+        if frame:
+            state -= moves[frame, state]
+    return path, best[last]
+
+
+def _details(
+    transcript: Transcript,
+    found: Hypothesis,
+    path: NDArray[np.float64],
+    tokenizer: Tokenizer,
+    frame_shift: float,
+) -> Alignment:
+    """Add what a transcript does not hold: scores of words, and tokens, which meet halfway between their frames."""
+    scores: list[float] = []
+    tokens: list[list[Word]] = []
+    spans = [(first, end) for _, first, end in tokenizer.words(found.tokens)]
+    for word, (first, end) in zip(transcript.words, spans, strict=True):
+        scores.append(float(path[found.starts[first] : found.ends[end - 1]].mean()))
+        frames = zip(found.ends[first : end - 1], found.starts[first + 1 : end], strict=True)
+        inner = [(last - 1 + following) / 2 * frame_shift for last, following in frames]
+        edges = [word.start, *(min(max(edge, word.start), word.end) for edge in inner), word.end]
+        tokens.append(
+            [
+                Word(tokenizer.tokens[found.tokens[index]], start, stop, found.confidences[index])
+                for index, (start, stop) in zip(range(first, end), pairwise(edges), strict=True)
+            ]
+        )
+    return Alignment(transcript, scores, tokens)
+
+
+def to_json(alignment: Alignment) -> str:
+    """Return everything as one line of JSON: seconds, scores in natural log."""
+    made = alignment.transcript
+    words = [
+        transcripts.as_entry(word)
+        | {"score": transcripts.finite(score), "tokens": [transcripts.as_entry(token) for token in tokens]}
+        for word, score, tokens in zip(made.words, alignment.scores, alignment.tokens, strict=True)
+    ]
+    document = {"audio": made.audio, "duration": round(made.duration, 3), "text": made.text}
+    document |= {"score": transcripts.finite(made.score), "words": words}
+    return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_textgrid(alignment: Alignment) -> str:
+    """Return a Praat TextGrid with two tiers, `words` and `tokens`."""
+    tokens = [token for word in alignment.tokens for token in word]
+    tiers = {"words": alignment.transcript.words, "tokens": tokens}
+    return transcripts.textgrid(alignment.transcript.duration, tiers)
+
+
+FORMATS: dict[str, Callable[[Alignment], str]] = {
+    "TextGrid": to_textgrid,
+    "json": to_json,
+    "ctm": lambda alignment: transcripts.to_ctm(alignment.transcript),
+    "srt": lambda alignment: transcripts.to_srt(alignment.transcript),
+    "vtt": lambda alignment: transcripts.to_vtt(alignment.transcript),
+}

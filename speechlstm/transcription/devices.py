@@ -1,0 +1,138 @@
+"""Where a command recognises: on one device, in this process, or on several, which take batches in turns."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from tqdm import tqdm
+
+from speechlstm.types import UsageError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+Inputs = TypeVar("Inputs")
+Result = TypeVar("Result", bound=tuple[Any, ...])
+
+PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # to recognise in
+
+
+class Devices(ABC):
+    """What a command computes on.
+
+    Several devices are as many processes, each of which runs the whole command on its own device. They divide the
+    work between `share` and the end of `merge`; with the results the first process goes on alone.
+
+    Attributes:
+        device: of this process.
+        precision: of the encoder, in the trainer's words.
+        is_first: whether this process speaks and reports for all.
+    """
+
+    device: torch.device
+    precision: str
+    is_first: bool
+
+    @abstractmethod
+    def share(self, inputs: Inputs) -> AbstractContextManager[Inputs]:
+        """Begin together, all with the inputs of the first process; an error within ends all of them."""
+
+    @abstractmethod
+    def claim(self) -> int:
+        """Return the number of the batch that this process does next; each batch is one process's."""
+
+    @abstractmethod
+    def merge(self, results: Iterable[Result], count: int, task: str, unit: str) -> Iterator[Result]:
+        """Yield the results of all processes in the first, and none in the others, with a progress bar.
+
+        Args:
+            results: of this process, each beginning with the number of its input.
+            count: of inputs.
+            task: what the bar says is being done.
+            unit: word for an input.
+        """
+
+
+class OneDevice(Devices):
+    """One device, in this process, whose results come as they are done."""
+
+    is_first = True
+
+    def __init__(self, device: str, precision: str) -> None:
+        self.device, self.precision = torch.device(device), precision
+        self._turns = itertools.count()
+
+    def share(self, inputs: Inputs) -> AbstractContextManager[Inputs]:
+        """Return the inputs."""
+        return nullcontext(inputs)
+
+    def claim(self) -> int:
+        """Return the number of the next batch."""
+        return next(self._turns)
+
+    def merge(self, results: Iterable[Result], count: int, task: str, unit: str) -> Iterator[Result]:
+        """Yield the results."""
+        yield from tqdm(results, task, count, unit=unit, disable=None)
+
+
+def choose(trainer: DictConfig) -> Devices:
+    """Return the devices that a trainer's settings describe; of what else they say, only the precision counts.
+
+    Args:
+        trainer: an option of `conf/trainer`.
+
+    Raises:
+        UsageError: settings that do not fit together, or that this machine has no devices for.
+    """
+    if trainer.get("strategy") is not None:
+        from speechlstm.training.ranks import ManyDevices  # Lightning takes seconds to import
+
+        return ManyDevices(trainer)
+    number = trainer.devices
+    if isinstance(number, Sequence) and len(number) == 1 and isinstance(number[0], int):
+        (gpu,) = number
+    elif number == 1:
+        gpu = 0
+    else:
+        raise UsageError(
+            f"trainer.devices is {number}, but this trainer uses one device: 1, or [2] for the GPU of that number; "
+            "several are for trainer=ddp, ddp_cpu, multinode or slurm"
+        )
+    kinds = {"cpu": "cpu", "gpu": "cuda", "auto": "cuda" if torch.cuda.is_available() else "cpu"}
+    if trainer.accelerator not in kinds:
+        raise UsageError(f"trainer.accelerator is {trainer.accelerator!r}, but must be {', '.join(kinds)}")
+    kind = kinds[trainer.accelerator]
+    return OneDevice(f"cuda:{gpu}" if kind == "cuda" else kind, str(trainer.precision))
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context for one thread, in which matrix products are computed in one of `PRECISIONS`."""
+    dtype = PRECISIONS[precision]
+    return torch.autocast(device.type, dtype) if dtype else nullcontext()
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """See whether a device can compute in a precision.
+
+    Raises:
+        UsageError: it cannot, or only by pretending to.
+    """
+    if precision in ("16-true", "bf16-true"):
+        mixed = precision.replace("true", "mixed")
+        raise UsageError(
+            f"trainer.precision={precision} would compute features and loss in half precision, too, which learns "
+            f"nothing; use {mixed}"
+        )
+    if precision == "16-mixed" and device.type == "cpu":
+        raise UsageError("trainer.precision=16-mixed needs a GPU; use bf16-mixed or 32-true on a CPU")
+    half = precision == "bf16-mixed" and device.type == "cuda"
+    if half and not torch.cuda.is_bf16_supported(including_emulation=False):
+        name = torch.cuda.get_device_name(device)
+        raise UsageError(
+            f"trainer.precision=bf16-mixed is beyond this {name}; use trainer.precision=16-mixed or 32-true"
+        )

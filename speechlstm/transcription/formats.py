@@ -1,0 +1,278 @@
+"""Decoder output becomes a transcript with seconds, and transcripts become files people and programs read.
+
+Every format is a function `Transcript -> str` in `FORMATS`; its name there is also the file suffix.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from speechlstm.model.tokenizer import Tokenizer, Words
+from speechlstm.transcription.boundaries import word_times
+from speechlstm.types import Alternative, DecoderError, Hypothesis, Transcript, UsageError, Word
+
+# Subtitles keep Netflix's limits: seven seconds, two lines of 42 characters.
+MAX_PAUSE = 0.8  # seconds of silence that begin a new cue
+MAX_CUE = 7.0  # seconds a cue may last
+MAX_LINE = 42  # characters of a line
+MAX_LINES = 2  # lines of a cue
+
+
+def to_transcript(
+    hypotheses: Sequence[Hypothesis],
+    tokenizer: Tokenizer,
+    frame_shift: float,
+    audio: str,
+    duration: float,
+    pauses: Sequence[tuple[float, float]] = (),
+) -> Transcript:
+    """Give the best hypothesis its words, times and confidences.
+
+    A word begins before the first frame of its first token and ends after the last frame of its last, as
+    `speechlstm.transcription.boundaries` tells. Its confidence is that of its least certain token: unlike a product or
+    a mean this depends neither on the word's length nor on how certain its other letters are.
+
+    Args:
+        hypotheses: what the decoder found, best first, at least one.
+        tokenizer: turns the tokens into text and words.
+        frame_shift: seconds per encoder frame.
+        audio: path of the audio, as it was given.
+        duration: seconds of audio.
+        pauses: stretches of it without speech, in seconds; see `speechlstm.transcription.boundaries.find_pauses`.
+
+    Raises:
+        DecoderError: there is no hypothesis.
+    """
+    if not hypotheses:
+        raise DecoderError(
+            f"{audio}: the decoder returned no hypothesis; it must return at least an empty one"
+        )
+    texts = [tokenizer.decode(h.tokens) if h.text is None else h.text for h in hypotheses]
+    best = hypotheses[0]
+    spelled = tokenizer.words(best.tokens)
+    # Frame t is centred at t * frame_shift seconds; the last frame of a token is the one before its end.
+    spikes = [
+        (best.starts[first] * frame_shift, (best.ends[end - 1] - 1) * frame_shift)
+        for _, first, end in spelled
+    ]
+    letters = [len(text) / (end - first) for text, first, end in spelled]
+    times = word_times(spikes, letters, isinstance(tokenizer, Words), duration, pauses)
+    words = [
+        Word(text, *span, min(best.confidences[first:end]))
+        for (text, first, end), span in zip(spelled, times, strict=True)
+    ]
+    if best.text is not None:
+        words = _named(best.text.split(), words, duration)
+    others = [Alternative(text, h.score, h.parts) for text, h in zip(texts[1:], hypotheses[1:], strict=True)]
+    tokens = [tokenizer.tokens[token] for token in best.tokens]
+    return Transcript(audio, texts[0], words, best.score, duration, best.parts, others, tokens)
+
+
+def _named(texts: list[str], words: list[Word], duration: float) -> list[Word]:
+    """Give a decoder's own words the times of the tokens' words, or else shares in proportion to length."""
+    if len(texts) == len(words):
+        return [Word(text, w.start, w.end, w.confidence) for text, w in zip(texts, words, strict=True)]
+    begin, end = (words[0].start, words[-1].end) if words else (0.0, duration)
+    confidence = min((w.confidence for w in words), default=0.0)
+    rate = (end - begin) / max(sum(map(len, texts)), 1)  # seconds per character
+    spread, length = [], 0
+    for text in texts:
+        start, length = length, length + len(text)
+        spread.append(Word(text, begin + start * rate, min(begin + length * rate, end), confidence))
+    return spread
+
+
+def to_txt(transcript: Transcript) -> str:
+    """Return the text on a line of its own."""
+    return _flat(transcript.text) + "\n"
+
+
+def to_json(transcript: Transcript) -> str:
+    """Return everything as one line of JSON: seconds, scores in natural log (null if infinite)."""
+    document = {
+        "audio": transcript.audio,
+        "duration": round(transcript.duration, 3),
+        "text": transcript.text,
+        **_scores(transcript),
+        "words": [as_entry(word) for word in transcript.words],
+        "alternatives": [{"text": other.text, **_scores(other)} for other in transcript.alternatives],
+    }
+    return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _scores(found: Transcript | Alternative) -> dict[str, Any]:
+    """Return the score and, if the decoder tells, its parts."""
+    parts = {name: finite(value) for name, value in found.parts.items()}
+    return {"score": finite(found.score)} | ({"parts": parts} if parts else {})
+
+
+def as_entry(word: Word) -> dict[str, Any]:
+    """Return a word, or another stretch with a text, as plain JSON: times in whole milliseconds."""
+    times = {"start": round(word.start, 3), "end": round(word.end, 3)}
+    return {"text": word.text, **times, "confidence": round(word.confidence, 4)}
+
+
+def to_srt(transcript: Transcript) -> str:
+    """Return SubRip subtitles; without words the file is empty."""
+    # The format has no escapes; an arrow in the text would be taken for a time line.
+    cues = enumerate(_cues(transcript.words), 1)
+    return "".join(
+        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{_wrap(text).replace('-->', '-- >')}\n\n"
+        for number, (start, end, text) in cues
+    )
+
+
+def to_vtt(transcript: Transcript) -> str:
+    """Return WebVTT subtitles, with `&`, `<` and `>` escaped."""
+    cues = "".join(
+        f"\n{_clock(start, '.')} --> {_clock(end, '.')}\n"
+        + _wrap(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        + "\n"
+        for start, end, text in _cues(transcript.words)
+    )
+    return "WEBVTT\n" + cues
+
+
+def to_ctm(transcript: Transcript) -> str:
+    """Return NIST's time-marked words: `file channel start duration word confidence`.
+
+    The file is named without folder and suffix, as scorers expect, and with `_` for spaces. Without words
+    there is one comment.
+    """
+    name = re.sub(r"\s|^;", "_", Path(transcript.audio).stem) or "_"
+    lines = []
+    for word, start, end in _timed(transcript.words):
+        text = re.sub(r"\s+", "_", word.text.strip())
+        lines.append(f"{name} 1 {start / 1000:.3f} {(end - start) / 1000:.3f} {text} {word.confidence:.4f}\n")
+    return "".join(lines) or f";; {name}: no words\n"
+
+
+def to_textgrid(transcript: Transcript) -> str:
+    """Return a Praat TextGrid with one tier, `words`."""
+    return textgrid(transcript.duration, {"words": transcript.words})
+
+
+def textgrid(duration: float, tiers: Mapping[str, Sequence[Word]]) -> str:
+    """Return a Praat TextGrid whose intervals tile the audio in each tier; quotes are doubled.
+
+    Args:
+        duration: seconds of audio.
+        tiers: names, and the words of each in order.
+    """
+    timed = {name: list(_timed(words)) for name, words in tiers.items()}
+    total = max(round(duration * 1000), 1, *(words[-1][2] for words in timed.values() if words))
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "xmin = 0",
+        f"xmax = {total / 1000:.3f}",
+        "tiers? <exists>",
+        f"size = {len(timed)}",
+        "item []:",
+    ]
+    for tier, (name, words) in enumerate(timed.items(), 1):
+        intervals = list(_tiled(words, total))
+        lines += [
+            f"    item [{tier}]:",
+            '        class = "IntervalTier"',
+            f'        name = "{name}"',
+            "        xmin = 0",
+            f"        xmax = {total / 1000:.3f}",
+            f"        intervals: size = {len(intervals)}",
+        ]
+        for number, (start, end, text) in enumerate(intervals, 1):
+            lines += [
+                f"        intervals [{number}]:",
+                f"            xmin = {start / 1000:.3f}",
+                f"            xmax = {end / 1000:.3f}",
+                '            text = "{}"'.format(text.replace('"', '""')),
+            ]
+    return "\n".join(lines) + "\n"
+
+
+FORMATS: dict[str, Callable[[Transcript], str]] = {
+    "txt": to_txt,
+    "json": to_json,
+    "srt": to_srt,
+    "vtt": to_vtt,
+    "ctm": to_ctm,
+    "TextGrid": to_textgrid,
+}
+
+
+def _timed(words: Sequence[Word]) -> Iterator[tuple[Word, int, int]]:
+    """Yield words with start and end in milliseconds; as the formats demand, none overlap or are empty."""
+    cursor = 0
+    for word in words:
+        start = max(round(word.start * 1000), cursor)
+        cursor = max(round(word.end * 1000), start + 1)
+        yield word, start, cursor
+
+
+def _tiled(timed: Sequence[tuple[Word, int, int]], total: int) -> Iterator[tuple[int, int, str]]:
+    """Yield intervals from 0 to `total` milliseconds: the words, and empty texts between them."""
+    cursor = 0
+    for word, start, end in timed:
+        if start > cursor:
+            yield cursor, start, ""
+        yield start, end, _flat(word.text)
+        cursor = end
+    if cursor < total:
+        yield cursor, total, ""
+
+
+def _cues(words: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
+    """Yield `(start, end, text)` of subtitles, in milliseconds, split at pauses and when too long."""
+    cue: list[str] = []
+    begin = last = 0
+    for word, start, end in _timed(words):
+        text = _flat(word.text)
+        full = len(_wrap(" ".join([*cue, text])).splitlines()) > MAX_LINES
+        if cue and (start - last > MAX_PAUSE * 1000 or end - begin > MAX_CUE * 1000 or full):
+            yield begin, last, " ".join(cue)
+            cue = []
+        begin = begin if cue else start
+        cue.append(text)
+        last = end
+    if cue:
+        yield begin, last, " ".join(cue)
+
+
+def _wrap(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, MAX_LINE, break_long_words=False, break_on_hyphens=False))
+
+
+def _clock(milliseconds: int, separator: str) -> str:
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{separator}{milliseconds:03}"
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())  # a line break in a word would end the cue, the line or the label
+
+
+def find_format(name: str, formats: Collection[str]) -> str:
+    """Return the format of this name, whatever its case.
+
+    Raises:
+        UsageError: there is none; a similar one is named.
+    """
+    known = {each.lower(): each for each in formats}
+    if str(name).lower() not in known:
+        close = difflib.get_close_matches(str(name), formats, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"no format {name!r}{hint}; there are: {', '.join(formats)}")
+    return known[str(name).lower()]
+
+
+def finite(score: float) -> float | None:
+    """Return a score as JSON can hold it: rounded, null if it is infinite or not a number."""
+    return round(score, 4) if math.isfinite(score) else None

@@ -1,0 +1,107 @@
+"""The console command: which commands there are, what a typo gets, and the argv it leaves behind."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import speechlstm
+from speechlstm.cli import main as cli
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two commands that can be listed but must not be imported for it."""
+    (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "train.py").write_text('"""Learn.\n\nMore."""\nraise RuntimeError("imported")\n')
+    (tmp_path / "verify.py").write_text("import nothing_there\n")
+    monkeypatch.setattr(cli, "_COMMANDS", tmp_path)
+    return tmp_path
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["speechlstm", *arguments])
+    try:
+        cli.main()
+    except SystemExit as leaving:
+        return leaving.code
+    return 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_help_lists_commands_without_importing_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert call(monkeypatch, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert re.findall(r"^  (\w+) +(.*)$", printed, re.MULTILINE) == [("train", "Learn."), ("verify", "")]
+    assert "usage: speechlstm COMMAND" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("trian", "; did you mean 'train'?"), ("zzz", ""), ("../cli", ""), ("__init__", ""), ("", "")],
+)
+def test_an_unknown_command_is_a_usage_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, hint: str
+) -> None:
+    assert call(monkeypatch, name) == 2
+    assert capsys.readouterr().err == f"error: no command {name!r}{hint}; there are: train, verify\n"
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    assert call(monkeypatch, flag) == 0
+    assert capsys.readouterr().out == f"speechlstm {speechlstm.__version__}\n"
+
+
+def test_a_command_gets_its_arguments_and_an_argv_that_starts_it_again(tmp_path: Path) -> None:
+    """Lightning starts further ranks with `[sys.executable, *sys.argv]`."""
+    command = Path(cli.__file__).parent / "verify.py"
+    code = (
+        "import sys, types; from speechlstm import cli\n"
+        "fake = sys.modules['speechlstm.cli.verify'] = types.ModuleType('fake')\n"
+        "fake.main = lambda: print(sys.argv, sys.modules['__main__'].__spec__)\n"
+        "sys.argv = ['speechlstm', 'verify', 'a b=1', '--help']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{[str(command), 'a b=1', '--help']} None\n", done.stderr
+
+
+def test_every_command_has_a_summary_and_can_be_started_as_a_file() -> None:
+    summaries = cli.commands()
+    assert {"prepare", "train", "transcribe", "evaluate"} <= set(summaries)
+    for name, summary in summaries.items():
+        assert re.fullmatch(r"[A-Z].{10,90}\.", summary), f"{name}: {summary!r}"
+        tree = ast.parse((Path(cli.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
+        assert ast.unparse(tree.body[-1]) == "if __name__ == '__main__':\n    main()", name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["trian"], 2, "error: no command 'trian'; did you mean 'train'?"),
+        (["evaluate", "decoder=gredy"], 2, "error: no decoder 'gredy'; did you mean 'greedy'?; there are: "),
+        (["prepare", "corpus=an4", "rot=x"], 2, "error: no setting 'rot'; did you mean 'root'?"),
+    ],
+)
+def test_the_installed_command_answers_mistakes(
+    tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
+    command = [sys.executable, "-m", "speechlstm", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir()), "nothing is littered"
+
+
+def test_the_help_of_a_command_shows_its_settings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "speechlstm", "prepare", "corpus=an4", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "an4" in done.stdout and "out: " in done.stdout

@@ -1,0 +1,403 @@
+"""Configs: every option composes and builds, `build` keeps to its rules, and mistakes are explained."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from speechlstm import configs
+from speechlstm.model.tokenizer import Characters
+from speechlstm.types import AudioError, SpeechlstmError, TokenizerError, UsageError
+
+GROUPS = sorted(folder.name for folder in configs.CONF.iterdir() if folder.is_dir())
+FILES = sorted(configs.CONF.rglob("*.yaml"), key=str)
+OPTIONS = [
+    (path.parent.name, path.stem) for path in FILES if path.parent != configs.CONF
+]  # plugins test their own
+TEXTS = ["the quick brown fox jumps over the lazy dog", "a b c"]
+
+
+def compose(group: str, name: str, tmp_path: Path) -> DictConfig:
+    """Compose an option within the command that has its group."""
+    if group == "corpus":
+        return configs.load("prepare", [f"corpus={name}", "root=here", "out=there"])
+    return configs.load("train", [f"{group}={name}", "data.train=train.jsonl", f"out={tmp_path}"])
+
+
+def optimizer(cfg: DictConfig) -> torch.optim.Optimizer:
+    return configs.build(cfg.optimizer)([torch.nn.Parameter(torch.zeros(2))])
+
+
+BUILD: dict[str, Callable[[DictConfig], Any]] = {
+    "features": lambda cfg: configs.build(cfg.features).num_features,
+    "augment": lambda cfg: [configs.build(cfg.augment[part]) for part in ("speed", "waveform", "features")],
+    "tokenizer": lambda cfg: configs.build(cfg.tokenizer, texts=TEXTS).encode("a b"),
+    "encoder": lambda cfg: configs.build(cfg.encoder, num_features=80, vocab_size=30).subsampling,
+    "loss": lambda cfg: configs.build(cfg.loss).views,
+    "decoder": lambda cfg: configs.build(cfg.decoder, tokenizer=Characters.from_texts(TEXTS)).decode,
+    "optimizer": optimizer,
+    "scheduler": lambda cfg: configs.build(cfg.scheduler)(optimizer(cfg), total_steps=100).get_last_lr(),
+    "callbacks": lambda cfg: [configs.build(callback) for callback in cfg.callbacks.values()],
+    "logger": lambda cfg: [configs.build(logger) for logger in cfg.logger.values()],
+    "trainer": lambda cfg: configs.build(cfg.trainer, logger=False, enable_progress_bar=False).max_epochs,
+}
+
+
+def test_every_group_is_built_here() -> None:
+    assert {*BUILD, "corpus", "experiment"} == set(GROUPS)
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS)
+def test_every_option_composes_and_builds(
+    group: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if name == "wandb":
+        pytest.importorskip("wandb", reason="wandb is not installed: pip install 'speechlstm[wandb]'")
+    cfg = compose(group, name, tmp_path)
+    if group == "corpus":  # the importers' own tests read corpora; here their settings must fit
+        settings = OmegaConf.to_container(cfg.corpus)
+        inspect.signature(get_object(settings.pop("_target_"))).bind(root=Path("here"), **settings)
+        return
+    if name in ("phones", "an4_phones"):
+        (tmp_path / "small.dic").write_text("".join(f"{word} X\n" for text in TEXTS for word in text.split()))
+        cfg.tokenizer.lexicon = str(tmp_path / "small.dic")
+    if name in ("subwords", "librispeech_5h"):
+        cfg.tokenizer.vocab_size = 29
+    if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        with pytest.raises(UsageError, match=r"cannot build pytorch_lightning.Trainer: No supported gpu"):
+            configs.build(cfg.trainer)
+        cfg.trainer.accelerator = "cpu"
+    for part in BUILD if group == "experiment" else [group]:
+        assert BUILD[part](cfg) is not None
+    assert not list(tmp_path.rglob("*.ckpt")), "building writes no checkpoints"
+
+
+CROSSED = [
+    ("an4", ["scheduler=cosine", "encoder=conformer"], {"scheduler.warmup", "encoder.hidden_size"}),
+    ("an4", ["augment=none"], {"augment.speed", "augment.features"}),
+    ("an4_warm", ["scheduler=plateau", "augment=tempo"], {"scheduler.warmup"}),
+    ("librispeech_5h", ["tokenizer=characters"], {"tokenizer.vocab_size"}),
+    ("overfit", ["scheduler=one_cycle"], {"scheduler.warmup_steps"}),
+    ("an4", ["encoder=bgru", "callbacks=[pictures,early_stopping]", "scheduler=one_cycle"], set()),
+]
+
+
+@pytest.mark.parametrize(("experiment", "choices", "gone"), CROSSED)
+def test_an_experiment_takes_other_options(
+    experiment: str, choices: list[str], gone: set[str], tmp_path: Path
+) -> None:
+    """What it sets for its own options is left out where another lacks it; the rest stays."""
+    overrides = ["data.train=train.jsonl", f"out={tmp_path}"]
+    plain = configs.load("train", [f"experiment={experiment}", *overrides])
+    cfg = configs.load("train", [f"experiment={experiment}", *choices, *overrides])
+    for choice in choices:
+        group = choice.partition("=")[0]
+        if group != "callbacks":
+            assert BUILD[group](cfg) is not None
+    assert all(OmegaConf.select(cfg, key) is None for key in gone)
+    for key in ("encoder.dropout", "augment.speed.low", "tokenizer.vocab_size", "callbacks.averaging.decay"):
+        if key.rpartition(".")[0] not in gone and key not in gone:
+            assert OmegaConf.select(cfg, key) == OmegaConf.select(plain, key), key
+
+
+def test_only_what_the_command_line_does_not_set_is_left_out() -> None:
+    cfg = configs.load(
+        "train", ["experiment=an4", "scheduler=cosine", "scheduler.warmup=0.2", "data.train=a"]
+    )
+    with pytest.raises(TypeError, match="unexpected keyword argument 'warmup'"):
+        BUILD["scheduler"](cfg)
+    assert configs.load("train", ["experiment=an4", "data.train=a"]).scheduler.warmup == 0.1
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").touch()
+    command = ["train", "experiment=an4", "scheduler=cosine,one_cycle", "data.train=none.jsonl"]
+    done = subprocess.run(
+        [sys.executable, "-m", "speechlstm", *command, "data.dev=none.jsonl", "--multirun"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stderr.startswith(
+        "scheduler.warmup of the experiment is no setting of what was chosen: left out\n"
+    )
+    assert done.stderr.count("left out") == 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(configs.CONF)))
+def test_every_setting_says_what_it_is(path: Path) -> None:
+    """Settings that only choose another value of a commented one (experiments, variants) may go without."""
+    text = path.read_text(encoding="utf-8")
+    if path.parent.name == "experiment" or (path.parent != configs.CONF and text.find("defaults:") >= 0):
+        assert text.startswith("# "), "a variant says in its first line what it is"
+        return
+    section, bare = "", []
+    for line in text.splitlines():
+        section = match[1] if (match := re.match(r"(\w+):", line)) else section
+        setting = re.match(r"\s*(\w+):\s+([^\s#].*)$", line)
+        exempt = section in ("defaults", "hydra") or (
+            setting and setting[1] in ("_target_", "_partial_", "name")
+        )
+        if setting and not exempt and "#" not in line and not setting[2].startswith("${"):
+            bare.append(line)
+    assert not bare, "settings without a comment"
+
+
+def test_commands_and_primary_configs_belong_together() -> None:
+    commands = {path.stem for path in (Path(configs.__file__).parents[1] / "cli").glob("*.py")} - {"__init__"}
+    assert commands == {path.stem for path in configs.CONF.glob("*.yaml")}
+
+
+# build
+
+
+def node(target: str, **params: Any) -> DictConfig:
+    return OmegaConf.create({"_target_": target, **params})
+
+
+def test_build_passes_sizes_as_they_are() -> None:
+    texts = ["a ${b} ???", "???"]
+    tokenizer = configs.build(
+        node("speechlstm.model.tokenizer.Characters.from_texts", case="upper"), texts=texts
+    )
+    assert tokenizer.decode(tokenizer.encode(texts[0])) == "A ${B} ???"
+
+
+def test_sizes_come_before_the_config_and_lists_are_plain() -> None:
+    cfg = node("speechlstm.model.tokenizer.Characters", tokens=["<blank>", "a"], case="upper")
+    tokenizer = configs.build(cfg, case="lower")
+    assert tokenizer.case == "lower" and type(tokenizer.tokens) is list
+
+
+def test_nothing_is_built_from_nothing_and_partial_waits() -> None:
+    assert configs.build(None) is None
+    made = configs.build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.5})
+    assert isinstance(made, partial)
+    assert made([torch.nn.Parameter(torch.zeros(1))]).defaults["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        {"_target_": "os.system", "command": "touch here"},
+        {"_target_": "speechlstmx.evil"},
+        {"_target_": "torch.optim.SGD", "params": {"deep": [{"_target_": "builtins.eval"}]}},
+    ],
+)
+def test_build_refuses_what_is_not_allowed(cfg: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"may only build from speechlstm\., torch.optim\."):
+        configs.build(cfg)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "error", "message"),
+    [
+        (
+            node("speechlstm.model.tokenizer.Characters", tokens="???"),
+            UsageError,
+            "tokens is not set: add tokens=",
+        ),
+        (node("speechlstm.model.tokenizer.Charakters"), UsageError, "speechlstm.model.tokenizer.Charakters"),
+        (
+            node("speechlstm.model.tokenizer.Characters", tokns=[]),
+            UsageError,
+            "cannot build .*Characters: .*'tokns'",
+        ),
+        (node("torch.optim.SGD", params=[], lr=1.0), UsageError, "cannot build torch.optim.SGD: .*empty"),
+        (node("speechlstm.model.tokenizer.Characters", tokens=["a"]), TokenizerError, "first '<blank>'"),
+    ],
+)
+def test_build_explains_what_does_not_fit(
+    cfg: DictConfig, error: type[SpeechlstmError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        configs.build(cfg)
+
+
+def test_an_error_of_a_nested_part_keeps_its_kind() -> None:
+    inner = node("speechlstm.model.tokenizer.Characters", tokens=["a"])
+    with pytest.raises(TokenizerError, match="first '<blank>'"):
+        configs.build(node("speechlstm.decoders.create", name="greedy", tokenizer=inner))
+
+
+# explain, on a small tree of its own
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    files = {
+        "run.yaml": """
+defaults:
+  - encoder: small
+  - decoder: greedy
+  - experiment: null
+  - _self_
+  - override hydra/job_logging: none
+  - override hydra/hydra_logging: none
+root: ???
+seed: 0
+twin: ${root}
+debug: false
+hydra: {run: {dir: .}, output_subdir: null}
+""",
+        "need.yaml": "defaults:\n  - encoder: ???\n  - _self_\nroot: 1\n",
+        "encoder/small.yaml": "hidden_size: 3\nlayers: 2\n",
+        "encoder/other.yaml": "_target_: torch.optim.SGD\nwidth: 3\n",
+        "decoder/greedy.yaml": "name: greedy\n",
+        "loss/plain.yaml": "weight: 1\n",
+        "experiment/first.yaml": "# @package _global_\nseed: 4\n",
+        "experiment/broken.yaml": "# @package _global_\ndefaults:\n  - override /encoder: smal\n",
+    }
+    for name, content in files.items():
+        (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "conf" / name).write_text(content)
+    monkeypatch.setattr(configs, "CONF", tmp_path / "conf")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+MISTAKES = [
+    ("sede=4", "no setting 'sede'; did you mean 'seed'?"),
+    ("encoder.hiden_size=4", "no setting 'encoder.hiden_size'; did you mean 'encoder.hidden_size'?"),
+    ("hidden_size=4", "no setting 'hidden_size'; did you mean 'encoder.hidden_size'?"),
+    ("decodr=greedy", "no setting 'decodr'; did you mean 'decoder'?"),
+    ("~sede", "no setting 'sede'; did you mean 'seed'?"),
+    ("encoder=smal", "no encoder 'smal'; did you mean 'small'?; there are: other, small"),
+    ("encoder=xyz", "no encoder 'xyz'; there are: other, small"),
+    ("experiment=frist", "no experiment 'frist'; did you mean 'first'?; there are: broken, first"),
+    ("experiment=broken", "no encoder 'smal'; did you mean 'small'?; there are: other, small"),
+    ("loss=plain", "no setting 'loss'"),  # a group, but none that this command has
+    ("+seed=4", "there is a setting 'seed' already: write seed=... without a +"),
+    ("call.wav", "'call.wav' is not a setting: write KEY=VALUE"),
+    ("root=a(b", "cannot read root=a(b: a value with signs in it needs quotes twice, as in 'KEY=\"a, (b)\"'"),
+    (
+        "root=it's",
+        "cannot read root=it's: a value with signs in it needs quotes twice, as in 'KEY=\"a, (b)\"'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), MISTAKES)
+def test_a_mistake_gets_the_nearest(tree: Path, override: str, message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        configs.load("run", [override])
+    assert str(raised.value) == message
+
+
+def test_the_nearest_key_is_that_of_the_chosen_option(tree: Path) -> None:
+    hint = r"did you mean 'encoder.width'\?; for another of torch.optim.SGD, write \+encoder.wdth=\.\.\.$"
+    with pytest.raises(UsageError, match=hint):
+        configs.load("run", ["encoder=other", "encoder.wdth=3"])
+
+
+def test_a_group_without_a_choice_lists_its_options(tree: Path) -> None:
+    with pytest.raises(UsageError, match=r"encoder is not set: add encoder=\.\.\. with one of: other, small"):
+        configs.load("need")
+
+
+def run(
+    task: Callable[[DictConfig], int | None], monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> int | str | None:
+    """Run a command as its file would, and return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    try:
+        configs.main("run")(task)()
+    except SystemExit as leaving:
+        return leaving.code
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "status", "message"),
+    [
+        (lambda cfg: None, [], 0, ""),
+        (lambda cfg: 3, [], 3, ""),
+        (lambda cfg: cfg.root and None, ["root=x"], 0, ""),
+        (lambda cfg: cfg.root and None, [], 2, "error: root is not set: add root=... to the command line\n"),
+        (
+            lambda cfg: cfg.twin and None,
+            ["twin=${nope}"],
+            2,
+            "error: twin: Interpolation key 'nope' not found\n",
+        ),
+        (lambda cfg: 0, ["sede=4"], 2, "error: no setting 'sede'; did you mean 'seed'?\n"),
+        (lambda cfg: 0, ["encoder=smal"], 2, "error: no encoder 'smal'; did you mean 'small'?; there are: "),
+        (lambda cfg: 0, ["seed=1,2"], 2, "error: cannot read seed=1,2: a value with signs in it"),
+        (lambda cfg: 0, ["hydra.run.dir=conf/run.yaml/x"], 1, "error: conf/run.yaml/x: Not a directory\n"),
+        (lambda cfg: 0, ["encoder=null"], 2, "error: a group of settings cannot be null"),
+        (
+            lambda cfg: int(Path("gone.txt").read_text()),
+            [],
+            1,
+            "error: gone.txt: No such file or directory\n",
+        ),
+    ],
+)
+def test_main_turns_results_and_errors_into_exit_status(
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    task: Callable[[DictConfig], int | None],
+    arguments: list[str],
+    status: int,
+    message: str,
+) -> None:
+    assert run(task, monkeypatch, *arguments) == status
+    printed = capsys.readouterr().err
+    assert printed.startswith(message) and printed.count("\n") == bool(message)
+    assert sorted(path.name for path in tree.iterdir()) == ["conf"], "nothing is littered"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(AudioError("a.wav: broken"), 1), (UsageError("a.wav: broken"), 2)]
+)
+def test_main_prints_the_packages_errors_as_one_line(
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    status: int,
+) -> None:
+    def task(cfg: DictConfig) -> int:
+        raise error
+
+    assert run(task, monkeypatch) == status
+    assert capsys.readouterr().err == "error: a.wav: broken\n"
+    with pytest.raises(type(error)):
+        run(task, monkeypatch, "debug=true")
+
+
+def test_a_fault_of_the_program_is_not_hidden(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def task(cfg: DictConfig) -> int:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        run(task, monkeypatch)
+
+
+def test_composing_imports_neither_torch_nor_a_decoder() -> None:
+    code = (
+        "import sys; from speechlstm import configs; configs.load('decoder/greedy')\n"
+        "assert 'torch' not in sys.modules and 'speechlstm.decoders' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_tokenizer_settings_reach_the_tokenizer() -> None:
+    cfg = configs.load("tokenizer/characters", ["tokenizer.case=upper"])
+    tokenizer = configs.build(cfg.tokenizer, texts=TEXTS)
+    assert isinstance(tokenizer, Characters) and "Q" in tokenizer.tokens and "q" not in tokenizer.tokens

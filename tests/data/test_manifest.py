@@ -1,0 +1,137 @@
+"""Manifests: what is written is read back, and what is wrong is named with its line."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechlstm.data.manifest import read_manifest, write_atomically, write_manifest
+from speechlstm.types import ManifestError, Utterance
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=20)
+JSON = st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@st.composite
+def utterances(draw: st.DrawFn) -> list[Utterance]:
+    ids = draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))
+    return [
+        Utterance(
+            audio_filepath=f"/audio/{draw(st.text(string.ascii_letters, min_size=1))}.wav",
+            duration=draw(st.integers(0, 10**6)) / 1000,
+            text=draw(st.text(st.characters(exclude_categories=["Cs"]))),
+            id=name,
+            offset=draw(st.integers(0, 10**6)) / 1000,
+            speaker=draw(st.none() | NAMES),
+            lang=draw(st.none() | st.sampled_from(["en", "he"])),
+            extra=draw(st.dictionaries(st.sampled_from(["pred_text", "score", "ünknown"]), JSON)),
+        )
+        for name in ids
+    ]
+
+
+@settings(max_examples=25)  # each waits for the disk
+@given(utterances())
+def test_round_trip(written: list[Utterance]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jsonl"
+        assert write_manifest(path, written) == len(written)
+        assert read_manifest(path) == written
+        assert [entry.name for entry in Path(folder).iterdir()] == ["a.jsonl"]
+
+
+def test_nemo_manifests_are_read_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "nemo.json"
+    lines = [
+        {"audio_filepath": "a.wav", "duration": 3, "text": "hello", "source": {"book": 1}},
+        {"audio_filepath": "/b.wav", "duration": 1.5, "offset": 2.25, "speaker": 7},
+        {"audio_filepath": "/b.wav", "duration": 1.5, "offset": None, "speaker": None},
+    ]
+    path.write_text("\ufeff" + "\n\n".join(json.dumps(line) for line in lines))  # as Windows writes it
+    first, second, third = read_manifest(path)
+    assert first == Utterance(str(tmp_path / "a.wav"), 3.0, "hello", "a", extra={"source": {"book": 1}})
+    assert second == Utterance("/b.wav", 1.5, "", "b@2.25", 2.25, "7")
+    assert third == Utterance("/b.wav", 1.5, "", "b")
+
+
+def test_audio_below_the_manifest_is_relative_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    inside = Utterance("data/clips/a.wav", 1.0, "", "a")
+    outside = Utterance("b.wav", 1.0, "", "b")
+    write_manifest("data/a.jsonl", [inside, outside])
+    paths = [json.loads(line)["audio_filepath"] for line in Path("data/a.jsonl").read_text().splitlines()]
+    assert paths == ["clips/a.wav", str(tmp_path / "b.wav")]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"audio_filepath": "a.wav"', "not JSON"),
+        ("[1, 2]", "a JSON list, but each line must be one JSON object"),
+        ("{}", "no audio_filepath and no duration (found no keys)"),
+        ('{"audio_filepath": "a.wav", "text": "x"}', "no duration (found audio_filepath, text)"),
+        ('{"audio_filepath": "", "duration": 1}', "audio_filepath is ''"),
+        ('{"audio_filepath": 5, "duration": 1}', "audio_filepath is 5"),
+        ('{"audio_filepath": "a", "duration": 1, "text": null}', "text is None"),
+        ('{"audio_filepath": "a", "duration": "1"}', "duration is '1', but must be a number of seconds"),
+        ('{"audio_filepath": "a", "duration": true}', "duration is True"),
+        ('{"audio_filepath": "a", "duration": -1}', "duration is -1"),
+        ('{"audio_filepath": "a", "duration": NaN}', "duration is nan"),
+        ('{"audio_filepath": "a", "duration": Infinity}', "duration is inf"),
+        ('{"audio_filepath": "a", "duration": 1, "offset": -2}', "offset is -2"),
+        ('{"audio_filepath": "good.wav", "duration": 1}', "id 'good' stands in line 1 already"),
+        ("[" * 100_000, "not JSON"),
+        ("9" * 5000, "not JSON"),
+        (f'{{"audio_filepath": "a", "duration": {"9" * 400}}}', "must be a number of seconds"),
+    ],
+)
+def test_bad_lines_are_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(f'{{"audio_filepath": "good.wav", "duration": 1}}\n\n{line}\n')
+    with pytest.raises(ManifestError) as error:
+        read_manifest(path)
+    assert str(error.value).startswith(f"{path}:3: ")
+    assert message in str(error.value)
+
+
+def test_all_bad_lines_are_named_up_to_ten(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text("{}\n" * 12)
+    with pytest.raises(ManifestError) as error:
+        read_manifest(path)
+    lines = str(error.value).splitlines()
+    assert [line.split(" ")[0] for line in lines[:10]] == [f"{path}:{number}:" for number in range(1, 11)]
+    assert lines[10:] == ["... and 2 more"]
+
+
+def test_files_that_are_no_manifests(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "latin").write_bytes(b'{"audio_filepath": "caf\xe9.wav", "duration": 1}')
+    for name, message in {
+        "empty": "no utterances",
+        "latin": "not UTF-8",
+        "gone": "No such file",
+        ".": "directory",
+    }.items():
+        with pytest.raises(ManifestError, match=message):
+            read_manifest(tmp_path / name)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    write_atomically(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "new" * 1000)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]

@@ -1,0 +1,358 @@
+"""The plugin door: found by entry point, configured by the search path, and plain words when it fails."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from packaging.requirements import Requirement
+from spelling import SpellingBundle, write
+from torch import Tensor
+
+import speechlstm
+from speechlstm import configs, decoders
+from speechlstm.cli import transcribe
+from speechlstm.decoders import Decoder, registry
+from speechlstm.decoders.base import collapse
+from speechlstm.decoders.posteriors import noise, padded, spoken
+from speechlstm.model.tokenizer import Characters
+from speechlstm.types import DecoderError, Hypothesis, UsageError
+
+ROOT = Path(__file__).parents[2]
+PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
+TOKENIZER = Characters.from_texts(["ab"])
+CONFIG = "_target_: speechlstm.decoders.create\nname: {name}\n"
+SOURCE = """
+from speechlstm.decoders import Decoder
+from speechlstm.types import Hypothesis
+
+class Mine(Decoder):
+    def __init__(self, tokenizer, width=1):
+        super().__init__(tokenizer)
+        self.width = width
+
+    def decode(self, log_probs):
+        tokens, frames = [2] * self.width, list(range(self.width))
+        return [Hypothesis(tokens, frames, [frame + 1 for frame in frames], 0.0, [1.0] * self.width)]
+"""
+
+
+def install(folder: Path, package: str, entry: str, source: str = SOURCE, **settings: str) -> None:
+    """Lay a distribution out under a folder, as pip would."""
+    module = entry.partition("=")[2].partition(":")[0].strip().partition(".")[0]
+    (folder / module / "conf" / "decoder").mkdir(parents=True)
+    (folder / module / "__init__.py").write_text(source)
+    for name, content in settings.items():
+        (folder / module / "conf" / "decoder" / f"{name}.yaml").write_text(content)
+    register(folder, package, entry)
+
+
+def register(folder: Path, package: str, entry: str) -> None:
+    info = folder / f"{package.replace('-', '_')}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[speechlstm.decoders]\n{entry}\n")
+
+
+def test_a_plugin_is_found_configured_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = CONFIG.format(name="mine") + "width: 2  # tokens\n"
+    install(tmp_path, "plugin-one", "mine = plugin_one:Mine", mine=config)
+    assert "mine" not in decoders.names()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {"mine", "greedy"} <= set(decoders.names())
+    assert "mine" in configs.option_names("decoder")
+    cfg = configs.load("decoder/mine", ["decoder.width=3"])
+    assert "plugin_one" not in sys.modules, "the config is composed without importing the plugin"
+    decoder = configs.build(cfg.decoder, tokenizer=TOKENIZER)
+    log_probs = torch.full((2, 5, len(TOKENIZER)), 1 / len(TOKENIZER)).log()
+    assert [best[0].tokens for best in decoder(log_probs, torch.tensor([5, 3]))] == [[2, 2, 2]] * 2
+
+
+def test_a_plugin_may_bring_other_settings_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "plugin-six", "six = plugin_six:Mine", six=CONFIG.format(name="six"))
+    (tmp_path / "plugin_six" / "conf" / "experiment").mkdir()
+    (tmp_path / "plugin_six" / "conf" / "experiment" / "loud.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /decoder: six\nname: loud\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = configs.load("train", ["experiment=loud"])
+    assert (cfg.name, cfg.decoder.name) == ("loud", "six")
+
+
+def test_an_unknown_name_lists_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "plugin-two", "elegant = plugin_two:Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"no decoder 'elegnt'; did you mean 'elegant'\?.*elegant.*greedy"):
+        decoders.create("elegnt", tokenizer=TOKENIZER)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "cause"),
+    [
+        ("plugin_absent", "import no_such_module_anywhere", "ModuleNotFoundError.*no_such_module_anywhere"),
+        ("plugin_syntax", "def (", "SyntaxError"),
+        ("plugin_raises", "raise OSError('libfast.so: cannot open')", "OSError: libfast.so: cannot open"),
+        ("plugin_empty", "", "AttributeError.*Mine"),
+    ],
+)
+def test_an_import_that_fails_names_package_and_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, source: str, cause: str
+) -> None:
+    install(tmp_path, "plugin-broken", f"broken = {module}:Mine", source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DecoderError, match=f"'broken' of plugin-broken 1.2 cannot be imported: {cause}"):
+        decoders.create("broken", tokenizer=TOKENIZER)
+    assert decoders.create("greedy", tokenizer=TOKENIZER), "a broken plugin must not harm the others"
+
+
+def test_a_class_that_is_no_decoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "plugin-three", "odd = plugin_three:Mine", "class Mine: ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DecoderError, match=r"plugin_three:Mine of plugin-three 1.2 is not a"):
+        decoders.create("odd", tokenizer=TOKENIZER)
+
+
+def test_a_clash_names_both_packages_and_chooses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "plugin-four", "greedy = plugin_four:Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DecoderError, match=r"'greedy' is claimed by plugin-four 1.2 and speechlstm "):
+        decoders.create("greedy", tokenizer=TOKENIZER)
+    assert "plugin_four" not in sys.modules
+
+
+def test_a_plugin_whose_module_is_gone_does_not_stop_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path, "plugin-gone", "gone = plugin_gone:Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert configs.load("decoder/greedy").decoder.name == "greedy"
+    with pytest.raises(DecoderError, match=r"plugin-gone 1.2 cannot be imported: ModuleNotFoundError"):
+        registry.load("gone")
+
+
+@pytest.mark.parametrize("value", ["no module at all!", "", ".up:Mine"])
+def test_an_entry_point_that_is_nonsense_does_not_stop_the_rest(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(tmp_path, "plugin-nonsense", f"nonsense = {value}")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert configs.load("decoder/greedy").decoder.name == "greedy"
+    assert decoders.create("greedy", tokenizer=TOKENIZER)
+    with pytest.raises(DecoderError, match=r"'nonsense' of plugin-nonsense 1.2 cannot be imported: \w+Error"):
+        registry.load("nonsense")
+
+
+def test_wrong_parameters_name_the_right_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "plugin-five", "five = plugin_five:Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"decoder 'five': .*'wdth'; its parameters are: width"):
+        decoders.create("five", tokenizer=TOKENIZER, wdth=3)
+
+
+def test_wrong_parameters_and_failing_constructors_name_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "super().__init__(tokenizer)\n        "
+    for number, line in enumerate(
+        ("raise ValueError('width?')", "raise RuntimeError('libfast: no licence')")
+    ):
+        source = SOURCE.replace(body, body + line + "\n        ")
+        install(tmp_path, f"plugin-made-{number}", f"made{number} = plugin_made_{number}:Mine", source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"decoder 'made0' of plugin-made-0 1.2 cannot be made: width\?"):
+        decoders.create("made0", tokenizer=TOKENIZER)
+    with pytest.raises(
+        DecoderError, match=r"'made1' of plugin-made-1 1.2 cannot be made: RuntimeError: libfast"
+    ):
+        decoders.create("made1", tokenizer=TOKENIZER)
+
+
+# what a search raises or returns
+
+
+class Returns(Decoder):
+    """Returns what it is told to, for every utterance."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__(TOKENIZER)
+        self.found = found
+
+    def decode(self, log_probs: Tensor) -> list[Hypothesis]:
+        return self.found
+
+
+class ReturnsForBatch(Returns):
+    """Is batch-wise."""
+
+    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        return self.found
+
+
+GOOD = Hypothesis([2, 2], [0, 2], [2, 3], -1.0, [0.5, 1.0])
+LOG_PROBS, LENGTHS = padded([noise(4, len(TOKENIZER), 0), noise(3, len(TOKENIZER), 1)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": [2]}, "1 tokens, 2 starts, 2 ends, 2 confidences, but there must be one of each"),
+        ({"tokens": [0, 2]}, "tokens from 0 to 2, but they go from 1 to 3; 0 is the blank"),
+        ({"tokens": [2, 4]}, "tokens from 2 to 4"),
+        ({"starts": [0, 1]}, r"start at frames \[0, 1\] and end at \[2, 3\] of 4, but they must follow"),
+        ({"starts": [-1, 2]}, r"start at frames \[-1, 2\]"),
+        ({"ends": [2, 2]}, r"end at \[2, 2\] of 4"),
+        ({"ends": [2, 5]}, r"end at \[2, 5\] of 4"),
+        ({"confidences": [0.5, 1.1]}, r"confidences \[0.5, 1.1\], but they must lie between 0 and 1"),
+        ({"confidences": [-0.5, 1]}, r"confidences \[-0.5"),
+        ({"confidences": [float("nan"), 1]}, r"confidences \[nan"),
+        ({"score": float("nan")}, "the score nan, but it must be a number"),
+        ({"score": "-1.0"}, "the score '-1.0', but it must be a number"),
+        ({"text": 3}, "the text 3, but it must be a string or None"),
+    ],
+)
+def test_a_hypothesis_that_cannot_be_used_is_nonsense(change: dict[str, Any], message: str) -> None:
+    assert Returns([GOOD])(LOG_PROBS, LENGTHS) == [[GOOD], [GOOD]]
+    with pytest.raises(
+        DecoderError, match=f"decoder Returns of .* returned for utterance 0 of the batch .*{message}"
+    ):
+        Returns([replace(GOOD, **change)])(LOG_PROBS, LENGTHS)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "message"),
+    [
+        (Returns(None), "utterance 0 of the batch a NoneType, but must return a list of hypotheses"),
+        (Returns([]), "utterance 0 of the batch no hypothesis, but must return at least an empty one"),
+        (Returns(["yes"]), "utterance 0 of the batch a str, but must return a Hypothesis"),
+        (ReturnsForBatch([[GOOD]]), "1 results for a batch of 2 utterances"),
+        (ReturnsForBatch(None), "a NoneType for a batch of 2 utterances"),
+        (ReturnsForBatch([[GOOD], [replace(GOOD, ends=[2, 4])]]), "utterance 1 .* of 3"),
+        (Returns([replace(GOOD, tokens=["a", 2])]), "failed: TypeError: '.*' not supported"),
+        (Returns([replace(GOOD, tokens=None)]), "failed: TypeError: object of type 'NoneType' has no len"),
+    ],
+)
+def test_results_that_are_none_are_nonsense(decoder: Decoder, message: str) -> None:
+    with pytest.raises(DecoderError, match=f"decoder {type(decoder).__name__} of {__name__} .*{message}"):
+        decoder(LOG_PROBS, LENGTHS)
+
+
+def test_what_a_search_raises_is_told_with_its_cause_and_known_errors_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cause: Exception = RuntimeError("no memory left")
+
+    def decode(log_probs: Tensor) -> list[Hypothesis]:
+        raise cause
+
+    decoder = Returns([])
+    monkeypatch.setattr(decoder, "decode", decode)
+    with pytest.raises(DecoderError, match="failed: RuntimeError: no memory left") as raised:
+        decoder(LOG_PROBS, LENGTHS)
+    assert raised.value.__cause__ is cause
+    cause = UsageError("hotwords are out")
+    with pytest.raises(UsageError, match=r"^hotwords are out$"):
+        decoder(LOG_PROBS, LENGTHS)
+
+
+def test_a_command_names_the_plugin_that_fails_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = SOURCE.replace("tokens, frames =", "raise OSError('scratch is full')\n        tokens, frames =")
+    install(tmp_path, "plugin-full", "full = plugin_full:Mine", source, full=CONFIG.format(name="full"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(speechlstm, "load", lambda path, **where: SpellingBundle())
+    write(tmp_path / "a.wav", "yes")
+    arguments = ["transcribe.py", str(tmp_path / "a.wav"), "decoder=full"]
+    monkeypatch.setattr(sys, "argv", [*arguments])
+    with pytest.raises(SystemExit, match="1"):
+        transcribe.main()
+    assert capsys.readouterr() == (
+        "",
+        "error: decoder 'full' of plugin-full 1.2 failed: OSError: scratch is full\n",
+    )
+    monkeypatch.setattr(sys, "argv", [*arguments, "debug=true"])
+    with pytest.raises(DecoderError):
+        transcribe.main()
+    monkeypatch.setattr(sys, "argv", [*arguments[:2], "decoder=greedy"])
+    transcribe.main()
+    assert capsys.readouterr().out == "yes\n"
+
+
+# tokens without frames
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_align_finds_the_best_alignment_and_the_probability_of_all(seed: int) -> None:
+    log_probs = noise(5, len(TOKENIZER), seed)
+    alignments: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(len(TOKENIZER)), repeat=5):
+        if tuple(token for token, _ in itertools.groupby(path) if token) == (2, 2):
+            alignments[path] = math.exp(
+                sum(float(log_probs[frame, token]) for frame, token in enumerate(path))
+            )
+    best = max(alignments, key=lambda path: alignments[path])
+    found = Returns([]).align(log_probs, [2, 2], "aa")
+    assert found.score == pytest.approx(math.log(sum(alignments.values())), rel=1e-4)
+    wanted = collapse(log_probs[range(5), best].numpy(), np.array(best))
+    assert (found.tokens, found.text) == ([2, 2], "aa")
+    assert (found.starts, found.ends, found.confidences) == (wanted.starts, wanted.ends, wanted.confidences)
+
+
+def test_align_of_nothing_and_of_what_is_impossible() -> None:
+    log_probs = noise(3, len(TOKENIZER), 0)
+    assert Returns([]).align(log_probs, []).score == pytest.approx(float(log_probs[:, 0].sum()))
+    assert Returns([]).align(log_probs[:0], []) == Hypothesis([], [], [], 0.0, [])
+    certain = spoken(TOKENIZER, "ab", sure=1.0)
+    found = Returns([]).align(certain, [2, 3])
+    assert (found.starts, found.ends, found.score) == ([1, 3], [2, 4], 0.0)
+
+
+# the plugins of this project
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_a_plugins_own_tests_pass_and_nothing_is_imported_early(plugin: Path, tmp_path: Path) -> None:
+    """Run them in a process of their own, with the package as if installed from its pyproject.toml."""
+    project = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]
+    for requirement in map(Requirement, project["dependencies"]):
+        try:
+            assert version(requirement.name) in requirement.specifier, requirement
+        except PackageNotFoundError:
+            pytest.skip(f"{requirement.name} is not installed")
+    [(name, value)] = project["entry-points"][configs.PLUGIN_GROUP].items()
+    register(tmp_path, project["name"], f"{name} = {value}")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(plugin)])}
+    code = (
+        "import sys, speechlstm.decoders as d; from speechlstm import configs\n"
+        f"assert {{{name!r}, 'greedy'}} <= set(d.names()); configs.load('decoder/{name}')\n"
+        f"early = {{{value.partition(':')[0]!r}, 'torch', 'speechlstm.decoders.greedy'}} & set(sys.modules)\n"
+        "assert not early, early\n"
+        "import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]]))"
+    )
+    command = [sys.executable, "-c", code, str(plugin / "tests")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_test_extra_brings_what_the_plugins_need() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    there = {Requirement(text).name: Requirement(text) for text in extras["test"]}
+    for plugin in PLUGINS:
+        project = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]
+        for requirement in map(Requirement, project["dependencies"]):
+            if requirement.name not in ("speechlstm", "torchaudio"):
+                assert there[requirement.name].specifier == requirement.specifier, plugin.name

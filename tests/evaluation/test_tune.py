@@ -1,0 +1,172 @@
+"""Tuning: what is searched, that it gets better, and what is written can be used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+import speechlstm
+from speechlstm.data.manifest import read_manifest, write_manifest
+from speechlstm.decoders import Decoder, logprobs, tuning
+from speechlstm.decoders.beam import BeamDecoder
+from speechlstm.decoders.posteriors import mumbled
+from speechlstm.model.bundle import sketch
+from speechlstm.model.tokenizer import Characters
+from speechlstm.types import Hypothesis, UsageError, Utterance
+
+pytest.importorskip("optuna")
+TOKENIZER = Characters.from_texts(["the quick brown fox jumps over the lazy dog"])
+BEAM = {
+    "name": "beam",
+    "lm": "x.arpa",
+    "lm_weight": 0.5,
+    "word_bonus": 0.0,
+    "unk_score": -5.0,
+    "beam_size": 8,
+}
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "speechlstm", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def heard(texts: list[str]) -> logprobs.LogProbs:
+    utterances = [Utterance(f"{i}.wav", 1.0, text, str(i)) for i, text in enumerate(texts)]
+    return logprobs.LogProbs(
+        utterances, [mumbled(TOKENIZER, text, i, 1.6) for i, text in enumerate(texts)], []
+    )
+
+
+def test_weights_and_prices_are_searched_unless_others_are_named() -> None:
+    assert set(tuning.ranges(BEAM, None)) == {"lm_weight", "word_bonus", "unk_score"}
+    assert set(tuning.ranges(BEAM | {"lm": None}, None)) == {"word_bonus"}
+    assert tuning.ranges(BEAM, {"beam_size": [4, 16]}) == {"beam_size": (4.0, 16.0)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "complaint"),
+    [
+        ({"lm_wait": [0, 1]}, "no such parameter; it has: name, lm, lm_weight"),
+        ({"lm_weight": [1, 1]}, r"search\.lm_weight is \[1, 1\], but must be \[low, high\]"),
+        ({"lm_weight": [1]}, r"must be \[low, high\]"),
+    ],
+)
+def test_a_range_that_is_none_is_refused(wanted: dict[str, list[float]], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        tuning.ranges(BEAM, wanted)
+    with pytest.raises(UsageError, match=r"none of lm_weight, .*\+search\.NAME"):
+        tuning.ranges({"name": "greedy"}, None)
+
+
+def test_tuning_finds_better_numbers_and_repeats_with_its_seed() -> None:
+    data = heard(
+        ["the lazy dog", "a quick fox jumps", "over the brown dog", "the fox", "lazy brown quick"] * 2
+    )
+
+    def trials(seed: int) -> list[tuning.Trial]:
+        def make(params: dict[str, float]) -> BeamDecoder:
+            return BeamDecoder(TOKENIZER, beam_size=8, **params)
+
+        spans = {"word_bonus": (-8.0, 8.0)}
+        return list(tuning.tune(make, data, spans, {"word_bonus": -8.0}, 12, seed))
+
+    found = trials(1)
+    assert found[0].params == {"word_bonus": -8.0}, "what the decoder has is tried first"
+    assert min(trial.rank for trial in found) < found[0].rank
+    assert [trial.params for trial in found] == [trial.params for trial in trials(1)]
+    assert [trial.params for trial in found] != [trial.params for trial in trials(2)]
+
+
+class TooSure(Decoder):
+    """Says "dog" with a confidence c, and is right with probability c ** 2, as the first frame's loudness tells."""
+
+    def decode(self, log_probs: Tensor) -> list[Hypothesis]:
+        return [
+            Hypothesis(
+                TOKENIZER.encode("dog"), [0, 1, 2], [1, 2, 3], -1.0, [float(log_probs[0, 0].exp()), 1.0, 1.0]
+            )
+        ]
+
+
+def test_confidences_become_probabilities() -> None:
+    generator = np.random.default_rng(3)
+    sure = generator.uniform(0.3, 1.0, 3000)
+    right = generator.random(3000) < sure**2
+    utterances = [Utterance("x.wav", 1.0, "dog" if good else "fox", "x") for good in right]
+    others = len(TOKENIZER) - 1
+    rows = [torch.tensor([[c] + [(1 - c) / others] * others] * 3).log() for c in sure]
+    power, before, after = tuning.calibrate(TooSure(TOKENIZER), logprobs.LogProbs(utterances, rows, []))
+    assert power == pytest.approx(2.0, rel=0.1)
+    assert after == pytest.approx(-np.log(np.where(right, sure**power, 1 - sure**power)).mean(), rel=1e-3)
+    assert (
+        before == pytest.approx(-np.log(np.where(right, sure, 1 - sure)).mean(), rel=1e-3) and after < before
+    )
+    assert tuning.calibrate(TooSure(TOKENIZER), logprobs.LogProbs([], [], [])) == (1.0, 0.0, 0.0)
+
+
+def test_a_bundle_knows_what_it_was_trained_on() -> None:
+    bundle = speechlstm.load()
+    train = [Utterance(f"/somewhere/{i}.wav", 1.0, f"text {i}", str(i)) for i in range(50)]
+    other = [Utterance(f"/somewhere/{i}.wav", 1.0, f"text {i}", str(i)) for i in range(50, 60)]
+    bundle.config = {**bundle.config, "trained_on": sketch(train)}
+    moved = [Utterance(f"/elsewhere/{u.id}.flac", 1.0, u.text, "x") for u in train[:5]]
+    assert bundle.trained_on(moved) == 1.0
+    assert bundle.trained_on(other) == 0.0
+    assert bundle.trained_on([*moved, *other]) == pytest.approx(1 / 3)
+    many = [Utterance(f"{i}.wav", 1.0, str(i), str(i)) for i in range(40_000)]
+    bundle.config = {**bundle.config, "trained_on": sketch(many)}
+    assert len(bundle.config["trained_on"]) < 50_000
+    assert bundle.trained_on(many[:2000]) == 1.0, "of a large training a sample is known"
+    assert bundle.trained_on(other) == 0.0
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """A manifest of the samples in the package."""
+    folder = Path(speechlstm.__file__).parent / "data" / "samples"
+    said = {"enter": "enter nine", "number": "four one two five five oh one nine"}
+    utterances = [Utterance(str(folder / f"{name}.flac"), 0.0, text, name) for name, text in said.items()]
+    write_manifest(tmp_path / "dev.jsonl", utterances)
+    return tmp_path
+
+
+def test_the_command_writes_an_option_of_decoder(samples: Path) -> None:
+    settings = [
+        "manifest=dev.jsonl",
+        "search={word_bonus:[-1,1]}",
+        "trials=3",
+        "plot=tuning.png",
+        "cache=kept",
+    ]
+    done = run(["tune", *settings], samples)
+    assert done.returncode == 0, done.stderr
+    assert "best: WER" in done.stdout and "decoder=tuned" in done.stdout
+    tuned = OmegaConf.load(samples / "conf/decoder/tuned.yaml")
+    assert tuned.name == "beam" and -1 <= tuned.word_bonus <= 1 and tuned.confidence_power > 0
+    assert "cross-entropy" in done.stdout
+    assert (samples / "tuning.png").read_bytes().startswith(b"\x89PNG")
+    evaluated = run(["evaluate", "manifest=dev.jsonl", "decoder=tuned", "format=json"], samples)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert json.loads(evaluated.stdout)["decoder"] == "beam"
+
+
+def test_training_data_is_refused(samples: Path) -> None:
+    bundle = samples / "bundle"
+    shutil.copytree(Path(speechlstm.__file__).parent / "model" / "pretrained", bundle)
+    config = json.loads((bundle / "config.json").read_text())
+    config["trained_on"] = sketch(read_manifest(samples / "dev.jsonl"))
+    (bundle / "config.json").write_text(json.dumps(config))
+    done = run(["tune", "manifest=dev.jsonl", "bundle=bundle", "trials=1", "cache=kept"], samples)
+    assert done.returncode == 2
+    assert "100% of it is what" in done.stderr and "on_training_data=true" in done.stderr
+    assert not (samples / "conf").exists()

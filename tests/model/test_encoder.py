@@ -1,0 +1,409 @@
+"""The encoder: exact under padding, equal to PyTorch's own packed recurrent networks, well initialised."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from padding import FEATURES, as_if_trained, pad, randoms
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from speechlstm.model.encoder import Encoder, RecurrentLayer, reversal, take
+from speechlstm.model.encoder.dropout import Dropout, VariationalDropout, perturbed
+from speechlstm.types import UsageError
+
+VOCAB = 7
+CELLS = ("lstm", "gru", "rnn")
+quick = settings(max_examples=25, deadline=None)
+
+
+def encoder(seed: int = 0, **params: object) -> Encoder:
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 8, "num_layers": 2, "conv_channels": 4, **params}
+    made = Encoder(FEATURES, VOCAB, **sizes).eval()
+    return as_if_trained(made)
+
+
+# padding
+
+
+@quick
+@given(
+    lengths=st.lists(st.integers(1, 33), min_size=1, max_size=5),
+    extra=st.integers(0, 9),
+    filler=st.sampled_from([0.0, 3.0, -1e4, math.inf, math.nan]),
+    subsampling=st.sampled_from([1, 2, 4]),
+    cell=st.sampled_from(CELLS),
+    projection=st.sampled_from([None, 6]),
+    condition=st.booleans(),
+)
+def test_an_utterance_is_the_same_alone_and_in_any_batch(
+    lengths: list[int],
+    extra: int,
+    filler: float,
+    subsampling: int,
+    cell: str,
+    projection: int | None,
+    condition: bool,
+) -> None:
+    params = {"intermediate": [1], "self_condition": True} if condition else {}
+    model = encoder(subsampling=subsampling, cell=cell, projection_size=projection, **params)
+    utterances = randoms(lengths)
+    with torch.no_grad():
+        together, frames = model(*pad(utterances, filler, extra))
+        assert frames.tolist() == [math.ceil(length / subsampling) for length in lengths]
+        assert together.shape == (len(lengths), math.ceil((max(lengths) + extra) / subsampling), VOCAB)
+        for row, count, utterance in zip(together, frames, utterances, strict=True):
+            alone, _ = model(*pad([utterance]))
+            torch.testing.assert_close(row[:count], alone[0], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(row[:count].logsumexp(-1), torch.zeros(int(count)), atol=1e-5, rtol=0)
+            assert not row[count:].any(), "zeros past the length"
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_empty_utterance_has_no_frames_and_disturbs_none(cell: str) -> None:
+    model = encoder(cell=cell)
+    utterances = randoms([0, 9])
+    log_probs, lengths = model(*pad(utterances, filler=math.nan))
+    assert lengths.tolist() == [0, 3]
+    assert not log_probs[0].any()
+    torch.testing.assert_close(log_probs[1, :3], model(*pad(utterances[1:]))[0][0], atol=1e-5, rtol=1e-5)
+    alone, none = model(*pad(utterances[:1]))
+    assert none.tolist() == [0] and not alone.any()
+
+
+def test_no_gradient_comes_from_padding_nor_goes_there() -> None:
+    """What is learned from a batch is the sum of what is learned from its utterances."""
+    utterances = randoms([5, 17, 1])
+    batch, lengths = pad(utterances, filler=2.0, extra=3)
+    batch.requires_grad_()
+
+    def learn(features: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        model = encoder()
+        model(features, lengths)[0].pow(2).sum().backward()
+        return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+
+    together = learn(batch, lengths)
+    singly = [learn(*pad([utterance])) for utterance in utterances]
+    for name, gradient in together.items():
+        torch.testing.assert_close(gradient, sum(each[name] for each in singly), atol=2e-4, rtol=1e-3)
+    assert batch.grad is not None
+    for gradient, length in zip(batch.grad, lengths, strict=True):
+        assert gradient[:length].abs().sum() > 0 and not gradient[length:].any()
+
+
+@quick
+@given(lengths=st.lists(st.integers(0, 8), min_size=1, max_size=5))
+def test_reversal_turns_each_sequence_and_is_its_own_inverse(lengths: list[int]) -> None:
+    frames = max(lengths) + 1
+    x = torch.arange(len(lengths) * frames, dtype=torch.float32).view(len(lengths), frames, 1)
+    rows = reversal(torch.tensor(lengths), frames)
+    turned = take(x, rows)
+    for row, length, got in zip(x, lengths, turned, strict=True):
+        assert torch.equal(got, torch.cat([row[:length].flip(0), row[length:]]))
+    assert torch.equal(take(turned, rows), x)
+
+
+# PyTorch's packed networks are the oracle
+
+
+@pytest.mark.parametrize("projection", [None, 5])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_layer_is_what_packing_gives_in_outputs_and_gradients(cell: str, projection: int | None) -> None:
+    torch.manual_seed(0)
+    width = projection or 12
+    layer = RecurrentLayer(cell, width, 6, projection, dropout=0.0, layer_norm=True, residual=True)
+    oracle = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](
+        width, 6, batch_first=True, bidirectional=True
+    )
+    with torch.no_grad():
+        for weight in layer.rnn.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    oracle.load_state_dict(layer.rnn.state_dict())
+    lengths = torch.tensor([4, 11, 1, 7])
+    inside = (torch.arange(11) < lengths[:, None])[..., None]
+    ours = torch.randn(4, 11, width, requires_grad=True)
+    theirs = ours.detach().clone().requires_grad_()
+    seed = torch.randn(4, 11, width) * inside
+
+    got = layer(ours, lengths, reversal(lengths, 11))
+    (got * seed).sum().backward()
+    found = {
+        name: weight.grad.clone() for name, weight in layer.named_parameters() if weight.grad is not None
+    }
+    layer.zero_grad()
+
+    packed = pack_padded_sequence(layer.norm(theirs), lengths, batch_first=True, enforce_sorted=False)
+    output, _ = pad_packed_sequence(oracle(packed)[0], batch_first=True)
+    wanted = theirs + layer.project(output)
+    (wanted * seed).sum().backward()
+    expected = {name: weight.grad for name, weight in layer.named_parameters() if weight.grad is not None}
+    expected |= {f"rnn.{name}": weight.grad for name, weight in oracle.named_parameters()}
+
+    torch.testing.assert_close(got * inside, wanted * inside, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-4)
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_the_first_convolution_is_centred_on_its_frame() -> None:
+    """Frame t of the output sees the input around frame t * subsampling: word times rest on it."""
+    model = encoder(subsampling=4)
+    features, lengths = pad(randoms([41]))
+    features.requires_grad_()
+    middle = model.subsample(features, lengths)[0][0, 5].sum()
+    (gradient,) = torch.autograd.grad(middle, features)
+    touched = gradient[0].abs().sum(-1).nonzero().flatten()
+    assert (touched.min(), touched.max()) == (20 - 3, 20 + 3)
+
+
+# sizes, settings
+
+
+@pytest.mark.parametrize("subsampling", [1, 2, 4])
+def test_output_lengths_round_up_and_agree_with_the_output(subsampling: int) -> None:
+    model = encoder(subsampling=subsampling)
+    for frames in range(1, 14):
+        wanted = math.ceil(frames / subsampling)
+        assert model.output_lengths(torch.tensor([frames])).tolist() == [wanted]
+        log_probs, lengths = model(*pad(randoms([frames])))
+        assert log_probs.shape[1] == lengths.item() == wanted
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_initialisation(cell: str) -> None:
+    model = Encoder(FEATURES, VOCAB, cell=cell, hidden_size=8, num_layers=2)
+    for layer in model.layers:
+        for name, weight in layer.rnn.named_parameters():
+            if "weight_hh" in name:
+                for gate in weight.split(8):
+                    torch.testing.assert_close(gate @ gate.T, torch.eye(8), atol=1e-5, rtol=0)
+            elif "weight_ih" in name:
+                bound = math.sqrt(6 / (weight.shape[1] + 8))  # of Xavier's uniform distribution
+                assert 0.8 * bound < weight.abs().max() <= bound
+            else:
+                forget = slice(8, 16) if cell == "lstm" and "bias_ih" in name else slice(0, 0)
+                assert (weight[forget] == 1).all()
+                assert weight.sum() == len(weight[forget]), "all the others are zero"
+
+
+def test_dropout_is_for_training_only() -> None:
+    model = encoder(dropout=0.5)
+    batch = pad(randoms([9]))
+    assert torch.equal(model(*batch)[0], model(*batch)[0])
+    model.train()
+    assert not torch.equal(model(*batch)[0], model(*batch)[0])
+
+
+# regularisers: only in training, and as their papers say
+
+
+def trained(seed: int = 0, **params: object) -> tuple[Encoder, tuple[Tensor, Tensor]]:
+    return encoder(**params).train(), pad(randoms([9, 21, 4], seed))
+
+
+def hear(model: Encoder, batch: tuple[Tensor, Tensor], seed: int) -> Tensor:
+    torch.manual_seed(seed)
+    found: Tensor = model(*batch)[0].detach()
+    return found
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    "kind", [{"weight_noise": 0.1}, {"weight_drop": 0.3}, {"dropout": 0.3, "variational_dropout": True}]
+)
+def test_a_regulariser_is_for_training_only_and_repeats_with_the_seed(
+    kind: dict[str, object], cell: str
+) -> None:
+    params = {"dropout": 0.0, **kind}
+    model, batch = trained(cell=cell, **params)
+    assert torch.equal(hear(model, batch, 1), hear(model, batch, 1))
+    assert not torch.equal(hear(model, batch, 1), hear(model, batch, 2))
+    plain = encoder(cell=cell, dropout=0.0)
+    assert plain.state_dict().keys() == model.state_dict().keys(), "a bundle's weights fit with and without"
+    assert torch.equal(hear(model.eval(), batch, 1), hear(plain, batch, 2)), "off in evaluation"
+
+
+@given(
+    probability=st.floats(0.01, 1, exclude_max=True),
+    shape=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    seed=st.integers(0, 100),
+)
+def test_dropout_drops_so_many_and_scales_the_others(probability: float, shape: list[int], seed: int) -> None:
+    dropout, x = Dropout(probability), torch.full(shape, 2.0, requires_grad=True)
+    found = []
+    for _ in range(2):
+        torch.manual_seed(seed)
+        found.append(dropout(x))
+    assert torch.equal(*found), "the seed decides"
+    kept = found[0] > 0
+    spread = (x.numel() * probability * (1 - probability)) ** 0.5
+    assert abs(float((~kept).sum()) - x.numel() * probability) <= 6 * spread + 2
+    scale = 1 / max(1 - probability, 2**-16)
+    assert torch.allclose(found[0][kept], torch.tensor(2 * scale), rtol=2**-16 * scale + 1e-6)
+    found[0].sum().backward()
+    assert torch.equal(x.grad * 2, found[0]), "what is dropped learns nothing"
+    assert dropout.eval()(x) is x
+
+
+def test_dropout_drops_each_unit_apart_from_the_others() -> None:
+    torch.manual_seed(0)
+    kept = (Dropout(0.4)(torch.ones(4000, 16)) > 0).float()
+    correlations = torch.corrcoef(kept.T) - torch.eye(16)
+    assert correlations.abs().max() < 0.07
+    assert kept.mean(0).sub(0.6).abs().max() < 0.03
+    low = Dropout(0.4)(torch.ones(8, dtype=torch.bfloat16))
+    assert low.dtype == torch.bfloat16 and set(low.tolist()) <= {0.0, 1.6640625}, (
+        "in the precision of its input"
+    )
+
+
+def test_variational_dropout_drops_the_same_units_in_all_frames() -> None:
+    torch.manual_seed(0)
+    dropout = VariationalDropout(0.3)
+    x = torch.randn(200, 3, 5, 50) + 9
+    scale = dropout(x) / x
+    kept = scale > 0
+    assert (kept == kept[:, :1, :1]).all()
+    torch.testing.assert_close(scale[kept], torch.full_like(scale[kept], 1 / 0.7))
+    assert kept[:, 0, 0].float().mean() == pytest.approx(0.7, abs=0.02)
+    assert kept[:, 0, 0].unique(dim=0).shape[0] == 200, "others in each utterance"
+    assert dropout.eval()(x) is x
+
+
+def test_perturbed_weights_have_the_noise_and_the_zeros_asked_for() -> None:
+    torch.manual_seed(0)
+    weight = torch.full((300, 300), 2.0, requires_grad=True)
+    noise = (perturbed(weight, 0.05, 0.0) - weight).detach()
+    assert float(noise.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(noise.std()) == pytest.approx(0.05, rel=0.02)
+    dropped = perturbed(weight, 0.0, 0.25)
+    assert dropped.detach().unique().tolist() == pytest.approx([0, 2 / 0.75])
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
+    dropped.sum().backward()
+    assert torch.equal(weight.grad != 0, dropped != 0), "a weight that was dropped learns nothing"
+    assert perturbed(weight, 0.0, 0.0) is weight
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_only_weights_are_perturbed_and_only_between_states_dropped(cell: str) -> None:
+    model, _ = trained(cell=cell, weight_drop=0.5)
+    layer = model.layers[0]
+    for suffix in ("", "_reverse"):
+        own = [
+            getattr(layer.rnn, f"{name}_l0{suffix}")
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        ]
+        used = layer.weights(suffix)
+        assert [ours is theirs for ours, theirs in zip(own, used, strict=True)] == [True, False, True, True]
+        assert 0.3 < float((used[1] == 0).float().mean()) < 0.7
+    layer.weight_drop, layer.weight_noise = 0.0, 0.1
+    noisy = zip(layer.weights("_reverse"), own, strict=True)
+    assert [torch.equal(used, plain) for used, plain in noisy] == [False, False, True, True]
+
+
+def test_noise_reaches_both_directions_and_learning_the_weights() -> None:
+    model, batch = trained(weight_noise=0.1, weight_drop=0.1, num_layers=1)
+    model(*batch)[0].pow(2).sum().backward()
+    for name, weight in model.layers[0].rnn.named_parameters():
+        assert weight.grad is not None and weight.grad.abs().sum() > 0, name
+
+
+# outputs after lower layers
+
+
+def test_intermediate_outputs_come_in_training_and_are_what_a_shorter_stack_says() -> None:
+    model = encoder(num_layers=3, dropout=0.0, intermediate=[2, 1])
+    batch = pad(randoms([9, 21, 0]), filler=math.nan, extra=3)
+    assert len(model(*batch)) == 2, "in evaluation there is nothing else"
+    log_probs, lengths, *middle = model.train()(*batch)
+    assert len(middle) == 2
+    for number, found in enumerate(middle, 1):
+        shorter = encoder(num_layers=number, dropout=0.0)
+        weights = model.state_dict()
+        shorter.load_state_dict({name: weights[name] for name in shorter.state_dict()})
+        torch.testing.assert_close(found, shorter(*batch)[0])
+        assert not torch.equal(found, log_probs)
+    plain = encoder(num_layers=3, dropout=0.0)
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(log_probs, plain(*batch)[0], msg="the last layer is not disturbed")
+    assert lengths.tolist() == [3, 6, 0]
+
+
+def test_self_conditioning_adds_what_was_said_to_the_next_layers_input() -> None:
+    model = encoder(num_layers=2, dropout=0.0, intermediate=[1], self_condition=True)
+    batch = pad(randoms([9]))
+    said, _ = model(*batch)
+    x, lengths = model.subsample(*batch)
+    context = model.enter(x, lengths)[1:]
+    x = model.layers[0](x, *context)
+    x = x + model.condition(model.output(model.norm(x)).softmax(-1))
+    x = model.layers[1](x, *context)
+    torch.testing.assert_close(said, model.output(model.norm(x)).log_softmax(-1))
+    assert len(model.train()(*batch)) == 3
+
+
+def test_without_normalisation_residual_and_projection() -> None:
+    model = encoder(layer_norm=False, residual=False)
+    kinds = {type(module) for module in model.modules()}
+    assert nn.LayerNorm not in kinds
+    layer = model.layers[0]
+    x, lengths = torch.randn(1, 5, 16), torch.tensor([5])
+    with torch.no_grad():
+        layer.rnn.weight_ih_l0.zero_()
+        torch.testing.assert_close(
+            layer(x, lengths, reversal(lengths, 5)), layer.rnn(x)[0], atol=1e-5, rtol=1e-5
+        )
+
+
+def test_bfloat16_is_close_and_the_log_probs_are_float32() -> None:
+    model = encoder(hidden_size=16)
+    batch = pad(randoms([30, 12]))
+    exact, lengths = model(*batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough, _ = model(*batch)
+    assert rough.dtype == torch.float32
+    assert 0 < (rough - exact).abs().max() < 0.1
+    for row, length in zip(rough, lengths, strict=True):
+        torch.testing.assert_close(row[:length].logsumexp(-1), torch.zeros(int(length)), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"cell": "transformer"}, r"encoder.cell is 'transformer'; there are: lstm, gru, rnn"),
+        ({"subsampling": 3}, "encoder.subsampling is 3, but must be 1, 2 or 4"),
+        ({"hidden_size": 0}, "hidden_size"),
+        ({"num_layers": 0}, "num_layers"),
+        ({"conv_channels": 0}, "conv_channels"),
+        ({"projection_size": -4}, "projection_size"),
+        ({"projection_size": 0}, "projection_size"),
+        ({"dropout": 1.5}, "dropout"),
+        ({"dropout": -0.1}, "dropout"),
+        ({"weight_drop": 1.0}, r"encoder\.weight_drop is 1\.0, but must be a probability below 1"),
+        ({"weight_noise": -0.1}, r"encoder\.weight_noise is -0\.1, but must be 0 or more"),
+        ({"weight_noise": math.nan}, "weight_noise is nan"),
+        ({"num_layers": 3, "intermediate": [3]}, r"intermediate is \[3\], .* from 1 to 2"),
+        ({"intermediate": [0]}, r"intermediate is \[0\]"),
+        ({"intermediate": [True]}, r"intermediate is \[True\]"),
+        ({"self_condition": True}, r"self_condition needs encoder\.intermediate"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(params: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Encoder(FEATURES, VOCAB, **params)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_gpu_computes_the_same(cell: str) -> None:
+    model = encoder(cell=cell)
+    features, lengths = pad(randoms([9, 0, 33, 1]))
+    here, _ = model(features, lengths)
+    there, _ = model.cuda()(features.cuda(), lengths.cuda())
+    torch.testing.assert_close(there.cpu(), here, atol=1e-3, rtol=1e-3)

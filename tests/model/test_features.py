@@ -1,0 +1,241 @@
+"""Features are those of librosa and torchaudio, and padding changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+
+import librosa
+import numpy as np
+import pytest
+import torch
+import torchaudio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram, differences
+from speechlstm.types import UsageError
+
+RATE = 16_000
+KINDS: list[Callable[..., Features]] = [LogMel, Mfcc, KaldiFbank, Spectrogram]
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def single(features: Features, waveform: Tensor) -> Tensor:
+    """Features of one utterance alone, `(frames, num_features)`."""
+    return features(waveform[None], torch.tensor([len(waveform)]))[0][0]
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050])
+@pytest.mark.parametrize("samples", [100, 5_000, 16_000])
+def test_log_mel_is_librosas(rate: int, samples: int) -> None:
+    waveform = noise(samples)
+    features = LogMel(rate, num_mels=64, normalize="none")
+    window, hop = round(0.025 * rate), round(0.01 * rate)
+    fft_size = max(512, 2 ** int(np.ceil(np.log2(window))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # librosa on a signal shorter than a window
+        mel = librosa.feature.melspectrogram(
+            y=waveform.numpy(), sr=rate, n_fft=fft_size, win_length=window, hop_length=hop, n_mels=64,
+            pad_mode="constant",
+        )  # fmt: skip
+    np.testing.assert_allclose(
+        single(features, waveform).numpy().T, np.log(np.maximum(mel, 1e-10)), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("mels", [40, 80])
+def test_no_mel_band_is_empty_at_8_khz(mels: int) -> None:
+    assert LogMel(8_000, num_mels=mels).mel.sum(dim=0).min() > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"num_mels": 40, "low_freq": 100.0, "high_freq": -400.0}])
+@pytest.mark.parametrize(("rate", "samples"), [(16_000, 16_000), (16_000, 401), (8_000, 4_321)])
+def test_kaldi_fbank_is_torchaudios(rate: int, samples: int, options: dict[str, float]) -> None:
+    waveform = noise(samples) + 0.05  # with a constant offset, which Kaldi removes
+    wanted = torchaudio.compliance.kaldi.fbank(
+        waveform[None],
+        sample_frequency=rate,
+        num_mel_bins=int(options.get("num_mels", 80)),
+        low_freq=options.get("low_freq", 20.0),
+        high_freq=options.get("high_freq", 0.0),
+        dither=0.0,
+    )
+    got = single(KaldiFbank(rate, normalize="none", **options), waveform)  # type: ignore[arg-type]
+    torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_kaldi_fbank_at_the_scale_of_integers() -> None:
+    waveform = noise(8_000)
+    wanted = torchaudio.compliance.kaldi.fbank(waveform[None] * 32768, num_mel_bins=80, dither=0.0)
+    got = single(KaldiFbank(RATE, scale=32768.0, normalize="none"), waveform)
+    torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-4)
+
+
+def test_mfcc_is_torchaudios() -> None:
+    waveform = noise(RATE) * 100  # loud, because torchaudio adds a constant before the logarithm
+    options = {"n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 40, "pad_mode": "constant"}
+    oracle = torchaudio.transforms.MFCC(
+        RATE, 13, log_mels=True, melkwargs={**options, "norm": "slaney", "mel_scale": "slaney"}
+    )
+    got = single(Mfcc(RATE, deltas=False, normalize="none"), waveform)
+    torch.testing.assert_close(got, oracle(waveform).T, atol=1e-3, rtol=1e-3)
+
+
+@given(st.integers(1, 30), st.integers(0, 10), st.integers(1, 4))
+def test_differences_are_torchaudios(frames: int, padding: int, context: int) -> None:
+    features = noise(2, frames + padding, 3, seed=frames)
+    got = differences(features, torch.tensor([frames, frames + padding]), context)
+    for row, length in [(0, frames), (1, frames + padding)]:
+        wanted = torchaudio.functional.compute_deltas(features[row, :length].T, 2 * context + 1).T
+        torch.testing.assert_close(got[row, :length], wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_spectrogram_is_librosas() -> None:
+    waveform = noise(RATE)
+    power = np.abs(librosa.stft(waveform.numpy(), n_fft=320, hop_length=160, pad_mode="constant")) ** 2
+    got = single(Spectrogram(RATE, normalize="none"), waveform)
+    np.testing.assert_allclose(got.numpy().T, np.log(np.maximum(power, 1e-8)), atol=2e-2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("normalize", ["utterance", "global", "none"])
+@settings(max_examples=20, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 4_000), min_size=1, max_size=4),
+    padding=st.integers(0, 1_000),
+    garbage=st.sampled_from([0.0, 1.0, float("nan"), float("inf")]),
+)
+def test_padding_changes_nothing(
+    kind: Callable[..., Features], normalize: str, lengths: list[int], padding: int, garbage: float
+) -> None:
+    features = kind(RATE, normalize=normalize)
+    if normalize == "global":
+        features.estimate([(noise(1, 8_000, seed=9), torch.tensor([8_000]))])
+    waveforms = torch.full((len(lengths), max(lengths) + padding), garbage)
+    for row, length in enumerate(lengths):
+        waveforms[row, :length] = noise(length, seed=row)
+    batch, frames = features(waveforms, torch.tensor(lengths))
+    assert batch.shape[1] == features.num_frames(max(lengths) + padding)
+    for row, length in enumerate(lengths):
+        count = features.num_frames(length)
+        assert frames[row] == count >= 1
+        alone = single(features, noise(length, seed=row))
+        close = 1e-5 if length > 2_000 else 1e-4  # a deviation over a few frames magnifies rounding
+        torch.testing.assert_close(batch[row, :count], alone, atol=close, rtol=1e-5)
+        assert (batch[row, count:] == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_are_what_they_say(kind: Callable[..., Features]) -> None:
+    features = kind(RATE)
+    assert single(features, noise(5_000)).shape == (features.num_frames(5_000), features.num_features)
+    assert (features.frame_shift, features.sample_rate) == (0.01, RATE)
+    assert single(features, noise(5_000)).dtype == torch.float32
+
+
+@given(st.integers(0, 100_000))
+def test_numbers_of_frames(samples: int) -> None:
+    assert LogMel(RATE).num_frames(samples) == 1 + samples // 160
+    assert KaldiFbank(RATE).num_frames(samples) == (1 + (samples - 400) // 160 if samples >= 400 else 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_utterance_normalisation(kind: Callable[..., Features]) -> None:
+    waveforms, lengths = noise(2, 16_000), torch.tensor([16_000, 9_000])
+    batch, frames = kind(RATE)(waveforms, lengths)
+    plain, _ = kind(RATE, normalize="none")(waveforms, lengths)
+    for row, count in enumerate(frames):
+        own = plain[row, :count].double()
+        wanted = (own - own.mean(dim=0)) / (own.var(dim=0, correction=0) + 1e-3).sqrt()
+        torch.testing.assert_close(batch[row, :count].double(), wanted, atol=1e-4, rtol=1e-4)
+        assert batch[row, :count].std(dim=0)[:13].min() > 0.95
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("samples", [0, 1, 160, 16_000])
+def test_silence_is_zero(kind: Callable[..., Features], samples: int) -> None:
+    assert (single(kind(RATE), torch.zeros(samples)) == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_global_estimate_is_that_of_all_frames_together(kind: Callable[..., Features]) -> None:
+    plain, features = kind(RATE, normalize="none"), kind(RATE, normalize="global")
+    batches = [(noise(3, 4_000, seed=n), torch.tensor([4_000, 3_000 + n, 500])) for n in range(4)]
+    with pytest.raises(UsageError, match="estimate"):
+        features(*batches[0])
+    features.estimate(iter(batches))
+    outputs = [plain(*batch) for batch in batches]
+    rows = [values[row, :count] for values, frames in outputs for row, count in enumerate(frames)]
+    every = torch.cat(rows).double()
+    torch.testing.assert_close(features.mean.double(), every.mean(dim=0), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(features.std.double(), every.std(dim=0, correction=0), atol=1e-5, rtol=1e-4)
+    wanted = (outputs[0][0][0] - features.mean) / features.std
+    torch.testing.assert_close(features(*batches[0])[0][0], wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_state_is_the_global_figures_only(kind: Callable[..., Features]) -> None:
+    assert not kind(RATE).state_dict()
+    features, other = kind(RATE, normalize="global"), kind(RATE, normalize="global")
+    features.estimate([(noise(1, 4_000), torch.tensor([4_000]))])
+    assert set(features.state_dict()) == {"mean", "std"}
+    torch.nn.Sequential(other).load_state_dict(torch.nn.Sequential(features).state_dict())
+    waveform = noise(3_000)
+    torch.testing.assert_close(single(other, waveform), single(features, waveform))
+    torch.testing.assert_close(single(copy.deepcopy(features), waveform), single(features, waveform))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_autocast_does_not_reach_the_features(kind: Callable[..., Features]) -> None:
+    features, waveform = kind(RATE), noise(4_000)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = single(features, waveform)
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got, single(features, waveform))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_reach_the_waveform_and_not_the_padding(kind: Callable[..., Features]) -> None:
+    waveforms = noise(2, 2_000).requires_grad_()
+    values, _ = kind(RATE, normalize="none")(waveforms, torch.tensor([2_000, 1_200]))
+    values.square().sum().backward()
+    assert waveforms.grad is not None
+    assert waveforms.grad.isfinite().all()
+    assert waveforms.grad[1, :1_200].abs().sum() > 0
+    assert (waveforms.grad[1, 1_200:] == 0).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_on_the_gpu(kind: Callable[..., Features]) -> None:
+    waveforms, lengths = noise(2, 16_000), torch.tensor([16_000, 9_000])
+    features = kind(RATE)
+    wanted, _ = features(waveforms, lengths)
+    got, frames = features.cuda()(waveforms.cuda(), lengths.cuda())
+    assert frames.device.type == "cuda"
+    torch.testing.assert_close(got.cpu(), wanted, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LogMel(RATE, normalize="both"),
+        lambda: LogMel(RATE, hop=0.05),
+        lambda: LogMel(RATE, hop=0.0),
+        lambda: LogMel(8_000, high_freq=8_000.0),
+        lambda: LogMel(RATE, num_mels=0),
+        lambda: KaldiFbank(RATE, low_freq=9_000.0),
+        lambda: Mfcc(RATE, num_coefficients=41, num_mels=40),
+        lambda: LogMel(RATE).estimate([]),
+        lambda: LogMel(RATE, normalize="global").estimate([]),
+    ],
+)
+def test_what_does_not_fit_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(UsageError):
+        make()

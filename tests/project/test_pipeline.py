@@ -1,0 +1,102 @@
+"""From audio to words: two utterances learnt by heart come back word for word, alone or among others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+import speechlstm
+from speechlstm.data.audio import load_audio
+from speechlstm.data.manifest import write_manifest
+from speechlstm.types import Utterance
+
+RATE = 16000
+TEXTS = {"one.wav": "enter nine", "two.flac": "yes repeat"}
+
+
+def run(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "speechlstm", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    for noise in ("Traceback", "litlogger", "LeafSpec"):
+        assert noise not in done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two spoken utterances and the bundle that `train experiment=overfit` makes of them."""
+    pytest.importorskip("espeakng_loader")
+    from speechlstm.data.corpora.espeak import speak
+
+    folder = tmp_path_factory.mktemp("pipeline")
+    utterances = []
+    for name, text in TEXTS.items():
+        waveform = speak(text, "en-us", 50, 160)
+        soundfile.write(folder / name, waveform, RATE)
+        utterances.append(Utterance(str(folder / name), len(waveform) / RATE, text, Path(name).stem))
+    write_manifest(folder / "two.jsonl", utterances)
+    run(
+        folder, "train", "experiment=overfit", "data.train=two.jsonl", "out=run", "trainer.accelerator=cpu",
+        "trainer.max_epochs=80", "trainer.check_val_every_n_epoch=40",
+    )  # fmt: skip
+    return folder
+
+
+@pytest.mark.slow
+def test_transcribe_gives_the_texts_back(folder: Path) -> None:
+    spoken = run(folder, "transcribe", *TEXTS, "bundle=run/bundle")
+    for name, text in TEXTS.items():
+        assert [line for line in spoken.splitlines() if name in line] == [f"{name}: {text}"]
+
+
+@pytest.mark.slow
+def test_evaluate_finds_no_error(folder: Path) -> None:
+    found = json.loads(run(folder, "evaluate", "manifest=two.jsonl", "bundle=run/bundle", "format=json"))
+    assert found["wer"] == 0 and found["cer"] == 0
+
+
+@pytest.mark.slow
+def test_verify_reproduces_it(folder: Path) -> None:
+    assert "run/bundle: reproduced: " in run(folder, "verify", "bundle=run/bundle")
+
+
+@pytest.mark.slow
+def test_in_python_words_have_times_and_confidences(folder: Path) -> None:
+    transcript = speechlstm.load(folder / "run/bundle").transcribe(folder / "one.wav")
+    assert transcript.text == "enter nine" and [word.text for word in transcript.words] == ["enter", "nine"]
+    enter, nine = transcript.words
+    assert 0 <= enter.start < enter.end <= nine.start < nine.end <= transcript.duration
+    assert min(enter.confidence, nine.confidence) > 0.5
+
+
+@pytest.mark.slow
+def test_an_utterance_is_the_same_alone_and_in_any_batch(folder: Path) -> None:
+    bundle = speechlstm.load(folder / "run/bundle")
+    decode = bundle.decoder()
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 4 * RATE).astype(np.float32)
+    clips = [load_audio(folder / name, RATE) for name in TEXTS] + [noise, noise[:100], noise[: RATE // 3]]
+    for order in ([0, 1, 2, 3, 4], [3, 0], [2, 1], [4, 3, 2, 1, 0, 0]):
+        waveforms = [torch.from_numpy(np.ascontiguousarray(clips[index])) for index in order]
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        together, frames = bundle.recognize(pad_sequence(waveforms, batch_first=True), lengths)
+        found = decode(together, frames)
+        for row, waveform in enumerate(waveforms):
+            alone, count = bundle.recognize(waveform[None], lengths[row : row + 1])
+            assert count[0] == frames[row]
+            assert (together[row, : frames[row]] - alone[0]).abs().max() < 1e-4
+            assert not together[row, frames[row] :].any()
+            assert found[row][0].tokens == decode(alone, count)[0][0].tokens

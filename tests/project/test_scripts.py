@@ -1,0 +1,281 @@
+"""The scripts: set-up happens once, the checks all run, and what they report gets out."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import speechlstm
+from speechlstm.types import AudioError, Transcript, Word
+
+ROOT = Path(__file__).parents[2]
+SHELL = sorted([*(ROOT / "scripts").glob("*.sh"), ROOT / ".ci" / "run"])
+
+# Stands in for every Python: notes how it is called, "makes" an environment, fails when told to.
+PYTHON = """#!/usr/bin/env bash
+line="$*"
+case "$line" in
+    "-c import sys"*) exit "${FAKE_TOO_OLD:-0}" ;;
+    --version) echo "Python 3.9.1"; exit ;;
+esac
+echo "$line |${PYTHONPATH-}${VIRTUAL_ENV-}|${OMP_NUM_THREADS-}| $PWD" >> "$FAKE_LOG"
+case "$line" in
+    "-m venv"*) mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
+esac
+[[ "$line" != "${FAKE_FAILS:-nothing}"* ]] || { echo "$FAKE_FAILS failed"; exit 4; }
+"""
+
+
+class Project:
+    """A copy of the scripts in which nothing real is installed or run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "a project"  # people's folders have spaces
+        self.log = folder / "log"
+        self.bin = folder / "bin"
+        self.bin.mkdir(parents=True)
+        shutil.copytree(ROOT / "scripts", self.root / "scripts")
+        shutil.copytree(ROOT / ".ci", self.root / ".ci")
+        for name in ("pyproject.toml", "constraints.txt"):
+            (self.root / name).write_text(name)
+        for tool in ("bash", "env", "cat", "cksum", "cp", "dirname", "mkdir", "rm", "tee"):
+            (self.bin / tool).symlink_to(shutil.which(tool) or tool)
+        (self.bin / "python3").write_text(PYTHON)
+        (self.bin / "python3").chmod(0o755)
+
+    def run(self, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        self.log.write_text("")
+        return subprocess.run(
+            [str(self.bin / "bash"), str(self.root / script), *arguments],
+            env={"PATH": str(self.bin), "FAKE_LOG": str(self.log)} | environment,
+            cwd=self.bin,
+            capture_output=True,
+            text=True,
+        )
+
+    def calls(self, word: str = "") -> list[str]:
+        return [line for line in self.log.read_text().splitlines() if word in line]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
+def test_bash_can_read_it(script: Path) -> None:
+    result = subprocess.run(["bash", "-n", script], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "/work" not in script.read_text(), "no path of one machine"
+
+
+def test_ci_run_is_executable() -> None:
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_set_up_happens_once_and_again_when_the_project_changes(project: Project) -> None:
+    assert project.run("scripts/demo.sh").returncode == 0
+    assert len(project.calls("-m venv --clear")) == 1
+    (install,) = project.calls("-m pip install")
+    assert f"-c {project.root}/constraints.txt -e {project.root} |" in install
+    assert project.run("scripts/demo.sh").returncode == 0
+    assert [call.split(" |")[0] for call in project.calls()] == [f"{project.root}/scripts/demo.py"]
+    (project.root / "constraints.txt").write_text("other")
+    project.run("scripts/demo.sh")
+    assert len(project.calls("-m pip install")) == 1
+    assert not project.calls("-m venv"), "the environment itself stays"
+
+
+def test_tests_install_their_extra_and_the_demo_needs_nothing_more(project: Project) -> None:
+    project.run("scripts/demo.sh")
+    project.run("scripts/test.sh")
+    assert f"-e {project.root}[test] |" in project.calls("-m pip install")[0]
+    project.run("scripts/demo.sh")
+    assert not project.calls("-m pip install")
+    (project.root / "pyproject.toml").write_text("other")
+    project.run("scripts/test.sh")
+    project.run("scripts/demo.sh")
+    assert not project.calls("-m pip install")
+
+
+def test_a_failed_installation_is_said_and_tried_again(project: Project) -> None:
+    result = project.run("scripts/demo.sh", FAKE_FAILS="-m pip")
+    assert result.returncode == 1
+    assert "error: the installation failed" in result.stderr
+    assert not project.calls("demo.py")
+    assert project.run("scripts/demo.sh").returncode == 0
+    assert project.calls("-m pip install")
+
+
+def test_an_old_python_is_named(project: Project) -> None:
+    result = project.run("scripts/test.sh", FAKE_TOO_OLD="1")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: Python 3.11 or newer is needed on the PATH; python3 there says: Python 3.9.1\n"
+    )
+    assert not (project.root / ".venv").exists()
+
+
+def test_a_missing_python_is_said(project: Project) -> None:
+    (project.bin / "python3").unlink()
+    result = project.run("scripts/demo.sh")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: Python 3.11 or newer is needed")
+
+
+def test_an_environment_that_cannot_be_made_is_not_left_half_done(project: Project) -> None:
+    result = project.run("scripts/demo.sh", FAKE_FAILS="-m venv")
+    assert result.returncode == 1
+    assert "could not make" in result.stderr
+    assert not (project.root / ".venv").exists()
+
+
+def test_the_callers_python_does_not_reach_in(project: Project) -> None:
+    project.run("scripts/test.sh", PYTHONPATH="leak", VIRTUAL_ENV="leak")
+    assert project.calls("-m pytest")
+    assert not project.calls("leak")
+
+
+def test_all_checks_run_with_the_callers_arguments(project: Project) -> None:
+    assert project.run("scripts/test.sh", "-k", "one name").returncode == 0
+    names = [call.split(" |")[0] for call in project.calls()][2:]
+    assert names == ["-m ruff check .", "-m ruff format --check .", "-m mypy", "-m pytest -n 2 -k one name"]
+    assert project.calls("-m pytest")[0].endswith(f"||1| {project.root}"), "one thread each, in the project"
+
+
+@pytest.mark.parametrize("check", ["ruff check", "ruff format", "mypy"])
+def test_a_failed_check_does_not_stop_the_others_but_counts(project: Project, check: str) -> None:
+    project.run("scripts/test.sh")
+    result = project.run("scripts/test.sh", FAKE_FAILS=f"-m {check}")
+    assert result.returncode == 1
+    assert check in result.stderr
+    assert project.calls("-m pytest")
+
+
+def test_ci_gives_the_status_and_the_last_words_of_pytest(project: Project) -> None:
+    project.run("scripts/test.sh")
+    result = project.run(".ci/run", FAKE_FAILS="-m pytest")
+    assert (result.returncode, result.stdout, result.stderr) == (4, "-m pytest failed\n", "")
+
+
+def test_demo_takes_files_relative_to_the_caller(project: Project) -> None:
+    project.run("scripts/demo.sh", "an odd, name=1.wav", "b.mp3")
+    (call,) = project.calls("demo.py")
+    assert call == f"{project.root}/scripts/demo.py an odd, name=1.wav b.mp3 ||| {project.bin}"
+
+
+# constraints.txt
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def test_every_dependency_is_pinned_within_its_bounds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [Requirement(text) for text in sum(extras.values(), project["dependencies"])]
+    for requirement in wanted:
+        if requirement.name != project["name"]:
+            assert pins().get(requirement.name.lower(), "missing") in requirement.specifier, requirement
+
+
+def test_constraints_are_only_pins() -> None:
+    assert len(pins()) > 50
+    assert "speechlstm" not in pins()
+    assert all(version[0].isdigit() and "/" not in version + name for name, version in pins().items())
+
+
+# the Python scripts
+
+
+@pytest.mark.parametrize("name", ["train", "transcribe", "evaluate"])
+def test_script_is_the_command(name: str) -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / f"{name}.py"))
+    command = __import__(f"speechlstm.cli.{name}", fromlist=["main"])
+    assert script["main"] is command.main
+
+
+class Recogniser:
+    """Hears the file's name, and nothing in what is no audio."""
+
+    def transcribe(self, path: Path) -> Transcript:
+        if path.suffix == ".txt":
+            raise AudioError(f"{path}: no audio")
+        words = [Word(word, index, index + 0.5, 0.9) for index, word in enumerate(path.stem.split("-"))]
+        return Transcript(str(path), " ".join(word.text for word in words), words, -1.0, 3.0)
+
+
+def demo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    bundles: list[str | None] = []
+
+    def load(bundle: str | None) -> Recogniser:
+        bundles.append(bundle)
+        return Recogniser()
+
+    monkeypatch.setattr(speechlstm, "load", load)
+    status = runpy.run_path(str(ROOT / "scripts" / "demo.py"))["main"](list(arguments))
+    out, err = capsys.readouterr()
+    return status, f"{bundles[0]}\n{out}", err
+
+
+def test_demo_shows_times_and_confidences(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = demo(monkeypatch, capsys, "some/turn-left.wav", "bundle=mine")
+    assert (status, err) == (0, "")
+    shown, _, commands = out.partition("Try next:\n")
+    assert shown.splitlines() == [
+        "mine",
+        "turn-left.wav, 3.0 s: turn left",
+        "    0.00 to  0.50 s   90%  turn",
+        "    1.00 to  1.50 s   90%  left",
+        "",
+    ]
+    assert len(commands.splitlines()) == 3
+    assert all("speechlstm " in line for line in commands.splitlines())
+
+
+def test_demo_without_files_takes_the_samples(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = demo(monkeypatch, capsys)
+    assert status == 0
+    assert out.startswith("None\n"), "the shipped bundle"
+    assert [line.split(",")[0] for line in out.splitlines() if ".flac," in line] == [
+        path.name for path in sorted((ROOT / "speechlstm" / "samples").glob("*.flac"))
+    ]
+
+
+@pytest.mark.parametrize(("files", "expected"), [(["a.txt", "b.wav"], 3), (["a.txt"], 1)])
+def test_demo_names_what_failed_and_goes_on(
+    files: list[str], expected: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = demo(monkeypatch, capsys, *files)
+    assert status == expected
+    assert err == "failed: a.txt: no audio\n"
+    assert ("b.wav, 3.0 s: b" in out) == ("b.wav" in files)
+
+
+@pytest.mark.slow
+def test_demo_for_real(tmp_path: Path) -> None:
+    if not (ROOT / ".venv" / "installed").is_file() or not Path(sys.prefix).samefile(ROOT / ".venv"):
+        pytest.skip("not the environment that the scripts set up: demo.sh would install into it")
+    if not (ROOT / "speechlstm" / "pretrained" / "config.json").is_file():
+        pytest.skip("no bundle ships with this checkout")
+    result = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "demo.sh")], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "stop.flac, 1.2 s: stop" in result.stdout.lower()

@@ -1,0 +1,241 @@
+"""The command line of `inspect`, and its page as a reader sees it."""
+
+from __future__ import annotations
+
+import base64
+import builtins
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from browser import open_page
+from PIL import Image
+
+import speechlstm
+from speechlstm.cli import inspect as command
+from speechlstm.model.bundle import make_bundle
+from speechlstm.model.encoder import ConformerEncoder, Encoder
+from speechlstm.model.features import LogMel
+from speechlstm.model.tokenizer import Characters
+from speechlstm.study.inspect.observe import Observation, observe
+from speechlstm.study.inspect.page import render
+
+SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_command: Run) -> Run:
+    """Return a function that runs the command in an empty folder and gives exit status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    return partial(run_command, command)
+
+
+def small(encoder: type = Encoder, **options: object) -> Observation:
+    """Return what an untrained recogniser does with a sample, its name and tokens full of signs."""
+    tokens = Characters(["<blank>", "<space>", "<", "&", '"', "é"])
+    if encoder is Encoder:
+        options = {"hidden_size": 5, "num_layers": 2, **options}
+    made = encoder(20, len(tokens), conv_channels=2, **options)
+    config = {"name": "</script><b>&amp; {data} é", "sample_rate": 8000}
+    bundle = make_bundle(LogMel(8000, num_mels=20), made, tokens, config)
+    return observe(bundle, SAMPLES / "stop.flac", bundle.decoder())
+
+
+def embedded(page: str) -> dict[str, object]:
+    (content,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(content)
+
+
+def test_a_page_and_pictures_of_a_recording(run: Run, tmp_path: Path) -> None:
+    status, out, err = run(str(SAMPLES / "enter.flac"), "out=deep/pages", "layer=2", "direction=backward")
+    assert (status, out, err) == (0, "deep/pages/enter.html\n", "")
+    names = ["enter-memory.png", "enter.html", "enter.png"]
+    assert sorted(path.name for path in (tmp_path / "deep/pages").iterdir()) == names
+    for name in ("enter.png", "enter-memory.png"):
+        picture = np.asarray(Image.open(tmp_path / "deep/pages" / name).convert("L"))
+        assert min(picture.shape) > 800 and picture.std() > 20, "something is drawn"
+    page = (tmp_path / "deep/pages/enter.html").read_text(encoding="utf-8")
+    content = embedded(page)
+    assert [word["text"] for word in content["words"]] == ["enter", "nine"]
+    first = content["layers"][content["first"]]
+    assert (first["layer"], first["direction"]) == (2, "backward")
+    assert len(page) < 600_000
+
+
+def test_the_page_in_a_browser(run: Run, tmp_path: Path) -> None:
+    run(str(SAMPLES / "enter.flac"), "png=false")
+    assert not list(tmp_path.rglob("*.png"))
+    with open_page(tmp_path / "inspect/enter.html") as page:
+        wait = "new Promise(done => setTimeout(done, {}))"
+        loaded = "new Promise((done, fail) => {const a = document.querySelector('audio'); "
+        loaded += "a.onerror = () => fail(a.error.message); const now = () => done(a.duration); "
+        assert page.evaluate(loaded + "a.readyState ? now() : a.onloadedmetadata = now})") == pytest.approx(
+            1.0138, abs=0.01
+        )
+        buttons = "[...document.querySelectorAll('#text button')]"
+        assert page.evaluate(f"{buttons}.map(each => each.textContent)") == ["enter", "nine"]
+
+        page.evaluate(f"{buttons}[1].click()")
+        page.evaluate(wait.format(200))
+        assert page.evaluate("document.querySelector('audio').currentTime") > 0.3
+        assert page.evaluate("getComputedStyle(document.querySelector('#now')).display") == "block"
+        captions = "[...document.querySelectorAll('figcaption')].map(each => each.textContent).join('|')"
+        assert "What “nine” at 0." in page.evaluate(captions)
+
+        # each heat map has many colours, and another layer has others
+        ink = "panels.filter(each => each.caption instanceof Function && !each.figure.hidden)"
+        ink += ".map(each => each.canvas.toDataURL().length)"
+        before = page.evaluate(ink)
+        assert min(before) > 2000
+        page.evaluate("document.querySelector('select').value = 0")
+        page.evaluate("document.querySelector('select').dispatchEvent(new Event('change'))")
+        assert "Forget gate f" in page.evaluate(captions) and "layer 1 forward" in page.evaluate(captions)
+        assert page.evaluate(ink) != before
+
+        # the table sorts by numbers, both ways
+        column = "[...document.querySelectorAll('#layers tbody tr')].map(each => parseFloat(each.cells[2].textContent))"
+        head = "document.querySelectorAll('#layers th button')[2].click()"
+        page.evaluate(head)
+        rising = page.evaluate(column)
+        assert len(rising) == 6 and rising == sorted(rising)
+        page.evaluate(head)
+        assert page.evaluate(column) == rising[::-1] != rising
+
+        # dragging looks closer, the pointer reads values, the button goes back
+        box = page.evaluate(
+            "(({left, top, width}) => [left, top, width])(panels[3].canvas.getBoundingClientRect())"
+        )
+        for kind, share in (("mousePressed", 0.3), ("mouseMoved", 0.5), ("mouseReleased", 0.5)):
+            event = {"type": kind, "x": box[0] + share * box[2], "y": box[1] + 20}
+            page.call("Input.dispatchMouseEvent", **event, button="left", buttons=1, clickCount=1)
+        assert page.evaluate("state.to - state.from") < 0.4
+        assert re.match(r"0\.\d\d s", page.evaluate("document.querySelector('output').textContent"))
+        page.evaluate("document.querySelector('#whole').click()")
+        assert page.evaluate("[state.from, state.to === data.seconds]") == [0, True]
+
+        for width in (800, 1280):
+            for dark in (False, True):
+                page.view(width, dark=dark)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+        page.screenshot(tmp_path / "page.png")
+        assert page.errors == []
+        assert len(page.requests) == 1, "the page asks for nothing but itself"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (Encoder, {}),
+        (Encoder, {"cell": "gru"}),
+        (Encoder, {"cell": "rnn"}),
+        (ConformerEncoder, {"width": 8, "num_heads": 2, "ffn_size": 8, "num_layers": 1}),
+    ],
+)
+def test_every_encoder_has_a_page_and_signs_stay_signs(
+    kind: type, options: dict[str, object], tmp_path: Path
+) -> None:
+    seen = small(kind, **options)
+    (tmp_path / "page.html").write_text(render(seen), encoding="utf-8")
+    with open_page(tmp_path / "page.html") as page:
+        assert "</script><b>&amp; {data} é" in page.evaluate("document.querySelector('#about').textContent")
+        assert page.evaluate("document.querySelectorAll('b b, header b').length") == 0
+        parts = page.evaluate(
+            "panels.filter(each => !each.figure.hidden).map(each => each.figcaption.textContent)"
+        )
+        wanted = {"lstm": "Cell state", "gru": "Update gate", "rnn": "Hidden state"}
+        shown = [name for name, start in wanted.items() if any(each.startswith(start) for each in parts)]
+        cell = options.get("cell", "lstm") if kind is Encoder else "none"
+        assert shown == {"lstm": ["lstm"], "gru": ["gru", "rnn"], "rnn": ["rnn"], "none": []}[cell]
+        assert page.errors == []
+
+
+def test_bytes_come_back_as_what_they_were() -> None:
+    seen = small()
+    content = embedded(render(seen))
+    layer = content["layers"][0]
+    each = seen.directions[0]
+    stored = np.frombuffer(base64.b64decode(layer["parts"]["forget"]["data"]), np.uint8)
+    forget = stored.reshape(5, -1).T / 255
+    order = np.argsort(each.half_life().numpy(), kind="stable")
+    np.testing.assert_allclose(forget, each.gates.forget.numpy()[:, order], atol=1 / 255)
+    assert sum(layer["gates"]["input"]["histogram"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_silence_and_a_very_short_recording(run: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 16_000)
+    soundfile.write(tmp_path / "blip.wav", np.full(10, 0.1), 16_000)
+    status, out, err = run("silence.wav", "blip.wav")
+    assert (status, out, err) == (0, "inspect/silence.html\ninspect/blip.html\n", "")
+    for name in ("silence", "blip"):
+        with open_page(tmp_path / f"inspect/{name}.html") as page:
+            assert page.errors == []
+
+
+def test_failures_are_named_and_the_others_go_on(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"nothing")
+    status, out, err = run("broken.wav", str(SAMPLES / "stop.flac"), "png=false")
+    assert (status, out) == (3, "inspect/stop.html\n")
+    assert err.startswith("failed: broken.wav: ") and err.endswith("1 of 2 failed, named above\n")
+    assert run("broken.wav", "png=false")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "no audio given; usage: speechlstm inspect"),
+        (["s.wav", "direction=up"], 2, "direction is 'up', but must be forward or backward"),
+        (["s.wav", "layer=9"], 2, "no layer 9 forward; there are: 1 forward, 1 backward, 2 forward"),
+        (["s.wav", "t.wav", "text=stop"], 2, "text= is of one recording, but 2 are given"),
+        (["s.wav", "out=s.wav"], 2, "out=s.wav is a file, but must be a folder for the pages"),
+        (["s.wav", "bundle=nowhere"], 1, "nowhere: no such folder"),
+        (["s.wav", "bundle=s.wav"], 1, "s.wav: damaged checkpoint"),
+        (["s.wav", "lair=1"], 2, "no setting 'lair'; did you mean 'layer'?"),
+        (["s.wav", "duration=99"], 1, "s.wav: 99 s are too many to look at"),
+        (["s.wav", "text=stop stop stop stop stop stop stop"], 1, "frames are too few"),
+    ],
+)
+def test_wrong_usage_is_explained(
+    run: Run, tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
+    soundfile.write(tmp_path / "s.wav", np.zeros(4000), 16_000)
+    got, out, err = run(*arguments)
+    assert (got, out) == (status, "")
+    assert message in err and "Traceback" not in err
+    assert not (tmp_path / "inspect").exists()
+
+
+def test_pictures_need_matplotlib(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def missing(name: str, *arguments: object) -> object:
+        if name.split(".")[0] == "matplotlib":
+            raise ImportError(name)
+        return real(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    status, _, err = run(str(SAMPLES / "stop.flac"))
+    assert status == 2 and "pip install 'speechlstm[plots]', or leave them out with png=false" in err
+    assert run(str(SAMPLES / "stop.flac"), "png=false")[0] == 0
+
+
+def test_a_file_named_as_one_of_the_standard_library_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Further ranks run a file in the folder of this command, which is named `inspect.py`."""
+    code = (
+        "import subprocess, sys\nfrom speechlstm import cli\n"
+        "sys.argv = ['speechlstm', 'verify', '--version']\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "raise SystemExit(subprocess.run([sys.executable, *sys.argv]).returncode)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=dict(os.environ), capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr

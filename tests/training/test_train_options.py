@@ -1,0 +1,145 @@
+"""Options of a training, each in one that takes a second: warm start, freezing, plateau, early stopping, noise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import soundfile
+import torch
+
+from speechlstm import configs
+from speechlstm.training import fit as training
+from speechlstm.training.module import Recognizer
+from speechlstm.types import AudioError, Batch
+
+RATE = 8_000
+NOISY = ["data.train=old.jsonl", "augment=noisy", "data.num_workers=1", "data.batch_seconds=0.6"]
+NOISY += ["augment.waveform.noise.probability=1", "trainer.max_epochs=3"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with two manifests, each with an alphabet of its own."""
+    rng = np.random.default_rng(0)
+    for name, texts in {"old": ["a b", "b"], "new": ["b c", "c a"]}.items():
+        lines = []
+        for number, text in enumerate(texts):
+            soundfile.write(tmp_path / f"{name}{number}.wav", 0.1 * rng.standard_normal(RATE // 2), RATE)
+            lines.append({"audio_filepath": f"{name}{number}.wav", "duration": 0.5, "text": text})
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def train(out: str, *overrides: str) -> tuple[pl.Trainer, dict[str, object]]:
+    """Train for a moment; return the trainer and the last checkpoint."""
+    settings = [
+        "experiment=overfit", f"sample_rate={RATE}", "features.num_mels=16", "encoder.hidden_size=6",
+        "encoder.conv_channels=2", "trainer.accelerator=cpu", "trainer.check_val_every_n_epoch=1",
+        "~logger.tensorboard", f"out={out}", "trainer.max_epochs=1", "data.num_workers=0",
+    ]  # fmt: skip
+    cfg = configs.load("train", [*settings, *overrides])
+    torch.manual_seed(cfg.seed)
+    model, data = training.prepare(cfg)
+    trainer, _ = training.fit(cfg, model, data, Path(out))
+    return trainer, torch.load(Path(out) / "checkpoints/last.ckpt", weights_only=True)
+
+
+def test_a_training_begins_with_a_checkpoint_and_goes_on_without_it(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("first", "data.train=old.jsonl")
+    capsys.readouterr()
+    start = torch.load("first/checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    settings = [
+        "data.train=new.jsonl",
+        "init_from=first/checkpoints/best.ckpt",
+        "freeze=[subsample,layers.0]",
+    ]
+    _, one = train("second", *settings)
+    said = capsys.readouterr().err
+    assert "weights copied" in said and "new: 'c'" in said and "frozen: subsample, layers.0; " in said
+    weights = one["state_dict"]
+    for name, value in weights.items():
+        if name.startswith(("encoder.subsample.", "encoder.layers.0.")):
+            assert torch.equal(value, start[name]), name
+    assert not torch.equal(
+        weights["encoder.layers.1.rnn.weight_ih_l0"], start["encoder.layers.1.rnn.weight_ih_l0"]
+    )
+    shutil.rmtree("first")
+    _, two = train("second", *settings[:2], "trainer.max_epochs=2")  # nothing is frozen any more
+    said = capsys.readouterr().err
+    assert "going on from second/checkpoints/last.ckpt" in said and "copied" not in said
+    assert two["global_step"] == 2 * one["global_step"]
+    assert not torch.equal(
+        two["state_dict"]["encoder.layers.0.rnn.weight_ih_l0"], start["encoder.layers.0.rnn.weight_ih_l0"]
+    )
+
+
+def test_the_plateau_is_that_of_the_validations(here: Path) -> None:
+    settings = [
+        "data.train=old.jsonl",
+        "scheduler=plateau",
+        "~scheduler.warmup_steps",
+        "scheduler.patience=0",
+    ]
+    settings += ["trainer.check_val_every_n_epoch=2", "optimizer.lr=1e-7", "callbacks.averaging=null"]
+    trainer, _ = train("run", *settings, "trainer.max_epochs=6")
+    (config,) = trainer.lr_scheduler_configs
+    assert config.scheduler.last_epoch == 3, "validations"
+    assert config.scheduler.get_last_lr() == pytest.approx([1e-7 / 4]), "so low a rate makes no loss fall"
+    assert trainer.optimizers[0].param_groups[0]["lr"] == config.scheduler.get_last_lr()[0]
+
+
+def test_a_training_that_has_stopped_early_stays_stopped(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["data.train=old.jsonl", "callbacks=early_stopping", "callbacks.stopping.patience=2"]
+    settings += ["trainer.max_epochs=50", "optimizer.lr=0.0", "callbacks.averaging=null"]  # nothing falls
+    _, before = train("run", *settings)
+    assert before["epoch"] == 2, "the first validation and two more"
+    assert capsys.readouterr().out.count("epoch ") == 3
+    _, after = train("run", *settings)
+    assert "epoch " not in capsys.readouterr().out
+    assert after["global_step"] == before["global_step"]
+
+
+def meddle(patch: pytest.MonkeyPatch, with_step: Callable[[int, int], None]) -> None:
+    """Let something happen before each training step, given its epoch and number."""
+    step = Recognizer.training_step
+
+    def meddled(self: Recognizer, batch: Batch, index: int) -> object:
+        with_step(self.current_epoch, index)
+        return step(self, batch, index)
+
+    patch.setattr(Recognizer, "training_step", meddled)
+
+
+def test_an_interrupted_training_hears_the_same_noise(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(epoch: int, index: int) -> None:
+        if (epoch, index) == (1, 1):
+            raise InterruptedError
+
+    _, whole = train("whole", *NOISY)
+    with monkeypatch.context() as patch:
+        meddle(patch, stumble)
+        with pytest.raises(InterruptedError):
+            train("parts", *NOISY)
+    _, parts = train("parts", *NOISY)
+    assert whole["global_step"] == parts["global_step"] == 6
+    assert all(torch.equal(value, parts["state_dict"][name]) for name, value in whole["state_dict"].items())
+
+
+def test_noise_that_is_gone_in_the_middle_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = here / "noise" / "fan.wav"
+    noise.parent.mkdir()
+    shutil.copy(here / "old0.wav", noise)
+    meddle(monkeypatch, lambda epoch, index: noise.unlink(missing_ok=True))
+    with pytest.raises(AudioError, match=r"^noise/fan\.wav: no such file"):
+        train("run", *NOISY, "augment.waveform.noise.folder=noise")

@@ -1,0 +1,250 @@
+"""Training: an interrupted one goes on as if nothing had been, and what is wrong is said before and after."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+from tones import command, fit, load, write
+
+from speechlstm import configs
+from speechlstm.training import fit as training
+from speechlstm.training.module import Recognizer
+from speechlstm.types import ManifestError, SpeechlstmError, UsageError
+
+# going on
+
+
+def test_a_finished_training_is_only_exported_again(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
+    before = (here / "run/bundle/model.safetensors").read_bytes()
+    monkeypatch.setattr(Recognizer, "training_step", lambda *_: pytest.fail("trains again"))
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
+    assert "going on from " in capfd.readouterr().err
+    assert (here / "run/bundle/model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "encoder.hidden_size=9",
+            "of another model: encoder.hidden_size is 9, but was 8; use the old settings",
+        ),
+        (
+            "features.num_mels=16",
+            "of another model: features.num_mels is 16, but was 20; .*or another out=",
+        ),
+        ("tokenizer=words", "trained for 4 tokens, but .* 3 .*only there: .*only here: .* another out="),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], change: str, message: str
+) -> None:
+    write(here, "train", ["aa b", "b"])
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
+    before = (here / "run/checkpoints/last.ckpt").read_bytes()
+    capfd.readouterr()
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=2", change) in (1, 2)
+    said = capfd.readouterr().err
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "Traceback" not in said
+    with pytest.raises(SpeechlstmError, match=message):
+        raise SpeechlstmError(errors[0])
+    assert (here / "run/checkpoints/last.ckpt").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = here / "run/checkpoints/last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"PK\x03\x04 not really")
+    assert command(monkeypatch, "out=run") == 1
+    said = capfd.readouterr().err
+    assert "last.ckpt: damaged checkpoint" in said and "delete it to train anew" in said
+    assert "Traceback" not in said
+
+
+# what is left out
+
+
+def test_unusable_training_utterances_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    utterances = write(here, "train", ["a b", "b", "", "a " * 200, "a"])
+    (here / "train1.wav").unlink()
+    bad = "b" * 40
+    with (here / "train.jsonl").open("a") as manifest:
+        line = {"audio_filepath": "train0.wav", "duration": 0.4, "text": bad, "id": "hasty"}
+        manifest.write(json.dumps(line) + "\n")
+    cfg = load()
+    _, data = training.prepare(cfg)
+    assert [utterance.id for utterance in data.train_set.utterances] == ["train0", "train4"]
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "train: 4 of 6 utterances are left out:"
+    named = dict(line.strip().split(": ", 1) for line in said[1:])
+    assert named.keys() == {"train1", "train2", "train3", "hasty"}
+    assert "no file" in named["train1"] and "no text" in named["train2"]
+    assert (
+        named["train3"]
+        == f"{utterances[3].duration:.2f} s long, outside 0.1 to 30 s (data.min_seconds, data.max_seconds)"
+    )
+    assert "10 encoder frames" in named["hasty"] or "11 encoder frames" in named["hasty"]
+
+
+def test_dev_utterances_are_left_out_for_want_of_audio_only(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be spelled, or is too long to align, counts as wrong; leaving it out would flatter."""
+    write(here, "dev", ["a x y", "", "a", "b"])
+    (here / "dev3.wav").unlink()
+    with (here / "dev.jsonl").open("a") as manifest:
+        line = {"audio_filepath": "dev0.wav", "duration": 0.6, "text": "a" * 99, "id": "hasty"}
+        manifest.write(json.dumps(line) + "\n")
+    model, data = training.prepare(load())
+    assert [utterance.id for utterance in data.dev_set.utterances] == ["dev0", "dev1", "dev2", "hasty"]
+    said = capsys.readouterr().err
+    assert said.startswith("dev: 1 of 5 utterances are left out:\n  dev3: no file") and said.count("\n") == 2
+    score = training.validate(model, data)
+    assert score.words.length == 5 and model.heard.pairs == []
+
+
+def test_words_that_training_never_had_are_scored(here: Path) -> None:
+    write(here, "dev", ["a zebra", "b"])
+    model, _ = fit("tokenizer=words", "trainer.max_epochs=1", "out=run")
+    model, data = training.prepare(load("tokenizer=words"))
+    assert training.validate(model, data).words.length == 3
+
+
+def test_nothing_left_is_an_error(here: Path) -> None:
+    for path in here.glob("train*.wav"):
+        path.unlink()
+    with pytest.raises(ManifestError, match=r"no utterance of the train part can be used; .*validate"):
+        training.prepare(load())
+
+
+# features of the whole training data
+
+
+def test_global_normalisation_is_of_the_training_part(here: Path) -> None:
+    model, data = training.prepare(load("features.normalize=global"))
+    plain, _ = training.prepare(load("features.normalize=none"))
+    frames = []
+    for index in range(len(data.train_set)):
+        waveform = torch.from_numpy(data.train_set[index, 1.0, 0][0])[None]
+        frames.append(plain.features(waveform, torch.tensor([waveform.shape[1]]))[0][0])
+    wanted = torch.cat(frames)
+    torch.testing.assert_close(model.features.mean, wanted.mean(0), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(model.features.std, wanted.std(0, correction=0), atol=1e-3, rtol=1e-3)
+
+
+def test_several_manifests_are_one_training_part(here: Path) -> None:
+    cfg = load("data.train=[train.jsonl,dev.jsonl]")
+    _, data = training.prepare(cfg)
+    assert len(data.train_set) == 8
+
+
+# the command
+
+
+def test_the_model_card_and_the_bundle(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "out=run", "name=toy", "bundle.dtype=float16", "trainer.max_epochs=2") == 0
+    printed = capsys.readouterr().out
+    assert "dev: WER " in printed and "speechlstm transcribe FILE bundle=run/bundle" in printed
+    card = (here / "run/bundle/README.md").read_text()
+    for fact in (
+        "# toy\n",
+        "| trained on | train.jsonl: 6 utterances, 0.00 hours |",
+        "| validated on | 2 utterances, 3 words |",
+        "% interval",
+        "greedy decoder",
+        "| seed | 1 |",
+        "| training | 2 epochs, ",
+        "speechlstm train experiment=overfit data.dev=dev.jsonl",
+    ):
+        assert fact in card
+    header = (here / "run/csv/version_0/metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"train/loss", "val/wer", "val/cer", "val/loss", "val/blank_rate"} <= set(header)
+    config = json.loads((here / "run/bundle/config.json").read_text())
+    assert config["data"]["train"] == "train.jsonl" and config["seed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "status", "message"),
+    [
+        (["encoder.hiden_size=9"], 2, "no setting 'encoder.hiden_size'; did you mean 'encoder.hidden_size'?"),
+        (["data.train=gone.jsonl"], 1, "gone.jsonl: cannot read the manifest"),
+        (["experiment=an5"], 2, "no experiment 'an5'; did you mean 'an4'?"),
+        (["trainer.accelerator=abacus"], 2, "cannot build pytorch_lightning.Trainer: "),
+        (["trainer.precision=7"], 2, "cannot build pytorch_lightning.Trainer: "),
+        (["callbacks.best.monitor=val/wre"], 2, "the trainer refuses its settings: .*val/wre"),
+        (["data.batch_seconds=0.3"], 2, "data.batch_seconds is 0.3, but the longest utterance has 0.6 s"),
+        (
+            ["features.sample_rate=16000"],
+            2,
+            "features.sample_rate is 16000, but sample_rate, of the audio, is 8000",
+        ),
+        (["bundle.dtype=float7"], 2, "bundle.dtype is 'float7', but must be float32 or float16"),
+        (["out=train.jsonl/run"], 1, "train.jsonl/run"),
+        (["bundle.path=."], 1, r"\.: holds something else than a bundle"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    overrides: list[str],
+    status: int,
+    message: str,
+) -> None:
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=1", *overrides) == status
+    said = capfd.readouterr().err
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "Traceback" not in said
+    with pytest.raises(UsageError, match=message):
+        raise UsageError(errors[0])
+    assert not (here / "run" / "bundle").exists()
+
+
+def test_a_full_disk_is_one_line_and_the_good_checkpoint_stays(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
+    folder = here / "run/checkpoints"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    capfd.readouterr()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # no file can grow past this
+    try:
+        assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = capfd.readouterr().err
+    assert "error: " in said and ".ckpt: File too large" in said and "Traceback" not in said
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+# devices
+
+
+def test_trainers_of_many_machines_take_their_size_from_what_started_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "SLURM_NTASKS_PER_NODE", "SLURM_NNODES")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+
+    def size(trainer: str) -> tuple[int, int]:
+        cfg = configs.load("train", [f"trainer={trainer}"])
+        return cfg.trainer.devices, cfg.trainer.num_nodes
+
+    assert size("multinode") == size("slurm") == (1, 1)
+    for name, value in zip(names, "4283", strict=True):
+        monkeypatch.setenv(name, value)
+    assert size("multinode") == (4, 2) and size("slurm") == (8, 3)

@@ -1,0 +1,194 @@
+"""The command line of `align`: one file an utterance or one for all, and every failure named."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from spelling import SpellingBundle, write
+
+import speechlstm
+from speechlstm.cli import align as command
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SpellingBundle:
+    """Put the spelling bundle where the shipped one is loaded, and work in a folder with a manifest."""
+    made = SpellingBundle()
+    monkeypatch.setattr(speechlstm, "load", lambda path, device: made)
+    monkeypatch.chdir(tmp_path)
+    manifest("m.jsonl", "yes no", "go", "what is it")
+    return made
+
+
+@pytest.fixture
+def run(bundle: SpellingBundle, run_command: Run) -> Run:
+    """Return a function that runs the command and gives exit status, stdout and stderr."""
+    return partial(run_command, command)
+
+
+def manifest(path: str, *texts: str, ids: tuple[str, ...] = ()) -> None:
+    """Write a manifest and audio that spells its texts."""
+    lines = []
+    for number, text in enumerate(texts):
+        audio = write(Path(f"audio/{number}.wav"), text, 0.5)
+        entry = {"audio_filepath": str(audio), "duration": 0.5, "text": text}
+        lines.append(json.dumps(entry | ({"id": ids[number]} if ids else {})))
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def written(folder: str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_textgrids_by_default_one_an_utterance(run: Run) -> None:
+    assert run("manifest=m.jsonl", "out=o") == (0, "", "")
+    assert written("o") == ["0.TextGrid", "1.TextGrid", "2.TextGrid"]
+    grid = Path("o/2.TextGrid").read_text()
+    assert re.findall(r'name = "(\w+)"', grid) == ["words", "tokens"]
+    assert [text for text in re.findall(r'text = "(\w+)"', grid) if len(text) > 1] == ["what", "is", "it"]
+
+
+@pytest.mark.parametrize(
+    ("format", "begins"), [("json", '{"audio"'), ("srt", "1\n00:00:00,"), ("VTT", "WEBVTT\n"), ("textgrid", "File")]
+)  # fmt: skip
+def test_every_format(format: str, begins: str, run: Run) -> None:
+    assert run("manifest=m.jsonl", "out=o", f"format={format}") == (0, "", "")
+    files = list(Path("o").iterdir())
+    assert len(files) == 3
+    assert all(path.read_text().startswith(begins) for path in files)
+
+
+def test_ctm_is_one_file_in_the_order_of_the_manifest(run: Run) -> None:
+    assert run("manifest=m.jsonl", "out=deep/all.ctm", "format=ctm", "batch_seconds=0.1") == (0, "", "")
+    lines = [line.split() for line in Path("deep/all.ctm").read_text().splitlines()]
+    assert [(line[0], line[4]) for line in lines] == [
+        ("0", "yes"), ("0", "no"), ("1", "go"), ("2", "what"), ("2", "is"), ("2", "it"),
+    ]  # fmt: skip
+    assert all(len(line) == 6 and float(line[2]) >= 0 and float(line[3]) > 0 for line in lines)
+
+
+def test_stretches_of_one_file_are_told_apart_by_their_ids(run: Run) -> None:
+    audio = str(write(Path("long.wav"), "abcd"))
+    lines = [
+        {"audio_filepath": audio, "duration": 0.12, "text": "ab", "offset": 0.0},
+        {"audio_filepath": audio, "duration": 0.12, "text": "cd", "offset": 0.12},
+    ]
+    Path("s.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run("manifest=s.jsonl", "out=s.ctm", "format=ctm")[0] == 0
+    first, second = (line.split() for line in Path("s.ctm").read_text().splitlines())
+    assert (first[0], first[4], second[0], second[4]) == ("long", "ab", "long@0.12", "cd")
+    assert first[2] == second[2] == "0.000"
+
+
+def test_ids_become_file_names_and_ctm_names(run: Run) -> None:
+    ids = ("a/../b", ".hidden", "50%", "日本 語.x")
+    manifest("i.jsonl", "a", "b", "c", "d", ids=ids)
+    assert run("manifest=i.jsonl", "out=o", "format=json") == (0, "", "")
+    assert written("o") == sorted(["a%2F..%2Fb.json", "%2Ehidden.json", "50%25.json", "日本 語.x.json"])
+    assert run("manifest=i.jsonl", "out=i.ctm", "format=ctm") == (0, "", "")
+    names = [line.split()[0] for line in Path("i.ctm").read_text().splitlines()]
+    assert names == ["a%2F..%2Fb", "%2Ehidden", "50%25", "日本_語.x"]
+
+
+def test_failures_are_named_and_the_others_go_on(run: Run) -> None:
+    manifest("f.jsonl", "yes", "a", "go", "no")
+    lines = [json.loads(line) for line in Path("f.jsonl").read_text().splitlines()]
+    lines[1]["text"] = "7 up"
+    lines[2]["text"] = "much more than ever could be said in half a second"
+    Path("f.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Path("audio/3.wav").write_bytes(b"nothing")
+    status, out, err = run("manifest=f.jsonl", "out=o")
+    assert (status, out) == (3, "")
+    assert "failed: 1: '7' (1) not in the tokenizer's characters" in err
+    assert re.search(r"failed: 2: \d+ frames are too few for 50 tokens", err)
+    assert "failed: " in err and "audio/3.wav: " in err
+    assert err.endswith("3 of 4 failed, named above\n")
+    assert "Traceback" not in err
+    assert written("o") == ["0.TextGrid"]
+    assert run("manifest=f.jsonl", "out=f.ctm", "format=ctm")[0] == 3
+    assert {line.split()[0] for line in Path("f.ctm").read_text().splitlines()} == {"0"}
+
+
+def test_nothing_but_failures_writes_nothing(run: Run) -> None:
+    for path in Path("audio").iterdir():
+        path.unlink()
+    assert run("manifest=m.jsonl", "out=o.ctm", "format=ctm")[0] == 1
+    assert run("manifest=m.jsonl", "out=o")[0] == 1
+    assert not Path("o.ctm").exists() and not Path("o").exists()
+
+
+def test_what_is_done_is_whole_and_the_rest_is_not_there(
+    run: Run, bundle: SpellingBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear = bundle.recognize
+
+    def power_cut(waveforms: object, lengths: object) -> object:
+        if len(bundle.batches) == 2:
+            raise KeyboardInterrupt
+        return hear(waveforms, lengths)
+
+    monkeypatch.setattr(bundle, "recognize", power_cut)
+    assert run("manifest=m.jsonl", "out=o", "format=json", "batch_seconds=0.1", "threads=1")[0] == 130
+    assert all(json.loads(path.read_text())["words"] for path in Path("o").iterdir())
+    assert len(written("o")) == 2
+    bundle.batches.clear()
+    assert run("manifest=m.jsonl", "out=o.ctm", "format=ctm", "batch_seconds=0.1", "threads=1")[0] == 130
+    assert not Path("o.ctm").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["out=o"], 2, "manifest is not set: add manifest=..."),
+        (["manifest=m.jsonl"], 2, "out is not set: add out=..."),
+        (["manifest=none.jsonl", "out=o"], 1, "error: none.jsonl: cannot read the manifest"),
+        (
+            ["manifest=m.jsonl", "out=o", "format=doc"],
+            2,
+            "no format 'doc'; there are: TextGrid, json, ctm, srt, vtt",
+        ),
+        (["manifest=m.jsonl", "out=o", "format=textgird"], 2, "did you mean 'TextGrid'?"),
+        (["manifest=m.jsonl", "out=o", "formt=json"], 2, "did you mean 'format'?"),
+        (
+            ["manifest=m.jsonl", "out=m.jsonl"],
+            2,
+            "out=m.jsonl is a file, but must be a folder for a TextGrid of each",
+        ),
+        (
+            ["manifest=m.jsonl", "out=audio", "format=ctm"],
+            2,
+            "out=audio is a folder, but with format=ctm must be",
+        ),
+        (["manifest=m.jsonl", "out=o", "threads=0"], 2, "error: threads is 0"),
+        (["manifest=case.jsonl", "out=o"], 2, "ids 'A' and 'a' differ only in case"),
+    ],
+)
+def test_wrong_usage_is_explained(arguments: list[str], status: int, message: str, run: Run) -> None:
+    manifest("case.jsonl", "yes", "no", ids=("A", "a"))
+    got, out, err = run(*arguments)
+    assert (got, out) == (status, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_the_shipped_recogniser_aligns_the_samples(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = Path(speechlstm.__file__).parent / "data" / "samples" / "samples.jsonl"
+    monkeypatch.setattr(
+        sys, "argv", ["align.py", f"manifest={samples}", f"out={tmp_path / 'o'}", "format=json"]
+    )
+    command.main()
+    found = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "o").iterdir()}
+    assert len(found) == 6
+    words = found["number"]["words"]
+    assert [word["text"] for word in words] == ["four", "one", "two", "five", "five", "oh", "one", "nine"]
+    assert 0.1 < words[0]["start"] < 0.5 < words[1]["start"] < words[-1]["end"] <= found["number"]["duration"]

@@ -1,0 +1,399 @@
+"""The command line of `transcribe`: any file name, any order, any broken file."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from spelling import RATE, TOKENS, SpellingBundle, write
+
+import speechlstm
+from speechlstm.cli import transcribe as command
+from speechlstm.configs.arguments import files_apart, quote, quoted, with_inputs
+from speechlstm.decoders.greedy import GreedyDecoder
+from speechlstm.transcription import batches as transcriber
+from speechlstm.transcription.batches import Recording, find, in_order, output_paths, transcribe
+from speechlstm.types import AudioError, Transcript, UsageError, Utterance
+
+NAMES = st.text(
+    st.sampled_from("\\'\"${}[],=: ()~+?\n\tab0é日") | st.characters(exclude_characters="\0/"), min_size=1
+)
+ODD = [
+    "an odd, name=1.wav",
+    "${x} \\${y}'\".wav",
+    "é€ 日本=[a].wav",
+    "weird=name.wav",
+    "~tilde",
+    "-dash.wav",
+    "???",
+]
+
+
+@pytest.fixture
+def bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SpellingBundle:
+    """Put the spelling bundle where the shipped one is loaded, and work in an empty folder."""
+    made = SpellingBundle()
+    monkeypatch.setattr(speechlstm, "load", lambda path, **where: made)
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+@pytest.fixture
+def run(
+    bundle: SpellingBundle, run_command: Callable[..., tuple[int, str, str]]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs the command and gives exit status, stdout and stderr."""
+    return partial(run_command, command)
+
+
+def all_of(paths: list[str], **settings: float) -> list[tuple[int, Transcript | AudioError]]:
+    return list(transcribe(SpellingBundle(), GreedyDecoder(tokenizer=TOKENS), paths, **settings))
+
+
+# Arguments
+
+
+@given(st.lists(NAMES.filter(lambda name: name != "???"), min_size=1, max_size=3))
+@example(["\\${a}", "a\\", "\udcff", "null", "1_0", "${oc.env:HOME}", "'", "\\'"])
+def test_any_file_name_comes_through_hydra_unchanged(names: list[str]) -> None:
+    override = OverridesParser.create().parse_override(f"inputs=[{','.join(map(quote, names))}]")
+    cfg = OmegaConf.create({"inputs": []})
+    OmegaConf.update(cfg, "inputs", override.value())
+    assert list(cfg.inputs) == names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], []),
+        (["format=srt"], ["format=srt"]),
+        (["a.wav", "format=srt", "b c.wav"], ["format=srt", "inputs=['a.wav','b c.wav']"]),
+        (["no, name=1.wav"], ["inputs=['no, name=1.wav']"]),
+        (["+x=1", "++x.y=2", "~z", "decoder@d=greedy"], ["+x=1", "++x.y=2", "~z", "decoder@d=greedy"]),
+        (["x.wav", "--cfg", "job", "-m"], ["--cfg", "job", "-m", "inputs=['x.wav']"]),
+        (["--", "format=srt", "--help"], ["inputs=['format=srt','--help']"]),
+        (["???"], ["inputs=['./???']"]),
+        (["out=été", "bundle=a b"], ["out='été'", "bundle=a b"]),
+        (["inputs=[a]"], ["inputs=[a]"]),
+        (["x" * 5000], [f"inputs=['{'x' * 5000}']"]),
+    ],
+)
+def test_files_are_told_from_overrides(arguments: list[str], wanted: list[str]) -> None:
+    assert with_inputs(arguments) == wanted
+    if "--" not in arguments:
+        assert with_inputs(wanted) == wanted  # a process that starts itself again
+
+
+@given(st.lists(NAMES.filter(lambda name: name != "???"), min_size=1))
+def test_files_gathered_can_be_told_apart_again(names: list[str]) -> None:
+    gathered = with_inputs(["format=srt", "--", *names])
+    assert files_apart(gathered) == ["format=srt", "--", *names]
+    assert files_apart(["a=b", "inputs=[]"]) == ["a=b"] and files_apart(["-m", "x=1"]) == ["-m", "x=1"]
+
+
+def test_what_exists_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("format=srt", "-m", "~z"):
+        Path(name).touch()
+    assert with_inputs(["-m", "format=srt", "~z", "out=x"]) == ["out=x", "inputs=['-m','format=srt','~z']"]
+
+
+def test_files_both_ways_are_refused() -> None:
+    with pytest.raises(UsageError, match="one way only"):
+        with_inputs(["inputs=[a]", "b.wav"])
+
+
+def test_only_what_hydra_cannot_read_is_quoted() -> None:
+    assert quoted("out=${oc.env:HOME}/x") == "out=${oc.env:HOME}/x"
+    assert quoted("out=модель/x") == "out='модель/x'"
+    assert quoted("~out") == "~out"
+
+
+# Finding recordings and naming outputs
+
+
+def test_folders_are_searched_through_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("t/b.WAV", "t/a.mp3", "t/c/d.flac", "t/notes.txt", "t/.hidden.wav", "t/.git/x.wav", "z.wav"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    recordings, problems = find(["z.wav", "t/", "t/a.mp3", "./z.wav", str(tmp_path / "t/c"), "missing.wav"])
+    assert [r.path for r in recordings] == ["z.wav", "t/a.mp3", "t/b.WAV", "t/c/d.flac", "missing.wav"]
+    assert problems == []
+
+
+def test_names_keep_relative_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t/u").mkdir(parents=True)
+    (tmp_path / "t/u/a.wav").touch()
+    monkeypatch.chdir(tmp_path / "t")
+
+    def names(*paths: str) -> list[str]:
+        return [recording.name for recording in find(paths)[0]]
+
+    assert names("u/a.wav") == names("./u/a.wav") == names("u") == names(".") == ["u/a.wav"]
+    assert names(str(tmp_path / "t/u/a.wav")) == names("../t/u/a.wav") == ["a.wav"]
+    assert names(str(tmp_path / "t")) == ["t/u/a.wav"]
+
+
+def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    recordings, (problem,) = find([str(tmp_path)])
+    assert recordings == []
+    assert str(problem).startswith(f"{tmp_path}: no audio files in this folder")
+    assert ".wav" in str(problem)
+
+
+def outputs(*names: str) -> list[str]:
+    recordings = [Recording(name, name) for name in names]
+    return [str(path) for path in output_paths(recordings, "o", "srt")]
+
+
+def test_outputs_never_collide() -> None:
+    assert outputs("a.wav", "b/a.wav", "c.tar.wav") == ["o/a.srt", "o/b/a.srt", "o/c.tar.srt"]
+    assert outputs("a.wav", "a.mp3", "b.wav") == ["o/a.wav.srt", "o/a.mp3.srt", "o/b.srt"]
+    assert outputs("a.wav", "A.mp3") == ["o/a.wav.srt", "o/A.mp3.srt"]
+    with pytest.raises(UsageError, match=r"x/a\.wav and y/a\.wav would both become o/a\.wav\.srt"):
+        output_paths([Recording("x/a.wav", "a.wav"), Recording("y/a.wav", "a.wav")], "o", "srt")
+
+
+# Batches
+
+
+def test_batches_are_bounded_and_lose_nothing(tmp_path: Path) -> None:
+    seconds = [3.0, 1.0, 2.0, 9.0, 1.5, 2.5, 1.0]
+    paths = [str(write(tmp_path / f"{i}.wav", "abcdefg"[i], s)) for i, s in enumerate(seconds)]
+    bundle = SpellingBundle()
+    results = dict(transcribe(bundle, GreedyDecoder(tokenizer=TOKENS), paths, batch_seconds=5, threads=1))
+    assert [results[i].text for i in range(7)] == list("abcdefg")
+    assert [results[i].duration for i in range(7)] == seconds
+    assert [rows for rows, _ in bundle.batches] == [3, 2, 1, 1]
+    assert all(rows * samples <= 5 * RATE or rows == 1 for rows, samples in bundle.batches)
+
+
+def test_results_come_in_order_across_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcriber, "_WINDOW", 3)
+    texts = ["one", "a", "three", "be", "four", "", "no"]
+    paths = [str(write(tmp_path / f"{i}.wav", text)) for i, text in enumerate(texts)]
+    paths.insert(2, "missing.wav")
+    results = list(in_order(transcribe(SpellingBundle(), GreedyDecoder(tokenizer=TOKENS), paths, 0.5)))
+    assert isinstance(results.pop(2), AudioError)
+    assert [result.text for result in results] == texts
+
+
+def test_words_have_the_times_that_were_spelled(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "a.wav", "no go"))
+    ((_, result),) = all_of([path])
+    assert [(w.text, round(w.start, 3), round(w.end, 3)) for w in result.words] == [
+        ("no", 0.0, 0.13),
+        ("go", 0.13, 0.3),
+    ]
+    assert result.audio == path
+
+
+def test_only_the_stretch_of_an_utterance_is_read(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "a.wav", "abcdef"))
+    stretches = [Utterance(path, 0.12, "", "x", offset=0.12), Utterance(path, 0.06, "", "y", offset=0.0)]
+    assert [result.text for _, result in sorted(all_of(stretches))] == ["cd", "a"]
+
+
+def test_threads_change_nothing_but_the_time(tmp_path: Path) -> None:
+    paths = [str(write(tmp_path / f"{text}.wav", text, 1.0)) for text in "abcdefghijk"]
+    before = torch.get_num_threads()
+    results = [sorted(all_of(paths, batch_seconds=2, threads=threads)) for threads in (1, 3)]
+    assert results[0] == results[1]
+    assert torch.get_num_threads() == before
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(0, 2), max_size=40))
+def test_processes_that_claim_batches_do_together_what_one_does(turns: list[int]) -> None:
+    """Whichever is fast: each batch is one process's, and holds what it holds in one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = "abcdefghijk"
+        paths = [str(write(Path(folder, f"{name}.wav"), name, 1.0 + 0.1 * i)) for i, name in enumerate(names)]
+        paths.insert(4, "missing.wav")
+        claim = itertools.count().__next__
+        bundles = [SpellingBundle() for _ in range(4)]
+        decoder = GreedyDecoder(tokenizer=TOKENS)
+        shares = [transcribe(bundle, decoder, paths, 3.0, 1, claim) for bundle in bundles[:3]]
+        found = [next(shares[turn], None) for turn in turns]
+        found += [result for share in shares for result in share]
+        done = sorted((each for each in found if each is not None), key=lambda each: each[0])
+        whole = sorted(transcribe(bundles[3], decoder, paths, 3.0, 1), key=lambda each: each[0])
+    assert [index for index, _ in done] == list(range(len(paths)))
+    assert list(map(repr, done)) == list(map(repr, whole))
+    batches = [shape for bundle in bundles[:3] for shape in bundle.batches]
+    assert sorted(batches) == sorted(bundles[3].batches)
+
+
+def test_too_long_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    long = tmp_path / "long.wav"
+    soundfile.write(long, np.zeros(601 * 1000, np.int16), 1000)
+    ((_, error),) = all_of([str(long)])
+    assert str(error) == (
+        f"{long}: 601 s long, but at most 600 s are transcribed at once; cut it into shorter files"
+    )
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "many", True, float("nan")])
+def test_batch_seconds_must_be_positive(seconds: float) -> None:
+    with pytest.raises(UsageError, match="batch_seconds is"):
+        all_of([], batch_seconds=seconds)
+
+
+# The command
+
+
+def test_one_file_prints_its_text(run: Callable[..., tuple[int, str, str]]) -> None:
+    write(Path("a.wav"), "hello there")
+    assert run("a.wav") == (0, "hello there\n", "")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_are_transcribed(name: str, run: Callable[..., tuple[int, str, str]]) -> None:
+    write(Path("a.wav"), "yes").rename(name)
+    shown = "./???" if name == "???" else name
+    assert run("threads=1", name, "format=json", "out=o") == (0, "", "")
+    (document,) = Path("o").rglob("*.json")
+    assert document.name == name.removesuffix(".wav") + ".json"
+    assert json.loads(document.read_text())["audio"] == shown
+    assert not list(Path().glob("*.log"))
+
+
+def test_a_name_that_is_not_unicode(run: Callable[..., tuple[int, str, str]]) -> None:
+    name = os.fsdecode(b"bad\xff.wav")
+    try:
+        write(Path("a.wav"), "yes").rename(name)
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    assert run(name, "format=json")[0] == 0
+    assert run(name, "out=o") == (0, "", "")
+    assert Path(os.fsdecode(b"o/bad\xff.txt")).read_text() == "yes\n"
+
+
+def test_several_files_are_printed_in_the_order_given(run: Callable[..., tuple[int, str, str]]) -> None:
+    for name, seconds in (("t/b.wav", 3), ("t/a.wav", 2), ("z.wav", 4), ("y.wav", 1)):
+        write(Path(name), Path(name).stem, seconds)
+    status, out, err = run("z.wav", "batch_seconds=2", "t", "decoder=greedy", "y.wav")
+    assert (status, out, err) == (0, "z.wav: z\nt/a.wav: a\nt/b.wav: b\ny.wav: y\n", "")
+
+
+def test_other_formats_follow_each_other(run: Callable[..., tuple[int, str, str]]) -> None:
+    for name in "ab":
+        write(Path(f"{name}.wav"), name)
+    assert run("a.wav", "b.wav", "format=ctm")[1].split("\n")[:2] == [
+        "a 1 0.000 0.060 a 0.9034",
+        "b 1 0.000 0.060 b 0.9034",
+    ]
+    assert [json.loads(line)["text"] for line in run("a.wav", "b.wav", "format=JSON")[1].splitlines()] == [
+        "a",
+        "b",
+    ]
+
+
+def test_outputs_keep_relative_paths(run: Callable[..., tuple[int, str, str]]) -> None:
+    for name in ("t/u/b.wav", "t/a.wav", "t/a.flac"):
+        write(Path(name), "so")
+    assert run("t", "out=deep/o", "format=textgrid") == (0, "", "")
+    written = sorted(str(path) for path in Path("deep").rglob("*") if path.is_file())
+    assert written == ["deep/o/t/a.flac.TextGrid", "deep/o/t/a.wav.TextGrid", "deep/o/t/u/b.TextGrid"]
+
+
+def test_one_broken_file_stops_nothing(run: Callable[..., tuple[int, str, str]]) -> None:
+    write(Path("good.wav"), "good")
+    Path("broken.wav").write_bytes(b"RIFF then nothing")
+    Path("empty").mkdir()
+    status, out, err = run("broken.wav", "good.wav", "missing.wav", "empty")
+    assert (status, out) == (3, "good.wav: good\n")
+    assert "failed: broken.wav: " in err
+    assert "failed: missing.wav: " in err
+    assert "failed: empty: no audio files" in err
+    assert err.endswith("3 of 4 failed, named above\n")
+    assert "Traceback" not in err
+
+
+def test_nothing_but_broken_files_is_a_failure(run: Callable[..., tuple[int, str, str]]) -> None:
+    assert run("missing.wav")[0] == 1
+    Path("empty").mkdir()
+    assert run("empty")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "error: no audio given; usage: speechlstm transcribe FILE|FOLDER ... [KEY=VALUE ...]"),
+        (["a.wav", "format=str"], "error: no format 'str'; did you mean 'srt'?; there are: txt, json,"),
+        (["a.wav", "formt=srt"], "did you mean 'format'?"),
+        (["a.wav", "decoder=gready"], "greedy"),
+        (["a.wav", "out=a.wav"], "error: out=a.wav is a file, but must be a folder"),
+        (["a.wav", "threads=0"], "error: threads is 0, but must be"),
+        (["a.wav", "batch_seconds=0"], "error: batch_seconds is 0, but must be"),
+        (
+            ["a.wav", "device=cpu"],
+            "error: no setting 'device'; devices are chosen by trainer=cpu, trainer=gpu",
+        ),
+        (["a.wav", "inputs=[b.wav]"], "error: files are given both by name and as inputs=[...]"),
+    ],
+)
+def test_wrong_usage_is_explained(
+    arguments: list[str], message: str, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    write(Path("a.wav"), "a")
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_finished_outputs_can_be_left(run: Callable[..., tuple[int, str, str]]) -> None:
+    for name in "abc":
+        write(Path(f"{name}.wav"), name)
+    Path("o").mkdir()
+    Path("o/b.txt").write_text("by hand\n")
+    assert run("a.wav", "b.wav", "c.wav", "out=o", "overwrite=false") == (0, "", "1 of 3 done before\n")
+    assert [Path(f"o/{name}.txt").read_text() for name in "abc"] == ["a\n", "by hand\n", "c\n"]
+    assert run("a.wav", "b.wav", "out=o", "overwrite=false") == (0, "", "2 of 2 done before\n")
+    assert run("b.wav", "out=o")[0] == 0
+    assert Path("o/b.txt").read_text() == "b\n"
+
+
+def test_what_is_done_is_on_disk_before_the_next_begins(
+    run: Callable[..., tuple[int, str, str]], bundle: SpellingBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("a", 2), ("b", 1), ("c", 3)):
+        write(Path(f"{name}.wav"), name, seconds)
+    hear = bundle.recognize
+
+    def power_cut(waveforms: object, lengths: object) -> object:
+        if len(bundle.batches) == 2:
+            raise KeyboardInterrupt
+        return hear(waveforms, lengths)
+
+    monkeypatch.setattr(bundle, "recognize", power_cut)
+    assert run("a.wav", "b.wav", "c.wav", "out=o", "batch_seconds=1", "threads=1")[0] == 130
+    assert sorted(path.name for path in Path("o").iterdir()) == ["a.txt", "b.txt"]
+
+
+def test_a_full_disk_is_named(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(Path("a.wav"), "a")
+
+    def full(path: Path, content: str) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(command, "write_atomically", full)
+    assert run("a.wav", "out=o") == (1, "", "error: o/a.txt: No space left on device\n")
