@@ -1,7 +1,7 @@
 """lhotse's CutSets, and Shar folders, whose audio stays in its tar shards and is read there at random.
 
-An utterance of a Shar is a path into a shard (`speechlstm.data.audio.tar`), so what holds for files holds for a corpus of
-any size: buckets, ranks, validation and going on after an interruption are the same.
+An utterance of a Shar is a path into a shard (`speechlstm.data.audio.tar`), so what holds for files holds for a
+corpus of any size: buckets, ranks, validation and going on after an interruption are the same.
 """
 
 from __future__ import annotations
