@@ -18,8 +18,9 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data.manifest import read_manifest
-from speechlstm.decoders import benchmark, logprobs, names, registry
 from speechlstm.decoders import contract as testing
+from speechlstm.decoders import names, registry
+from speechlstm.evaluation import benchmark, logprobs
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 

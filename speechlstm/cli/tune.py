@@ -12,7 +12,7 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data.manifest import read_manifest, write_atomically
-from speechlstm.decoders import logprobs, tuning
+from speechlstm.evaluation import logprobs, tuning
 from speechlstm.evaluation.benchmark import check_plots
 from speechlstm.model.bundle import Bundle
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, Utterance

@@ -17,10 +17,11 @@ from torch import Tensor
 import speechlstm
 from speechlstm.cli import decoders as command
 from speechlstm.data.manifest import read_manifest
-from speechlstm.decoders import Decoder, benchmark, logprobs
+from speechlstm.decoders import Decoder
 from speechlstm.decoders.base import collapse
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.decoders.posteriors import spoken
+from speechlstm.evaluation import benchmark, logprobs
 from speechlstm.types import DecoderError, Hypothesis
 
 Run = Callable[..., tuple[int, str, str]]

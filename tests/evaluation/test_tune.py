@@ -16,9 +16,10 @@ from torch import Tensor
 
 import speechlstm
 from speechlstm.data.manifest import read_manifest, write_manifest
-from speechlstm.decoders import Decoder, logprobs, tuning
+from speechlstm.decoders import Decoder
 from speechlstm.decoders.beam import BeamDecoder
 from speechlstm.decoders.posteriors import mumbled
+from speechlstm.evaluation import logprobs, tuning
 from speechlstm.model.bundle import sketch
 from speechlstm.model.tokenizer import Characters
 from speechlstm.types import Hypothesis, UsageError, Utterance

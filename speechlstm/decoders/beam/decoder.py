@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechlstm.decoders import fusion, vocabulary
 from speechlstm.decoders.base import Decoder
+from speechlstm.decoders.beam import fusion, vocabulary
 from speechlstm.decoders.beam.fusion import Options, endings
 from speechlstm.decoders.beam.prefixes import describe
 from speechlstm.decoders.beam.search import advance
