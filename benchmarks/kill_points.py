@@ -31,7 +31,8 @@ RATE = 8000  # Hz
 SETTINGS = [
     "experiment=overfit", "trainer=cpu", "data.train=train.jsonl", "data.dev=dev.jsonl", f"sample_rate={RATE}",
     "features.num_mels=20", "encoder.hidden_size=8", "encoder.num_layers=1", "encoder.conv_channels=2",
-    "encoder.dropout=0.2", "augment=specaugment", "scheduler=one_cycle", "~scheduler.warmup_steps",
+    "encoder.dropout=0.2", "augment=specaugment", "scheduler=one_cycle",
+    "~scheduler.start_factor", "~scheduler.total_iters",
     "data.batch_seconds=1.5", "data.num_workers=1", "trainer.max_epochs=12", "trainer.check_val_every_n_epoch=1",
     "~logger.tensorboard", "callbacks.last.every_minutes=0.002",
 ]  # fmt: skip

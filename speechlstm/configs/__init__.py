@@ -153,7 +153,7 @@ def task_overrides() -> list[str]:
 def _leave_out(cfg: DictConfig, config_name: str, overrides: list[str]) -> list[str]:
     """Remove what an experiment sets for another option than the one chosen beside it, and return the settings' names.
 
-    `experiment=an4 scheduler=cosine` would give the cosine schedule the `warmup` that the experiment has for its own.
+    `experiment=an4 scheduler=cosine` would give the cosine schedule the `pct_start` of the experiment's own.
     What the command line itself sets stays, whether it fits or not.
     """
     choices = _choices(overrides)

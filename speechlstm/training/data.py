@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from speechlstm.data.audio import load_audio
 from speechlstm.training import ranks
-from speechlstm.training.augment import Chain, SpeedPerturb
+from speechlstm.training.augment import Chain, SpeedPerturb, at_speed
 from speechlstm.training.sampler import BucketSampler, Key
 from speechlstm.types import AudioError, Batch, SpeechlstmError, TokenizerError, UsageError, Utterance
 
@@ -74,7 +74,7 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         index, speed, seed = key
         waveform = self._waveform(index)
         if self.speed is not None:
-            waveform = self.speed.apply(waveform, speed)
+            waveform = at_speed(waveform, speed)
         if self.change is not None:
             waveform = self.change(waveform, np.random.default_rng(seed))
         return waveform, self.targets[index], self.utterances[index]
@@ -157,7 +157,6 @@ class SpeechData(pl.LightningDataModule):
         speed: at which the training part is played; null as it is.
         change: what else is done to its waveforms; null nothing.
         seed: of order, speed and changes.
-        sorted_epochs: how many first epochs go from the shortest utterances to the longest.
     """
 
     def __init__(
@@ -172,10 +171,9 @@ class SpeechData(pl.LightningDataModule):
         speed: SpeedPerturb | None = None,
         change: Chain | None = None,
         seed: int = 0,
-        sorted_epochs: int = 0,
     ) -> None:
         super().__init__()
-        self.batch_seconds, self.num_workers, self.sorted_epochs = batch_seconds, num_workers, sorted_epochs
+        self.batch_seconds, self.num_workers = batch_seconds, num_workers
         self.speed, self.seed = speed, seed
         self.ranks, self.rank = 1, 0  # how many devices share the batches, and which this one is
         self.sampler: BucketSampler | None = None  # of the training part
@@ -267,7 +265,6 @@ class SpeechData(pl.LightningDataModule):
             position=self._position,
             ranks=devices,
             rank=rank,
-            sorted_epochs=self.sorted_epochs,
         )
 
     def _position(self) -> tuple[int, int]:

@@ -109,7 +109,6 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
         build(cfg.augment.speed),
         build(cfg.augment.waveform),
         cfg.seed,
-        cfg.data.sorted_epochs,
     )
     if cfg.data.cache:
         for part, dataset in (("train", data.train_set), ("dev", data.dev_set)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import metrics
@@ -20,6 +21,8 @@ from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.training import ranks
 from speechlstm.training.loss import CtcLoss, ctc_loss
 from speechlstm.types import Batch, UsageError
+
+_LENGTHS = ("total_steps", "T_max")  # what PyTorch's schedules call the updates of a training
 
 
 @dataclass
@@ -70,7 +73,7 @@ class Recognizer(pl.LightningModule):
         loss: what training makes small.
         augment: features -> features in training, or null.
         optimizer: parameters -> optimizer.
-        scheduler: (optimizer, total_steps) -> learning-rate schedule.
+        scheduler: optimizer -> learning-rate schedule, stepped after each update; see `scheduled`.
         seed: with the batch's number it seeds dropout and augmentation, so that a resumed training goes on as it
             would have.
     """
@@ -84,7 +87,7 @@ class Recognizer(pl.LightningModule):
         loss: CtcLoss,
         augment: nn.Module | None = None,
         optimizer: Callable[[Any], Optimizer] = torch.optim.AdamW,
-        scheduler: Callable[..., Any] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -220,11 +223,14 @@ class Recognizer(pl.LightningModule):
         checkpoint["tokenizer"] = self.tokenizer.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights that were trained for other tokens.
+        """Refuse weights that were trained for other tokens; the length of the schedule is this training's.
 
         Raises:
             UsageError: the tokens differ.
         """
+        for state in checkpoint.get("lr_schedulers", []):
+            for name in (*_LENGTHS, "_schedule_phases"):
+                state.pop(name, None)
         there = checkpoint.get("tokenizer", {}).get("tokens", [])
         here = list(self.tokenizer.tokens)
         if there != here:
@@ -255,11 +261,20 @@ class Recognizer(pl.LightningModule):
             if self.scheduler is None:
                 return optimizer
             part = "scheduler"
-            schedule = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
-        except (TypeError, ValueError) as error:
+            schedule = scheduled(self.scheduler, optimizer, int(self.trainer.estimated_stepping_batches))
+        except (TypeError, ValueError, ZeroDivisionError) as error:  # the last: a rise of exactly one update
             raise UsageError(f"a setting under {part}. does not fit: {error}") from error
-        if not isinstance(schedule, ReduceLROnPlateau):
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-        every = self.trainer.check_val_every_n_epoch or 1
-        after = {"scheduler": schedule, "interval": "epoch", "frequency": every, "monitor": "val/loss"}
-        return {"optimizer": optimizer, "lr_scheduler": after}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def scheduled(make: Callable[..., LRScheduler], optimizer: Optimizer, steps: int) -> LRScheduler:
+    """Return the learning-rate schedule of a training of so many updates.
+
+    Args:
+        make: optimizer -> schedule, with a parameter for the updates of the whole training if it has need of them:
+            `total_steps` or `T_max`, as PyTorch's schedules call it.
+        optimizer: whose rate is scheduled.
+        steps: updates of the whole training.
+    """
+    parameters = inspect.signature(make).parameters
+    return make(optimizer, **{name: steps for name in _LENGTHS if name in parameters})

@@ -36,12 +36,9 @@ class BucketSampler(Sampler[list[Key]]):
         position: returns the current epoch and how many of its batches are done already.
         ranks: how many devices share the batches.
         rank: which of them this is, from 0.
-        sorted_epochs: so many first epochs keep the batches in order, the shortest utterances first: their alignments
-            are the easiest to find (SortaGrad; Amodei et al.: Deep Speech 2, ICML 2016, section 3.3).
 
     Raises:
-        UsageError: an utterance is longer than `batch_seconds`, the utterances cannot be shared among the ranks, or
-            `sorted_epochs` is no number of epochs.
+        UsageError: an utterance is longer than `batch_seconds`, or the utterances cannot be shared among the ranks.
     """
 
     JITTER = 0.02  # random part of the length that is sorted by
@@ -56,14 +53,11 @@ class BucketSampler(Sampler[list[Key]]):
         position: Callable[[], tuple[int, int]] = lambda: (0, 0),
         ranks: int = 1,
         rank: int = 0,
-        sorted_epochs: int = 0,
     ) -> None:
         self.durations = np.asarray(durations, dtype=np.float64)
         self.shuffle, self.speed, self.seed, self.position = shuffle, speed, seed, position
-        self.ranks, self.rank, self.sorted_epochs = ranks, rank, sorted_epochs
+        self.ranks, self.rank = ranks, rank
         self.jitter = self.JITTER if shuffle else 0.0
-        if not isinstance(sorted_epochs, int) or sorted_epochs < 0:
-            raise UsageError(f"data.sorted_epochs is {sorted_epochs!r}, but must be a whole number of epochs")
         slowest = self.durations / (speed.low if speed else 1.0)
         if slowest.max(initial=0.0) > batch_seconds:
             raise UsageError(
@@ -110,7 +104,7 @@ class BucketSampler(Sampler[list[Key]]):
         edges = [0, *self.cuts, count]
         batches = [keys[start:end] for start, end in pairwise(edges)]
         steps = [batches[i : i + self.ranks] for i in range(0, len(batches), self.ranks)]
-        if self.shuffle and epoch >= self.sorted_epochs:
+        if self.shuffle:
             steps = [steps[i] for i in rng.permutation(len(steps))]
         return [step[self.rank] for step in steps]
 
@@ -118,8 +112,6 @@ class BucketSampler(Sampler[list[Key]]):
         """Return a number that changes with anything on which an epoch's batches depend."""
         speed = (self.speed.low, self.speed.high) if self.speed else (1.0, 1.0)
         settings = np.asarray([self.seed, self.ranks, *speed, *self.cuts], dtype=np.float64)
-        if self.sorted_epochs:  # only then, so that checkpoints from before there were any still fit
-            settings = np.append(settings, -self.sorted_epochs)
         return zlib.crc32(settings.tobytes(), zlib.crc32(self.durations.tobytes()))
 
     def __iter__(self) -> Iterator[list[Key]]:

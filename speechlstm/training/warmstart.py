@@ -15,8 +15,7 @@ from speechlstm.training.checkpoints import Checkpoints
 from speechlstm.training.module import Recognizer
 from speechlstm.types import SpeechlstmError, UsageError
 
-# The weights with a row or a column for each token, and which of their dimensions it is.
-_OF_TOKENS = {"encoder.output.weight": 0, "encoder.output.bias": 0, "encoder.condition.weight": 1}
+_OF_TOKENS = ("encoder.output.weight", "encoder.output.bias")  # have a row for each token
 
 
 def initialise(model: Recognizer, path: str | Path, settings: Mapping[str, Any]) -> None:
@@ -42,7 +41,7 @@ def initialise(model: Recognizer, path: str | Path, settings: Mapping[str, Any])
     here, there = torch.tensor(shared, dtype=torch.long).view(-1, 2).T
     fits, skipped = [], []
     for name, target in own.items():
-        axis, source = _OF_TOKENS.get(name), weights.get(name)
+        axis, source = 0 if name in _OF_TOKENS else None, weights.get(name)
         if source is None:
             skipped.append(f"{name} is not there")
         elif _but(target, axis) != _but(source, axis):
@@ -54,11 +53,10 @@ def initialise(model: Recognizer, path: str | Path, settings: Mapping[str, Any])
             f"init_from={path}: no weight of this encoder fits; it was trained with {_differences(theirs, settings)}"
         )
     for name in fits:
-        axis = _OF_TOKENS.get(name)
-        if axis is None:
-            own[name].copy_(weights[name])
+        if name in _OF_TOKENS:
+            own[name].index_copy_(0, here, weights[name].index_select(0, there).to(own[name].dtype))
         else:
-            own[name].index_copy_(axis, here, weights[name].index_select(axis, there).to(own[name].dtype))
+            own[name].copy_(weights[name])
     said = [f"init_from={path}: {len(fits)} of {len(own)} weights copied"]
     new = [token for token in model.tokenizer.tokens if token not in known]
     if new or len(tokens) != len(shared):

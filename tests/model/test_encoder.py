@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from speechlstm.model.encoder import Encoder, RecurrentLayer, reversal, take
-from speechlstm.model.encoder.dropout import Dropout, VariationalDropout, perturbed
+from speechlstm.model.encoder.dropout import Dropout
 from speechlstm.types import UsageError
 
 VOCAB = 7
@@ -39,7 +39,6 @@ def encoder(seed: int = 0, **params: object) -> Encoder:
     subsampling=st.sampled_from([1, 2, 4]),
     cell=st.sampled_from(CELLS),
     projection=st.sampled_from([None, 6]),
-    condition=st.booleans(),
 )
 def test_an_utterance_is_the_same_alone_and_in_any_batch(
     lengths: list[int],
@@ -48,10 +47,8 @@ def test_an_utterance_is_the_same_alone_and_in_any_batch(
     subsampling: int,
     cell: str,
     projection: int | None,
-    condition: bool,
 ) -> None:
-    params = {"intermediate": [1], "self_condition": True} if condition else {}
-    model = encoder(subsampling=subsampling, cell=cell, projection_size=projection, **params)
+    model = encoder(subsampling=subsampling, cell=cell, projection_size=projection)
     utterances = randoms(lengths)
     with torch.no_grad():
         together, frames = model(*pad(utterances, filler, extra))
@@ -214,14 +211,8 @@ def hear(model: Encoder, batch: tuple[Tensor, Tensor], seed: int) -> Tensor:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(
-    "kind", [{"weight_noise": 0.1}, {"weight_drop": 0.3}, {"dropout": 0.3, "variational_dropout": True}]
-)
-def test_a_regulariser_is_for_training_only_and_repeats_with_the_seed(
-    kind: dict[str, object], cell: str
-) -> None:
-    params = {"dropout": 0.0, **kind}
-    model, batch = trained(cell=cell, **params)
+def test_dropout_is_for_training_only_and_repeats_with_the_seed(cell: str) -> None:
+    model, batch = trained(cell=cell, dropout=0.3)
     assert torch.equal(hear(model, batch, 1), hear(model, batch, 1))
     assert not torch.equal(hear(model, batch, 1), hear(model, batch, 2))
     plain = encoder(cell=cell, dropout=0.0)
@@ -263,57 +254,6 @@ def test_dropout_drops_each_unit_apart_from_the_others() -> None:
     )
 
 
-def test_variational_dropout_drops_the_same_units_in_all_frames() -> None:
-    torch.manual_seed(0)
-    dropout = VariationalDropout(0.3)
-    x = torch.randn(200, 3, 5, 50) + 9
-    scale = dropout(x) / x
-    kept = scale > 0
-    assert (kept == kept[:, :1, :1]).all()
-    torch.testing.assert_close(scale[kept], torch.full_like(scale[kept], 1 / 0.7))
-    assert kept[:, 0, 0].float().mean() == pytest.approx(0.7, abs=0.02)
-    assert kept[:, 0, 0].unique(dim=0).shape[0] == 200, "others in each utterance"
-    assert dropout.eval()(x) is x
-
-
-def test_perturbed_weights_have_the_noise_and_the_zeros_asked_for() -> None:
-    torch.manual_seed(0)
-    weight = torch.full((300, 300), 2.0, requires_grad=True)
-    noise = (perturbed(weight, 0.05, 0.0) - weight).detach()
-    assert float(noise.mean()) == pytest.approx(0, abs=1e-3)
-    assert float(noise.std()) == pytest.approx(0.05, rel=0.02)
-    dropped = perturbed(weight, 0.0, 0.25)
-    assert dropped.detach().unique().tolist() == pytest.approx([0, 2 / 0.75])
-    assert float((dropped == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
-    dropped.sum().backward()
-    assert torch.equal(weight.grad != 0, dropped != 0), "a weight that was dropped learns nothing"
-    assert perturbed(weight, 0.0, 0.0) is weight
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_only_weights_are_perturbed_and_only_between_states_dropped(cell: str) -> None:
-    model, _ = trained(cell=cell, weight_drop=0.5)
-    layer = model.layers[0]
-    for suffix in ("", "_reverse"):
-        own = [
-            getattr(layer.rnn, f"{name}_l0{suffix}")
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        ]
-        used = layer.weights(suffix)
-        assert [ours is theirs for ours, theirs in zip(own, used, strict=True)] == [True, False, True, True]
-        assert 0.3 < float((used[1] == 0).float().mean()) < 0.7
-    layer.weight_drop, layer.weight_noise = 0.0, 0.1
-    noisy = zip(layer.weights("_reverse"), own, strict=True)
-    assert [torch.equal(used, plain) for used, plain in noisy] == [False, False, True, True]
-
-
-def test_noise_reaches_both_directions_and_learning_the_weights() -> None:
-    model, batch = trained(weight_noise=0.1, weight_drop=0.1, num_layers=1)
-    model(*batch)[0].pow(2).sum().backward()
-    for name, weight in model.layers[0].rnn.named_parameters():
-        assert weight.grad is not None and weight.grad.abs().sum() > 0, name
-
-
 # outputs after lower layers
 
 
@@ -333,19 +273,6 @@ def test_intermediate_outputs_come_in_training_and_are_what_a_shorter_stack_says
     plain.load_state_dict(model.state_dict())
     torch.testing.assert_close(log_probs, plain(*batch)[0], msg="the last layer is not disturbed")
     assert lengths.tolist() == [3, 6, 0]
-
-
-def test_self_conditioning_adds_what_was_said_to_the_next_layers_input() -> None:
-    model = encoder(num_layers=2, dropout=0.0, intermediate=[1], self_condition=True)
-    batch = pad(randoms([9]))
-    said, _ = model(*batch)
-    x, lengths = model.subsample(*batch)
-    context = model.enter(x, lengths)[1:]
-    x = model.layers[0](x, *context)
-    x = x + model.condition(model.output(model.norm(x)).softmax(-1))
-    x = model.layers[1](x, *context)
-    torch.testing.assert_close(said, model.output(model.norm(x)).log_softmax(-1))
-    assert len(model.train()(*batch)) == 3
 
 
 def test_without_normalisation_residual_and_projection() -> None:
@@ -385,13 +312,10 @@ def test_bfloat16_is_close_and_the_log_probs_are_float32() -> None:
         ({"projection_size": 0}, "projection_size"),
         ({"dropout": 1.5}, "dropout"),
         ({"dropout": -0.1}, "dropout"),
-        ({"weight_drop": 1.0}, r"encoder\.weight_drop is 1\.0, but must be a probability below 1"),
-        ({"weight_noise": -0.1}, r"encoder\.weight_noise is -0\.1, but must be 0 or more"),
-        ({"weight_noise": math.nan}, "weight_noise is nan"),
+        ({"dropout": 1.0}, r"encoder\.dropout is 1\.0, but must be a probability below 1"),
         ({"num_layers": 3, "intermediate": [3]}, r"intermediate is \[3\], .* from 1 to 2"),
         ({"intermediate": [0]}, r"intermediate is \[0\]"),
         ({"intermediate": [True]}, r"intermediate is \[True\]"),
-        ({"self_condition": True}, r"self_condition needs encoder\.intermediate"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(params: dict[str, object], message: str) -> None:

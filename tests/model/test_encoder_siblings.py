@@ -55,13 +55,11 @@ def make(kind: str, **options: object) -> Stack:
     extra=st.integers(0, 9),
     filler=st.sampled_from([0.0, 3.0, -1e4, math.inf, math.nan]),
     subsampling=st.sampled_from([1, 2, 4]),
-    condition=st.booleans(),
 )
 def test_an_utterance_is_the_same_alone_and_in_any_batch(
-    kind: str, lengths: list[int], extra: int, filler: float, subsampling: int, condition: bool
+    kind: str, lengths: list[int], extra: int, filler: float, subsampling: int
 ) -> None:
-    options = {"intermediate": [1], "self_condition": True} if condition else {}
-    model = make(kind, subsampling=subsampling, **options)
+    model = make(kind, subsampling=subsampling)
     utterances = randoms(lengths)
     with torch.no_grad():
         together, frames = model(*pad(utterances, filler, extra))
@@ -231,17 +229,11 @@ def test_intermediate_outputs_come_in_training_only(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["lookahead", "chunked"])
-def test_regularisers_work_in_the_siblings_too(kind: str) -> None:
-    plain = make(kind, dropout=0.0)
+def test_dropout_works_in_the_siblings_too(kind: str) -> None:
+    plain, model = make(kind, dropout=0.0), make(kind, dropout=0.3)
     batch = pad(randoms([21, 6]))
-    for options in (
-        {"weight_noise": 0.1},
-        {"weight_drop": 0.3},
-        {"dropout": 0.3, "variational_dropout": True},
-    ):
-        model = make(kind, **{"dropout": 0.0, **options})
-        assert torch.equal(model(*batch)[0], plain(*batch)[0])
-        assert not torch.allclose(model.train()(*batch)[0], plain(*batch)[0], atol=1e-3)
+    assert torch.equal(model(*batch)[0], plain(*batch)[0])
+    assert not torch.allclose(model.train()(*batch)[0], plain(*batch)[0], atol=1e-3)
 
 
 @pytest.mark.parametrize(

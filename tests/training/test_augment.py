@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlstm.configs import build, load
-from speechlstm.training.augment import Chain, SpecAugment, SpeedPerturb, TempoPerturb, at_speed
+from speechlstm.training.augment import Chain, SpecAugment, SpeedPerturb, at_speed
 from speechlstm.types import UsageError
 
 
@@ -50,11 +50,6 @@ def test_speeds_cover_their_range_and_repeat_with_the_seed() -> None:
     assert draw(perturb, 1) == draw(perturb, 1) != draw(perturb, 2)
     assert 0.9 <= min(draw(perturb, 1)) < 0.91
     assert 1.09 < max(draw(perturb, 1)) <= 1.1
-    some = SpeedPerturb(factors=[1.0, 0.8, 1.25])
-    assert (some.low, some.high) == (0.8, 1.25)
-    values, counts = np.unique(draw(some, 3), return_counts=True)
-    assert values.tolist() == [0.8, 1.0, 1.25]
-    assert counts.min() > 60
 
 
 @settings(deadline=None)
@@ -148,7 +143,6 @@ def test_masks_on_the_gpu() -> None:
     [
         lambda: SpeedPerturb(1.1, 0.9),
         lambda: SpeedPerturb(0.0, 1.0),
-        lambda: SpeedPerturb(factors=[1.0, -1.0]),
         lambda: SpecAugment(time_width=1.5),
         lambda: SpecAugment(freq_masks=-1),
         lambda: SpecAugment(freq_shift=-1),
@@ -164,7 +158,6 @@ def test_what_does_not_fit_is_refused(make: Callable[[], object]) -> None:
     [
         ("none", [type(None)] * 3),
         ("specaugment", [SpeedPerturb, type(None), SpecAugment]),
-        ("tempo", [TempoPerturb, type(None), SpecAugment]),
         ("noisy", [SpeedPerturb, Chain, SpecAugment]),
     ],
 )

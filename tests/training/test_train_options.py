@@ -82,21 +82,6 @@ def test_a_training_begins_with_a_checkpoint_and_goes_on_without_it(
     )
 
 
-def test_the_plateau_is_that_of_the_validations(here: Path) -> None:
-    settings = [
-        "data.train=old.jsonl",
-        "scheduler=plateau",
-        "~scheduler.warmup_steps",
-        "scheduler.patience=0",
-    ]
-    settings += ["trainer.check_val_every_n_epoch=2", "optimizer.lr=1e-7", "callbacks.averaging=null"]
-    trainer, _ = train("run", *settings, "trainer.max_epochs=6")
-    (config,) = trainer.lr_scheduler_configs
-    assert config.scheduler.last_epoch == 3, "validations"
-    assert config.scheduler.get_last_lr() == pytest.approx([1e-7 / 4]), "so low a rate makes no loss fall"
-    assert trainer.optimizers[0].param_groups[0]["lr"] == config.scheduler.get_last_lr()[0]
-
-
 def test_a_training_that_has_stopped_early_stays_stopped(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

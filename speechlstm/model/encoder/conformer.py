@@ -61,7 +61,6 @@ class ConformerEncoder(Stack):
         conv_channels: channels of the two subsampling convolutions.
         dropout: probability of dropping an output of a module.
         intermediate: layers whose outputs have a loss, too; see `Stack`.
-        self_condition: tell higher layers what these said; see `Stack`.
     """
 
     def __init__(
@@ -77,7 +76,6 @@ class ConformerEncoder(Stack):
         conv_channels: int = 32,
         dropout: float = 0.1,
         intermediate: Sequence[int] = (),
-        self_condition: bool = False,
     ) -> None:
         if min(width, num_heads, ffn_size, num_layers, kernel_size, conv_channels) < 1:
             raise UsageError("encoder: sizes must be 1 or more")
@@ -101,7 +99,6 @@ class ConformerEncoder(Stack):
             conv_channels,
             layer_norm=False,  # each layer ends with one
             intermediate=intermediate,
-            self_condition=self_condition,
         )
 
     def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from speechlstm.model.encoder.dropout import Dropout, VariationalDropout, perturbed
+from speechlstm.model.encoder.dropout import Dropout
 from speechlstm.model.encoder.stack import Stack
 from speechlstm.types import UsageError
 
@@ -41,25 +41,18 @@ class RecurrentLayer(nn.Module):
         dropout: float,
         layer_norm: bool,
         residual: bool,
-        variational_dropout: bool = False,
-        weight_noise: float = 0.0,
-        weight_drop: float = 0.0,
     ) -> None:
         super().__init__()
         if cell not in _CELLS:
             raise UsageError(f"encoder.cell is {cell!r}; there are: {', '.join(_CELLS)}")
-        for name, probability in (("dropout", dropout), ("weight_drop", weight_drop)):
-            if not 0 <= probability < 1:
-                raise UsageError(f"encoder.{name} is {probability}, but must be a probability below 1")
-        if not weight_noise >= 0:
-            raise UsageError(f"encoder.weight_noise is {weight_noise}, but must be 0 or more")
+        if not 0 <= dropout < 1:
+            raise UsageError(f"encoder.dropout is {dropout}, but must be a probability below 1")
         self.cell, self.residual = cell, residual
-        self.weight_noise, self.weight_drop = weight_noise, weight_drop
         self.norm = nn.LayerNorm(input_size) if layer_norm else nn.Identity()
         self.rnn = _CELLS[cell](input_size, hidden_size, batch_first=True, bidirectional=self.bidirectional)
         heard = 2 * hidden_size if self.bidirectional else hidden_size
         self.project = nn.Linear(heard, projection_size) if projection_size else nn.Identity()
-        self.dropout = VariationalDropout(dropout) if variational_dropout else Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -93,7 +86,7 @@ class RecurrentLayer(nn.Module):
             lengths: `(batch,)` frames of each utterance.
             reverse: row numbers from `reversal`.
         """
-        if x.device.type != "cpu" and not self.uncertain:
+        if x.device.type != "cpu":
             packed = pack_padded_sequence(
                 x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
             )
@@ -103,19 +96,10 @@ class RecurrentLayer(nn.Module):
         backward, _ = self.run(take(x, reverse), self.weights("_reverse"))
         return torch.cat((forward, take(backward, reverse)), dim=-1)
 
-    @property
-    def uncertain(self) -> bool:
-        """Whether the weights are perturbed now."""
-        return self.training and (self.weight_noise > 0 or self.weight_drop > 0)
-
     def weights(self, suffix: str) -> list[Tensor]:
-        """Return the weights of one direction, `""` or `"_reverse"`, as this batch uses them."""
+        """Return the weights of one direction, `""` or `"_reverse"`."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        found: list[Tensor] = [getattr(self.rnn, f"{name}_l0{suffix}") for name in names]
-        if self.uncertain:
-            found[0] = perturbed(found[0], self.weight_noise, 0.0)
-            found[1] = perturbed(found[1], self.weight_noise, self.weight_drop)
-        return found
+        return [getattr(self.rnn, f"{name}_l0{suffix}") for name in names]
 
     def run(
         self, x: Tensor, weights: list[Tensor], state: tuple[Tensor, ...] | None = None
@@ -152,11 +136,7 @@ class Encoder(Stack):
         dropout: probability of dropping an output of a layer.
         layer_norm: normalise each layer's input.
         residual: add each layer's input to its output.
-        variational_dropout: drop the same outputs in all frames of an utterance (Gal and Ghahramani 2016).
-        weight_noise: standard deviation of noise on the layers' weights in training (Graves 2013).
-        weight_drop: probability of dropping a weight between hidden states in training (Merity 2018).
         intermediate: layers whose outputs have a loss, too; see `Stack`.
-        self_condition: tell higher layers what these said; see `Stack`.
     """
 
     layer = RecurrentLayer  # what it is a stack of; siblings have others
@@ -174,11 +154,7 @@ class Encoder(Stack):
         dropout: float = 0.3,
         layer_norm: bool = True,
         residual: bool = True,
-        variational_dropout: bool = False,
-        weight_noise: float = 0.0,
-        weight_drop: float = 0.0,
         intermediate: Sequence[int] = (),
-        self_condition: bool = False,
     ) -> None:
         heard = 2 * hidden_size if self.layer.bidirectional else hidden_size
         width = heard if projection_size is None else projection_size
@@ -195,9 +171,6 @@ class Encoder(Stack):
                 dropout,
                 layer_norm,
                 residual,
-                variational_dropout,
-                weight_noise,
-                weight_drop,
             )
             for _ in range(num_layers)
         ]
@@ -210,7 +183,6 @@ class Encoder(Stack):
             conv_channels,
             layer_norm,
             intermediate,
-            self_condition,
         )
 
     def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:

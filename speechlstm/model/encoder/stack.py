@@ -16,9 +16,7 @@ class Stack(nn.Module):
     """Maps features to log-probabilities of tokens through a stack of layers; a subclass says which layers.
 
     With `intermediate` the output layer is trained on the outputs of lower layers as well, each with a CTC loss of its
-    own: Lee and Watanabe, Intermediate loss regularization for CTC-based speech recognition, ICASSP 2021. With
-    `self_condition` what a lower layer said is also told to the layers above it: Nozaki and Komatsu, Relaxing the
-    conditional independence assumption of CTC-based ASR by conditioning on intermediate predictions, Interspeech 2021.
+    own: Lee and Watanabe, Intermediate loss regularization for CTC-based speech recognition, ICASSP 2021.
 
     Args:
         num_features: size of an input frame.
@@ -29,7 +27,6 @@ class Stack(nn.Module):
         conv_channels: channels of the two subsampling convolutions.
         layer_norm: normalise the output of the last layer.
         intermediate: after how many layers there is a further output in training: `[2]` is after the second.
-        self_condition: add a linear map of each such output's probabilities to the input of the next layer.
     """
 
     def __init__(
@@ -42,7 +39,6 @@ class Stack(nn.Module):
         conv_channels: int,
         layer_norm: bool = True,
         intermediate: Sequence[int] = (),
-        self_condition: bool = False,
     ) -> None:
         super().__init__()
         if min(num_features, width, conv_channels) < 1 or vocab_size < 2:
@@ -58,9 +54,6 @@ class Stack(nn.Module):
                 f"encoder.intermediate is {list(intermediate)}, but must be a list of numbers of layers, "
                 f"from 1 to {len(self.layers) - 1}"
             )
-        if self_condition and not self.intermediate:
-            raise UsageError("encoder.self_condition needs encoder.intermediate, the outputs to condition on")
-        self.condition = nn.Linear(vocab_size, width) if self_condition else None
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Return how many encoder frames come out of so many feature frames: ceil(frames / subsampling)."""
@@ -81,10 +74,8 @@ class Stack(nn.Module):
         found = []
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, *context)
-            if number in self.intermediate and (self.training or self.condition is not None):
+            if number in self.intermediate and self.training:
                 found.append(self._log_probs(x))
-                if self.condition is not None:
-                    x = x + self.condition(found[-1].exp())
         found.append(self._log_probs(x))
         past = beyond(lengths, frames)
         *middle, log_probs = (self.leave(each, frames).masked_fill(past, 0.0) for each in found)

@@ -8,7 +8,7 @@ from speechlstm.training.augment.noise import Noise
 from speechlstm.training.augment.reverb import Reverb
 from speechlstm.training.augment.silence import Silence
 from speechlstm.training.augment.specaugment import SpecAugment
-from speechlstm.training.augment.speed import SpeedPerturb, TempoPerturb, at_speed, at_tempo
+from speechlstm.training.augment.speed import SpeedPerturb, at_speed
 from speechlstm.training.augment.waveform import Chain, Change
 
 __all__ = [
@@ -22,7 +22,5 @@ __all__ = [
     "Silence",
     "SpecAugment",
     "SpeedPerturb",
-    "TempoPerturb",
     "at_speed",
-    "at_tempo",
 ]

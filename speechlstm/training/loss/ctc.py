@@ -1,4 +1,4 @@
-"""What training makes small: CTC, of lower layers too, and the agreement of two views of each utterance."""
+"""CTC, also of lower layers, and the agreement of two views of each utterance."""
 
 from __future__ import annotations
 
