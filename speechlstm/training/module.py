@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -276,5 +277,8 @@ def scheduled(make: Callable[..., LRScheduler], optimizer: Optimizer, steps: int
         optimizer: whose rate is scheduled.
         steps: updates of the whole training.
     """
-    parameters = inspect.signature(make).parameters
+    try:
+        parameters = inspect.signature(make).parameters
+    except ValueError:  # there is a setting that it lacks; the call tells which
+        parameters = MappingProxyType({})
     return make(optimizer, **{name: steps for name in _LENGTHS if name in parameters})

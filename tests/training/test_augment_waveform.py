@@ -158,7 +158,7 @@ def test_folders_without_audio_and_unreadable_files_are_named(
 
 def test_an_unreadable_file_comes_through_the_config(folder: Path) -> None:
     cfg = configs.load("train", ["augment=noisy", f"augment.waveform.noise.folder={folder}"])
-    assert len(configs.build(cfg.augment.waveform).changes[1].files) == 2
+    assert len(configs.build(cfg.augment.waveform).changes[2].files) == 2
     (folder / "broken.ogg").write_bytes(b"OggS")
     with pytest.raises(AudioError, match=r"broken\.ogg"):
         configs.build(cfg.augment.waveform)
