@@ -34,6 +34,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from encoder_step import PackedLayer, multiply_adds
+from speechlstm.model.acoustic.encoder import Encoder
+from speechlstm.model.acoustic.features.base import Features
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -43,11 +45,9 @@ from tqdm import tqdm
 from speechlstm import configs
 from speechlstm.configs import build
 from speechlstm.data.audio import load_audio
-from speechlstm.model.encoder import Encoder
-from speechlstm.model.features.base import Features
 from speechlstm.training import fit as training
 from speechlstm.training.data import SpeechData, collate
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.training.sampler import BucketSampler, Key
 
 ROUNDS = 5
@@ -58,9 +58,9 @@ Batches = list[list[Key]]
 class Usual(pl.LightningModule):
     """The same network as is usual: packed sequences, and a step that has nothing to do but forward and loss."""
 
-    def __init__(self, model: Recognizer, lr: float) -> None:
+    def __init__(self, model: TrainingModule, lr: float) -> None:
         super().__init__()
-        encoder: Any = copy.deepcopy(model.encoder)
+        encoder: Any = copy.deepcopy(model.acoustic.encoder)
         self.encoder, self.lr = encoder, lr
         for layer in encoder.layers:
             layer.__class__, layer.dropout = PackedLayer, torch.nn.Dropout(layer.dropout.probability)
@@ -79,9 +79,9 @@ class Usual(pl.LightningModule):
 class UsualDataset(Dataset[tuple[Tensor, ...]]):
     """Reads an utterance from its file and makes masked features of it."""
 
-    def __init__(self, model: Recognizer, data: SpeechData) -> None:
+    def __init__(self, model: TrainingModule, data: SpeechData) -> None:
         self.data, self.rate = data.train_set, data.train_set.sample_rate
-        self.features, self.augment = copy.deepcopy(model.features), copy.deepcopy(model.augment)
+        self.features, self.augment = copy.deepcopy(model.acoustic.features), copy.deepcopy(model.augment)
 
     def __getitem__(self, key: Key) -> tuple[Tensor, ...]:
         index, speed, _ = key
@@ -197,7 +197,7 @@ def padding(data: SpeechData, batches: Batches) -> float:
     return 1 - sum(map(sum, lengths)) / padded
 
 
-def agree(ours: Recognizer, usual: Usual, way: Way) -> None:
+def agree(ours: TrainingModule, usual: Usual, way: Way) -> None:
     """See that both networks say the same of a batch."""
     batch = collate([way.dataset[key] for key in way.batches(0)[0]])
     with torch.inference_mode():
@@ -272,7 +272,7 @@ def main() -> None:
         for way in ways:
             way.segment(epoch, count)
         products.append(product_rate())
-    encoder, features = cast(Encoder, model.encoder), cast(Features, model.features)
+    encoder, features = cast(Encoder, model.acoustic.encoder), cast(Features, model.features)
     work = 6 * multiply_adds(encoder, 100_000) / 100_000 / features.frame_shift  # of a second of audio
     rates = [statistics.median(each) for each in zip(*products, strict=True)]
     show("time on the wall", {way.name: way.walls for way in ways}, work, rates[0])

@@ -28,11 +28,11 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
+from speechlstm.cli.devices import choose_devices
 from speechlstm.data.audio import load_audio
 from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders import Decoder
 from speechlstm.model.bundle import Bundle
-from speechlstm.transcription import devices
 from speechlstm.transcription.align import forced_alignment
 from speechlstm.transcription.batches import hear
 from speechlstm.transcription.formats import textgrid, to_transcript
@@ -53,7 +53,7 @@ def main() -> None:
     if len(places) != 2:
         sys.exit(str(__doc__))
     cfg = configs.load("transcribe", [argument for argument in sys.argv[1:] if "=" in argument])
-    bundle = speechlstm.load(cfg.bundle, device=devices.choose(cfg.trainer).device)
+    bundle = speechlstm.load(cfg.bundle, device=choose_devices(cfg.trainer).device)
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         if places[0] == "join":

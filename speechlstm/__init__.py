@@ -1,40 +1,40 @@
-"""Plugin-based speech recognition with a stacked bidirectional LSTM trained by CTC."""
+"""Plugin-based speech recognition with a stacked bidirectional LSTM trained by CTC.
+
+import speechlstm
+
+recognizer = speechlstm.load()
+print(recognizer.transcribe("talk.mp3").text)
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from speechlstm.decoders import Decoder
+    from speechlstm.transcription.recognizer import Recognizer, load
+    from speechlstm.types import Hypothesis, Transcript
 
-    import torch
+__all__ = ["Decoder", "Hypothesis", "Recognizer", "Transcript", "__version__", "load"]
 
-    from speechlstm.model.bundle import Bundle
+_PLACES = {
+    "Decoder": "speechlstm.decoders.base",
+    "Hypothesis": "speechlstm.types",
+    "Recognizer": "speechlstm.transcription.recognizer",
+    "Transcript": "speechlstm.types",
+    "load": "speechlstm.transcription.recognizer",
+}
 
-__all__ = ["__version__", "load"]
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: torch takes a second, which `speechlstm --help` need not wait for."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
 
 
-def load(
-    bundle: str | Path | None = None, *, device: str | torch.device = "cpu", precision: str = "32-true"
-) -> Bundle:
-    """Load a trained recogniser; without an argument the one that ships with the package.
-
-    Args:
-        bundle: folder written by `speechlstm train`.
-        device: where to compute, such as `"cpu"` or `"cuda"`.
-        precision: of the encoder: `"32-true"`, `"bf16-mixed"`, or, on a GPU, `"16-mixed"`.
-
-    Returns:
-        The recogniser; `load().transcribe("call.wav")` gives a `Transcript`.
-
-    Raises:
-        UsageError: the device cannot compute in this precision.
-        BundleError: the folder is not a bundle, is damaged, or was written by an incompatible version.
-    """
-    from speechlstm.model.bundle import (
-        load_bundle,  # torch takes a second to import: not for `speechlstm --help`
-    )
-
-    return load_bundle(bundle, device=device, precision=precision)
+def __dir__() -> list[str]:
+    return __all__

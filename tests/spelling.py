@@ -25,7 +25,7 @@ class SpellingBundle:
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
 
-    def recognize(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         self.batches.append(tuple(waveforms.shape))
         whole = torch.nn.functional.pad(waveforms, (0, -waveforms.shape[1] % FRAME))
         ids = (whole.unflatten(1, (-1, FRAME)).mean(-1) * 64).round().long().clamp(0, len(TOKENS) - 1)

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from speechlstm import configs
 from speechlstm.cli import train
 from speechlstm.training import fit as training
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.types import Utterance
 
 RATE = 8000
@@ -66,7 +66,7 @@ def load(*overrides: str) -> DictConfig:
     return configs.load("train", [*TINY, *overrides])
 
 
-def fit(*overrides: str) -> tuple[Recognizer, pl.Trainer]:
+def fit(*overrides: str) -> tuple[TrainingModule, pl.Trainer]:
     """Train in this process, without command or bundle."""
     cfg = load(*overrides)
     torch.manual_seed(cfg.seed)

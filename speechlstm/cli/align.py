@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
+from speechlstm.cli.devices import batch_threads
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data.manifest import file_names, read_manifest, write_atomically
 from speechlstm.transcription.align import FORMATS, Alignment, align
@@ -36,7 +37,7 @@ def run(cfg: DictConfig) -> int:
     utterances = read_manifest(cfg.manifest)
     names = file_names(utterances)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
-    results = align(bundle, utterances, cfg.batch_seconds, cfg.threads)
+    results = align(bundle, utterances, cfg.batch_seconds, batch_threads(cfg.threads))
     lines: dict[int, str] = {}
     failed = 0
     for index, result in tqdm(results, "aligning", len(utterances), unit="utterance", disable=None):

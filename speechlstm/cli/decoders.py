@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
+from speechlstm.cli.devices import batch_threads
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders import contract as testing
@@ -96,7 +97,9 @@ def bench(cfg: DictConfig) -> int:
             registry.entry(name)  # raises, naming what there is
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     place = None if cfg.cache is None else Path(cfg.cache).expanduser()
-    heard = logprobs.compute(bundle, read_manifest(cfg.bench), place, cfg.batch_seconds, cfg.threads)
+    heard = logprobs.compute(
+        bundle, read_manifest(cfg.bench), place, cfg.batch_seconds, batch_threads(cfg.threads)
+    )
     references = [bundle.tokenizer.normalize(utterance.text) for utterance in heard.utterances]
     if not any(references):
         raise SpeechlstmError(f"{cfg.bench}: no texts, so that there is nothing to count errors against")

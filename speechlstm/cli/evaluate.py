@@ -15,16 +15,15 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
+from speechlstm.cli.devices import batch_threads, choose_devices
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data.manifest import read_manifest, write_atomically, write_manifest
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import errorreport
 from speechlstm.evaluation.metrics import Counts, Score, corpus, errors
-from speechlstm.model.bundle import Bundle
 from speechlstm.model.tokenizer import Phones, Tokenizer
 from speechlstm.model.tokenizer.phones import BOUNDARY
-from speechlstm.transcription import devices
-from speechlstm.transcription.batches import transcribe
+from speechlstm.transcription.recognizer import Recognizer, transcribe
 from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, Transcript, UsageError, Utterance
 
 _SHOWN = 10  # worst utterances, and most frequent confusions
@@ -61,7 +60,7 @@ def run(cfg: DictConfig) -> int:
             f"report_audio is {cfg.report_audio!r}, but must be a number of megabytes, 0 or more"
         )
     utterances = read_manifest(cfg.manifest)
-    where = devices.choose(cfg.trainer)
+    where = choose_devices(cfg.trainer)
     bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision)
     others = None
     if cfg.compare_with is not None:
@@ -111,13 +110,21 @@ def run(cfg: DictConfig) -> int:
 
 
 def _recognize(
-    cfg: DictConfig, bundle: Bundle, decoder: Decoder, utterances: list[Utterance], claim: Callable[[], int]
+    cfg: DictConfig,
+    bundle: Recognizer,
+    decoder: Decoder,
+    utterances: list[Utterance],
+    claim: Callable[[], int],
 ) -> Iterator[tuple[int, Transcript | AudioError, errorreport.Cause | None]]:
     """Transcribe; for the report also find out why a transcript is wrong, which takes longer."""
     if cfg.report is not None:
-        yield from errorreport.examine(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads, claim)
+        yield from errorreport.examine(
+            bundle, decoder, utterances, cfg.batch_seconds, batch_threads(cfg.threads), claim
+        )
         return
-    for index, result in transcribe(bundle, decoder, utterances, cfg.batch_seconds, cfg.threads, claim):
+    for index, result in transcribe(
+        bundle, decoder, utterances, cfg.batch_seconds, batch_threads(cfg.threads), claim
+    ):
         yield index, result, None
 
 

@@ -14,7 +14,7 @@ from speechlstm.data.manifest import write_atomically
 from speechlstm.study.inspect import checkpoint, figures
 from speechlstm.study.inspect.observe import observe
 from speechlstm.study.inspect.page import choose, render
-from speechlstm.transcription.batches import find, output_paths
+from speechlstm.transcription.inputs import find, output_paths
 from speechlstm.types import SpeechlstmError, UsageError, report_failures
 
 _USAGE = "usage: speechlstm inspect FILE|FOLDER ... [KEY=VALUE ...]"

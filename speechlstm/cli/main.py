@@ -16,7 +16,9 @@ _COMMANDS = Path(__file__).parent
 
 def commands() -> dict[str, str]:
     """Return each command's name and the first line of its module's docstring, without importing any."""
-    modules = sorted(path for path in _COMMANDS.glob("*.py") if path.stem not in ("__init__", "main"))
+    modules = sorted(
+        path for path in _COMMANDS.glob("*.py") if path.stem not in ("__init__", "main", "devices")
+    )
     summaries = (
         (path.stem, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))) for path in modules
     )

@@ -17,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from speechlstm import configs
 from speechlstm.data.lock import locked
 from speechlstm.data.manifest import write_atomically
-from speechlstm.model.bundle import check_place, make_bundle, sketch
+from speechlstm.model.bundle import Bundle, check_place
+from speechlstm.model.provenance import sketch
+from speechlstm.model.selftest import save_bundle
 from speechlstm.training import fit as training
 from speechlstm.training import ranks
 from speechlstm.types import UsageError
@@ -48,14 +50,14 @@ def train(cfg: DictConfig, out: Path) -> None:
     record = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("features", "encoder", "data")}
     config = record | {"name": str(cfg.name), "sample_rate": cfg.sample_rate, "seed": cfg.seed}
     config["trained_on"] = sketch(data.train_set.utterances)
-    bundle = make_bundle(model.features, model.encoder, model.tokenizer, config)
+    bundle = Bundle(model.acoustic, model.tokenizer, config)
     score = training.validate(model.cpu(), data)
     low, high = score.interval()
     figures = {"wer": score.wer, "cer": score.cer, "wer_interval": [low, high], "words": score.words.length}
     command = shlex.join(["speechlstm", "train", *sys.argv[1:]])
     parameters = sum(parameter.numel() for parameter in model.parameters())
     card = training.model_card(cfg, data, score, command, seconds, parameters)
-    bundle.save(cfg.bundle.path, card, getattr(torch, cfg.bundle.dtype))
+    save_bundle(bundle, cfg.bundle.path, card, getattr(torch, cfg.bundle.dtype))
     write_atomically(out / "score.json", json.dumps(figures) + "\n")
     print(
         f"dev: WER {score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {score.words.length} words), CER {score.cer:.2%}"

@@ -11,11 +11,13 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
+from speechlstm.cli.devices import batch_threads, choose_devices
 from speechlstm.configs.arguments import take_inputs
 from speechlstm.data.manifest import write_atomically
-from speechlstm.transcription import devices
-from speechlstm.transcription.batches import find, in_order, output_paths, transcribe
+from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.formats import FORMATS, find_format
+from speechlstm.transcription.inputs import find, output_paths
+from speechlstm.transcription.recognizer import transcribe
 from speechlstm.types import AudioError, Transcript, UsageError, report_failures
 
 _Results = Iterator[tuple[int, Transcript | AudioError | None]]  # None: written already
@@ -35,7 +37,7 @@ def run(cfg: DictConfig) -> int:
     if not cfg.inputs:
         raise UsageError(f"no audio given; {_USAGE}")
     suffix = find_format(cfg.format, FORMATS)
-    where = devices.choose(cfg.trainer)
+    where = choose_devices(cfg.trainer)
     recordings, problems = find([str(path) for path in cfg.inputs])
     given = len(recordings) + len(problems)
     outputs = None
@@ -58,7 +60,9 @@ def run(cfg: DictConfig) -> int:
     decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
     with where.share((recordings, outputs)) as (recordings, outputs):
         paths = [recording.path for recording in recordings]
-        results: _Results = transcribe(bundle, decoder, paths, cfg.batch_seconds, cfg.threads, where.claim)
+        results: _Results = transcribe(
+            bundle, decoder, paths, cfg.batch_seconds, batch_threads(cfg.threads), where.claim
+        )
         if outputs is not None:
             results = _written(results, outputs, FORMATS[suffix])
         merged = where.merge(results, len(recordings), "transcribing", "file")

@@ -10,11 +10,13 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
+from speechlstm.cli.devices import batch_threads
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data.manifest import read_manifest, write_atomically
 from speechlstm.evaluation import logprobs, tuning
 from speechlstm.evaluation.benchmark import check_plots
-from speechlstm.model.bundle import Bundle
+from speechlstm.model.provenance import trained_on
+from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, Utterance
 
 _PLACES = 3  # decimals of the numbers that are tried
@@ -41,7 +43,7 @@ def run(cfg: DictConfig) -> int:
     if not cfg.on_training_data:
         _refuse_training_data(bundle, utterances, cfg.manifest)
     place = None if cfg.cache is None else Path(cfg.cache).expanduser()
-    heard = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, cfg.threads)
+    heard = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, batch_threads(cfg.threads))
     if not any(utterance.text.strip() for utterance in heard.utterances):
         raise SpeechlstmError(f"{cfg.manifest}: no texts, so that there is nothing to count errors against")
 
@@ -83,8 +85,8 @@ def run(cfg: DictConfig) -> int:
     return SOME_FAILED if heard.problems else 0
 
 
-def _refuse_training_data(bundle: Bundle, utterances: list[Utterance], manifest: str) -> None:
-    share = bundle.trained_on(utterances)
+def _refuse_training_data(bundle: Recognizer, utterances: list[Utterance], manifest: str) -> None:
+    share = trained_on(bundle.bundle.config, utterances)
     if share > 0:
         raise UsageError(
             f"{manifest}: {share:.0%} of it is what {bundle.name} was trained on, where it makes hardly any errors; "

@@ -9,9 +9,9 @@ import torch
 from omegaconf import DictConfig
 
 from speechlstm import configs
-from speechlstm import load as load_bundle
 from speechlstm.data import doctor
 from speechlstm.data.manifest import parse_line, read_lines
+from speechlstm.model.bundle import load_bundle
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.types import ManifestError, UsageError
 
@@ -28,7 +28,7 @@ def main(cfg: DictConfig) -> int:
     tokenizer: Tokenizer | None
     if cfg.bundle is not None:
         bundle = load_bundle(cfg.bundle)
-        features, encoder, tokenizer = bundle.features, bundle.encoder, bundle.tokenizer
+        features, encoder, tokenizer = bundle.model.features, bundle.model.encoder, bundle.tokenizer
     else:
         texts = _texts(cfg.alphabet or cfg.manifest)
         tokenizer = configs.build(cfg.tokenizer, texts=texts) if "".join(texts).strip() else None

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from tqdm import tqdm
 from speechlstm.data.audio import audio_info, holder, load_audio
 from speechlstm.data.manifest import parse_line, read_lines
 from speechlstm.data.report import Problem, Report
-from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.types import AudioError, ManifestError, Utterance
 
 SILENCE = 1e-3  # root mean square of the loudest 25 ms, -60 dB of full scale; speech is above even when soft
@@ -30,9 +29,24 @@ DURATION_TOLERANCE = 0.1  # seconds; encoders pad to whole frames, people round
 Entry = tuple[int, Utterance]  # line number in the manifest, and what the line says
 
 
+class Speller(Protocol):
+    """What the doctor asks of a tokenizer."""
+
+    unit: ClassVar[str]
+
+    def normalize(self, text: str) -> str:
+        """Return the text as the recognizer would write it."""
+
+    def unknown(self, text: str) -> Counter[str]:
+        """Count the units of a text that have no token."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text."""
+
+
 def cheap_checks(
     utterances: Iterable[Utterance],
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Speller | None = None,
     num_encoder_frames: Callable[[float], int] | None = None,
 ) -> list[Problem]:
     """Find what is wrong without opening any audio; training leaves out what has an error.
@@ -52,7 +66,7 @@ def cheap_checks(
 
 def examine(
     manifest: str | Path,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Speller | None = None,
     num_encoder_frames: Callable[[float], int] | None = None,
     against: str | Path | None = None,
     threads: int = 4,
@@ -122,7 +136,7 @@ def _read(manifest: str | Path) -> tuple[list[Entry], list[Problem]]:
 
 
 def _check_line(
-    utterance: Utterance, tokenizer: Tokenizer | None, num_encoder_frames: Callable[[float], int] | None
+    utterance: Utterance, tokenizer: Speller | None, num_encoder_frames: Callable[[float], int] | None
 ) -> Iterator[Problem]:
     def error(kind: str, message: str, **numbers: Any) -> Problem:
         return Problem(kind, "error", message, utterance.id, numbers=numbers)

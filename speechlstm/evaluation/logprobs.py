@@ -19,8 +19,8 @@ from tqdm import tqdm
 from speechlstm.data.audio import holder
 from speechlstm.data.cache import user_cache
 from speechlstm.data.manifest import write_atomically
-from speechlstm.model.bundle import Bundle
-from speechlstm.transcription.batches import hear
+from speechlstm.transcription.batches import recognize
+from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import AudioError, SpeechlstmError, Utterance
 
 
@@ -40,11 +40,11 @@ class LogProbs:
 
 
 def compute(
-    bundle: Bundle,
+    bundle: Recognizer,
     utterances: Sequence[Utterance],
     folder: Path | None = None,
     batch_seconds: float = 120.0,
-    threads: int | None = None,
+    threads: int = 1,
 ) -> LogProbs:
     """Return the log-probabilities of utterances, from the cache if these were computed before.
 
@@ -56,7 +56,7 @@ def compute(
         utterances: what to hear.
         folder: for cached files; None is `log-probs` in the user's cache.
         batch_seconds: most seconds in a batch.
-        threads: batches at once on a CPU; None takes as many as torch has threads.
+        threads: batches at once on a CPU.
 
     Raises:
         SpeechlstmError: none of the audio could be read.
@@ -67,14 +67,13 @@ def compute(
     heard: dict[int, Tensor] = {}
     problems: list[AudioError] = []
     with tqdm(desc="listening", total=len(utterances), unit="utterance", disable=None) as bar:
-        for batch in hear(bundle, utterances, batch_seconds, threads):
-            log_probs = batch.log_probs.float().cpu()
-            for index, row, length in zip(batch.indices, log_probs, batch.lengths.tolist(), strict=True):
-                heard[index] = row[:length].clone()
-            for _, problem in batch.errors:
+        for batch in recognize(bundle, utterances, batch_seconds, threads):
+            for recording in batch.recordings:
+                heard[recording.index] = recording.log_probs.float().cpu().clone()
+            for _, problem in batch.failures:
                 tqdm.write(f"failed: {problem}", sys.stderr)
                 problems.append(problem)
-            bar.update(len(batch.indices) + len(batch.errors))
+            bar.update(len(batch.recordings) + len(batch.failures))
     if not heard:
         raise SpeechlstmError(f"none of the {len(utterances)} utterances could be read")
     order = sorted(heard)
@@ -88,7 +87,7 @@ def compute(
     return LogProbs([utterances[index] for index in order], rows, problems)
 
 
-def _key(bundle: Bundle, utterances: Sequence[Utterance]) -> str:
+def _key(bundle: Recognizer, utterances: Sequence[Utterance]) -> str:
     """Return a name for what these utterances give with this bundle."""
     digest = hashlib.sha256()
     for name in ("config.json", "model.safetensors"):

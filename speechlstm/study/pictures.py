@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from speechlstm.evaluation.plots import can_draw
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.types import Batch, UsageError
 
 _LIKELY = 0.1  # a token is shown where it gets this probability in some frame
@@ -40,22 +40,22 @@ class PosteriorPicture(pl.Callback):
         middle = int(trainer.num_val_batches[dataloader_idx]) // 2
         if trainer.sanity_checking or batch_idx != middle or not trainer.is_global_zero:
             return
-        if not isinstance(pl_module, Recognizer):
-            raise UsageError(f"posteriors are drawn of a Recognizer, not of a {type(pl_module).__name__}")
+        if not isinstance(pl_module, TrainingModule):
+            raise UsageError(f"posteriors are drawn of a TrainingModule, not of a {type(pl_module).__name__}")
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger | WandbLogger)]
         if not boards or not can_draw():
             return
         index = int(batch.lengths.argmax())
         length = batch.lengths[index : index + 1]
-        features, frames = pl_module.features(batch.waveforms[index : index + 1, : int(length)], length)
-        log_probs, lengths, *_ = pl_module.encoder(features, frames)
+        model = pl_module.acoustic
+        stages = model.trace(batch.waveforms[index : index + 1, : int(length)], length)
         one = Batch(batch.waveforms, length, batch.targets, batch.target_lengths, [batch.utterances[index]])
-        [(name, said, heard)] = pl_module.transcripts(one, log_probs, lengths)
+        [(name, said, heard)] = pl_module.transcripts(one, stages.log_probs, stages.lengths)
         picture = draw(
-            features[0, : int(frames)].float().cpu().numpy(),
-            log_probs[0, : int(lengths)].float().exp().cpu().numpy(),
+            stages.features[0, : int(stages.feature_lengths)].float().cpu().numpy(),
+            stages.log_probs[0, : int(stages.lengths)].float().exp().cpu().numpy(),
             pl_module.tokenizer.tokens,
-            float(pl_module.features.frame_shift),  # type: ignore[arg-type]
+            model.feature_shift,
             f"{name}, epoch {trainer.current_epoch}\nsaid: {said}\nheard: {heard}",
         )
         for board in boards:

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from speechlstm.configs import build
 from speechlstm.training.data import SpeechData, collate
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.training.sampler import BucketSampler, Key
 from speechlstm.transcription.devices import check_precision
 from speechlstm.types import SpeechlstmError, UsageError
@@ -57,7 +57,7 @@ class _RangeTest(pl.Callback):
 
 
 def range_test(
-    cfg: DictConfig, model: Recognizer, data: SpeechData, lowest: float, highest: float, steps: int
+    cfg: DictConfig, model: TrainingModule, data: SpeechData, lowest: float, highest: float, steps: int
 ) -> list[tuple[float, float]]:
     """Train while the learning rate grows by the same factor each update.
 
@@ -122,7 +122,7 @@ def smallest(data: SpeechData) -> float:
 
 
 def batch_sizes(
-    cfg: DictConfig, model: Recognizer, data: SpeechData, memory: float | None
+    cfg: DictConfig, model: TrainingModule, data: SpeechData, memory: float | None
 ) -> Iterator[BatchSize]:
     """Take a training step with ever larger batches, until one does not fit or holds all the data.
 
@@ -172,7 +172,9 @@ def _heaviest(batches: list[list[Key]], durations: Sequence[float]) -> list[list
     return [by_audio] if by_audio == by_square else [by_audio, by_square]
 
 
-def _step(cfg: DictConfig, model: Recognizer, data: SpeechData, batches: list[list[Key]], gpu: bool) -> float:
+def _step(
+    cfg: DictConfig, model: TrainingModule, data: SpeechData, batches: list[list[Key]], gpu: bool
+) -> float:
     """Train on the batches and return the most GB in use, infinite when there was not enough."""
     if gpu:
         torch.cuda.empty_cache()

@@ -22,12 +22,13 @@ from speechlstm.configs import build
 from speechlstm.data.doctor import cheap_checks
 from speechlstm.data.manifest import read_manifest
 from speechlstm.evaluation import metrics
+from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.training import ranks, warmstart
 from speechlstm.training.callbacks.interruptions import Interruption, LastCheckpoint, requeue
 from speechlstm.training.checkpoints import Checkpoints, find_last
 from speechlstm.training.data import SpeechData
-from speechlstm.training.module import Heard, Recognizer
+from speechlstm.training.module import Heard, TrainingModule
 from speechlstm.transcription.devices import check_precision
 from speechlstm.types import AudioError, ManifestError, SpeechlstmError, UsageError, Utterance
 
@@ -82,7 +83,7 @@ def select(
     return kept
 
 
-def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
+def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
     """Build the stages of a training from its config.
 
     Raises:
@@ -120,9 +121,8 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
                 )
     if getattr(features, "normalize", None) == "global":
         features.estimate((batch.waveforms, batch.lengths) for batch in data.train_dataloader())
-    model = Recognizer(
-        features,
-        encoder,
+    model = TrainingModule(
+        AcousticModel(features, encoder),
         tokenizer,
         build(cfg.decoder, tokenizer=tokenizer),
         build(cfg.loss),
@@ -134,7 +134,7 @@ def prepare(cfg: DictConfig) -> tuple[Recognizer, SpeechData]:
     return model, data
 
 
-def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> tuple[pl.Trainer, float]:
+def fit(cfg: DictConfig, model: TrainingModule, data: SpeechData, out: Path) -> tuple[pl.Trainer, float]:
     """Train until the last epoch, from the last checkpoint if there is one, and load the best weights.
 
     Returns:
@@ -164,14 +164,14 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> tupl
         ranks.say(f"going on from {last}")
     elif cfg.init_from:
         warmstart.initialise(model, cfg.init_from, settings)
-    warmstart.freeze(model.encoder, cfg.freeze)
+    warmstart.freeze(model.acoustic.encoder, cfg.freeze)
     try:
         with warnings.catch_warnings():
             # Not true: the checkpoint has the place in the epoch (`SpeechData.state_dict`).
             warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
             # It is not empty because the same command goes on.
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-            # Not needed: the error rates are of all ranks already (`Recognizer.on_validation_epoch_end`).
+            # Not needed: the error rates are of all ranks already (`TrainingModule.on_validation_epoch_end`).
             warnings.filterwarnings("ignore", r"It is recommended to use .*sync_dist=True")
             trainer.fit(model, data, ckpt_path=str(last) if last else None, weights_only=True)
     except Interruption as stop:
@@ -198,7 +198,9 @@ def fit(cfg: DictConfig, model: Recognizer, data: SpeechData, out: Path) -> tupl
     return trainer, max((each.seconds for each in callbacks if isinstance(each, LastCheckpoint)), default=0.0)
 
 
-def check_checkpoint(checkpoint: Mapping[str, Any], model: Recognizer, settings: Mapping[str, Any]) -> None:
+def check_checkpoint(
+    checkpoint: Mapping[str, Any], model: TrainingModule, settings: Mapping[str, Any]
+) -> None:
     """See whether a training can go on from a checkpoint.
 
     Args:
@@ -243,7 +245,7 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def validate(model: Recognizer, data: SpeechData) -> metrics.Score:
+def validate(model: TrainingModule, data: SpeechData) -> metrics.Score:
     """Score the model on the dev part with its decoder."""
     model.eval()
     heard = Heard()

@@ -18,12 +18,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import metrics
+from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.training import ranks
 from speechlstm.training.loss import CtcLoss, ctc_loss
 from speechlstm.types import Batch, UsageError
 
 _LENGTHS = ("total_steps", "T_max")  # what PyTorch's schedules call the updates of a training
+ACOUSTIC = "acoustic."  # what the names of the acoustic model's weights begin with in a checkpoint
 
 
 @dataclass
@@ -60,15 +62,14 @@ class Heard:
         )
 
 
-class Recognizer(pl.LightningModule):
+class TrainingModule(pl.LightningModule):
     """Features, augmentation and encoder as one function, trained by CTC (Graves 2006).
 
     An update is the gradient of the loss per token of all its batches, on however many devices and however many of
     them accumulated: two devices make the same update as one with both their batches.
 
     Args:
-        features: waveforms -> features.
-        encoder: features -> log-probabilities.
+        acoustic: waveforms -> log-probabilities.
         tokenizer: ids -> text, for validation.
         decoder: searches the log-probabilities in validation.
         loss: what training makes small.
@@ -81,8 +82,7 @@ class Recognizer(pl.LightningModule):
 
     def __init__(
         self,
-        features: nn.Module,
-        encoder: nn.Module,
+        acoustic: AcousticModel,
         tokenizer: Tokenizer,
         decoder: Decoder,
         loss: CtcLoss,
@@ -92,7 +92,7 @@ class Recognizer(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.features, self.encoder, self.augment = features, encoder, augment
+        self.acoustic, self.augment = acoustic, augment
         self.tokenizer, self.decoder, self.loss = tokenizer, decoder, loss
         self.optimizer, self.scheduler, self.seed = optimizer, scheduler, seed
         self.heard = Heard()  # in the running validation
@@ -105,11 +105,10 @@ class Recognizer(pl.LightningModule):
 
         In training what lower layers of the encoder say may follow, each as the log-probabilities.
         """
-        features, lengths = self.features(waveforms, lengths)
-        if self.training and self.augment is not None:
-            features = self.augment(features, lengths)
-        found: tuple[Tensor, ...] = self.encoder(features, lengths)
-        return found
+        outputs: tuple[Tensor, ...] = self.acoustic(
+            waveforms, lengths, self.augment if self.training else None
+        )
+        return outputs
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Return the batch's loss, summed over its tokens, and log the loss per token."""

@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from speechlstm.model.acoustic import acoustic_state, has_row_per_token, is_encoder_weight
 from speechlstm.model.bundle import load_bundle
 from speechlstm.training import ranks
 from speechlstm.training.checkpoints import Checkpoints
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import ACOUSTIC, TrainingModule
 from speechlstm.types import SpeechlstmError, UsageError
 
-_OF_TOKENS = ("encoder.output.weight", "encoder.output.bias")  # have a row for each token
 
-
-def initialise(model: Recognizer, path: str | Path, settings: Mapping[str, Any]) -> None:
+def initialise(model: TrainingModule, path: str | Path, settings: Mapping[str, Any]) -> None:
     """Copy the weights that fit by name and shape from a bundle or checkpoint, and say on stderr what was not copied.
 
     What belongs to a token goes where that token now is; what belongs to a new token stays as it was drawn.
@@ -35,25 +34,25 @@ def initialise(model: Recognizer, path: str | Path, settings: Mapping[str, Any])
     """
     path = Path(path).expanduser()
     weights, tokens, theirs = _read(path)
-    own = model.state_dict()  # shares memory with the model
+    own = model.acoustic.state_dict()  # shares memory with the model
     known = {token: number for number, token in enumerate(tokens)}
     shared = [(new, known[token]) for new, token in enumerate(model.tokenizer.tokens) if token in known]
     here, there = torch.tensor(shared, dtype=torch.long).view(-1, 2).T
     fits, skipped = [], []
     for name, target in own.items():
-        axis, source = 0 if name in _OF_TOKENS else None, weights.get(name)
+        axis, source = 0 if has_row_per_token(name) else None, weights.get(name)
         if source is None:
             skipped.append(f"{name} is not there")
         elif _but(target, axis) != _but(source, axis):
             skipped.append(f"{name} is of shape {_shape(target)}, there {_shape(source)}")
         else:
             fits.append(name)
-    if not any(name.startswith("encoder.") and name not in _OF_TOKENS for name in fits):
+    if not any(is_encoder_weight(name) and not has_row_per_token(name) for name in fits):
         raise UsageError(
             f"init_from={path}: no weight of this encoder fits; it was trained with {_differences(theirs, settings)}"
         )
     for name in fits:
-        if name in _OF_TOKENS:
+        if has_row_per_token(name):
             own[name].index_copy_(0, here, weights[name].index_select(0, there).to(own[name].dtype))
         else:
             own[name].copy_(weights[name])
@@ -103,16 +102,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], list[str], Mapping[str, Any]]:
     if path.is_file():
         checkpoint = Checkpoints({}).load_checkpoint(path, weights_only=True)
         try:
-            return checkpoint["state_dict"], checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
+            weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)
+            return weights, checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
         except KeyError as error:
             raise SpeechlstmError(f"{path}: no checkpoint of speechlstm, it lacks {error}") from None
     bundle = load_bundle(path)
-    weights = {
-        f"{stage}.{name}": value
-        for stage, module in (("features", bundle.features), ("encoder", bundle.encoder))
-        for name, value in module.state_dict().items()
-    }
-    return weights, list(bundle.tokenizer.tokens), bundle.config
+    return bundle.model.state_dict(), list(bundle.tokenizer.tokens), bundle.config
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

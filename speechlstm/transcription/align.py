@@ -6,22 +6,16 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from speechlstm.data.audio import audio_info
+from speechlstm.data.audio import AudioInput, audio_name
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import formats as transcripts
-from speechlstm.transcription.batches import hear
-from speechlstm.transcription.formats import to_transcript
+from speechlstm.transcription.batches import Recognized, SpeechModel, recognize
 from speechlstm.types import Hypothesis, SpeechlstmError, Transcript, Utterance, Word
-
-if TYPE_CHECKING:
-    from speechlstm.model.bundle import Bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,66 +35,56 @@ class Alignment:
 
 
 def align(
-    bundle: Bundle, utterances: Sequence[Utterance], batch_seconds: float = 120.0, threads: int | None = None
+    model: SpeechModel,
+    inputs: Sequence[Utterance | tuple[AudioInput, str]],
+    batch_seconds: float = 120.0,
+    threads: int = 1,
 ) -> Iterator[tuple[int, Alignment | SpeechlstmError]]:
-    """Align utterances with their texts; one that cannot be aligned does not stop the others.
+    """Align recordings with their texts; one that cannot be aligned does not stop the others.
 
     Args:
-        bundle: the recogniser.
-        utterances: audio and texts; only the stretch that each names is read, and times count from its beginning.
-        batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.hear`.
+        model: the recognizer.
+        inputs: utterances, of which only the stretch that each names is read, times counting from its beginning; or
+            whole recordings with their texts.
+        batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.recognize`.
         threads: how many batches run at once on a CPU, see there.
 
     Yields:
-        `(index in utterances, alignment or the reason why there is none)`, each as soon as it is done.
+        `(index in inputs, alignment or the reason why there is none)`, each as soon as it is done.
 
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
     """
-    texts: list[tuple[int, str, list[int]]] = []
-    for index, utterance in enumerate(utterances):
+    known: list[tuple[int, str, str, list[int]]] = []
+    audio: list[AudioInput | Utterance] = []
+    for index, given in enumerate(inputs):
+        one, text = (given, given.text) if isinstance(given, Utterance) else given
+        name = given.id if isinstance(given, Utterance) else audio_name(given[0])
         try:
-            tokens = bundle.tokenizer.encode(utterance.text)
+            tokens = model.tokenizer.encode(text)
             if not tokens:
                 raise SpeechlstmError("there is no text to align")
         except SpeechlstmError as error:
-            yield index, SpeechlstmError(f"{utterance.id}: {error}")
+            yield index, SpeechlstmError(f"{name}: {error}")
             continue
-        texts.append((index, bundle.tokenizer.normalize(utterance.text), tokens))
-    for heard in hear(bundle, [utterances[index] for index, *_ in texts], batch_seconds, threads):
-        for position, failure in heard.errors:
-            yield texts[position][0], failure
-        batch = heard.log_probs.float().cpu().numpy()
-        for row, position in enumerate(heard.indices):
-            index, text, tokens = texts[position]
+        known.append((index, name, model.tokenizer.normalize(text), tokens))
+        audio.append(one)
+    for batch in recognize(model, audio, batch_seconds, threads):
+        for position, failure in batch.failures:
+            yield known[position][0], failure
+        for recording in batch.recordings:
+            index, name, text, tokens = known[recording.index]
             try:
-                found, path = forced_alignment(batch[row, : int(heard.lengths[row])], tokens)
+                yield index, _align(model, recording, text, tokens)
             except SpeechlstmError as error:
-                yield index, SpeechlstmError(f"{utterances[index].id}: {error}")
-                continue
-            made = to_transcript(
-                [replace(found, text=text)],
-                bundle.tokenizer,
-                bundle.frame_shift,
-                heard.paths[row],
-                heard.seconds[row],
-                heard.pauses[row],
-            )
-            yield index, _details(made, found, path, bundle.tokenizer, bundle.frame_shift)
+                yield index, SpeechlstmError(f"{name}: {error}")
 
 
-def align_file(bundle: Bundle, path: str | Path, text: str) -> Alignment:
-    """Align one audio file with its text.
-
-    Raises:
-        AudioError: the file cannot be read or is too long.
-        SpeechlstmError: the text cannot be written in the recogniser's tokens, or the audio is too short for it.
-    """
-    utterance = Utterance(str(path), audio_info(path).duration, text, id=str(path))
-    ((_, result),) = align(bundle, [utterance])
-    if isinstance(result, SpeechlstmError):
-        raise result
-    return result
+def _align(model: SpeechModel, recording: Recognized, text: str, tokens: list[int]) -> Alignment:
+    """Align one recording that went through the model."""
+    best, path = forced_alignment(recording.log_probs.float().cpu().numpy(), tokens)
+    made = recording.transcript([replace(best, text=text)], model)
+    return _details(made, best, path, model.tokenizer, model.frame_shift)
 
 
 def forced_alignment(

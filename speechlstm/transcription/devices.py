@@ -1,20 +1,17 @@
-"""Where a command recognises: on one device, in this process, or on several, which take batches in turns."""
+"""Where recordings are recognized: on one device, in this process, or on several, which take batches in turns."""
 
 from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
 
 from speechlstm.types import UsageError
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 Inputs = TypeVar("Inputs")
 Result = TypeVar("Result", bound=tuple[Any, ...])
@@ -78,36 +75,6 @@ class OneDevice(Devices):
     def merge(self, results: Iterable[Result], count: int, task: str, unit: str) -> Iterator[Result]:
         """Yield the results."""
         yield from tqdm(results, task, count, unit=unit, disable=None)
-
-
-def choose(trainer: DictConfig) -> Devices:
-    """Return the devices that a trainer's settings describe; of what else they say, only the precision counts.
-
-    Args:
-        trainer: an option of `conf/trainer`.
-
-    Raises:
-        UsageError: settings that do not fit together, or that this machine has no devices for.
-    """
-    if trainer.get("strategy") is not None:
-        from speechlstm.training.ranks import ManyDevices  # Lightning takes seconds to import
-
-        return ManyDevices(trainer)
-    number = trainer.devices
-    if isinstance(number, Sequence) and len(number) == 1 and isinstance(number[0], int):
-        (gpu,) = number
-    elif number == 1:
-        gpu = 0
-    else:
-        raise UsageError(
-            f"trainer.devices is {number}, but this trainer uses one device: 1, or [2] for the GPU of that number; "
-            "several are for trainer=ddp, ddp_cpu, multinode or slurm"
-        )
-    kinds = {"cpu": "cpu", "gpu": "cuda", "auto": "cuda" if torch.cuda.is_available() else "cpu"}
-    if trainer.accelerator not in kinds:
-        raise UsageError(f"trainer.accelerator is {trainer.accelerator!r}, but must be {', '.join(kinds)}")
-    kind = kinds[trainer.accelerator]
-    return OneDevice(f"cuda:{gpu}" if kind == "cuda" else kind, str(trainer.precision))
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:

@@ -18,9 +18,12 @@ from safetensors.torch import load_file, save_file
 import speechlstm
 from speechlstm.cli import verify
 from speechlstm.model import bundle as bundles
-from speechlstm.model.bundle import Bundle, load_bundle, make_bundle, synthesise
+from speechlstm.model.acoustic import AcousticModel
+from speechlstm.model.bundle import Bundle, load_bundle
 from speechlstm.model.encoder import Encoder
 from speechlstm.model.features import LogMel
+from speechlstm.model.selftest import save_bundle, synthesize
+from speechlstm.model.selftest import verify as check
 from speechlstm.model.tokenizer import Characters
 from speechlstm.types import BundleError, SpeechlstmError
 
@@ -42,18 +45,19 @@ def make(normalize: str = "utterance", seed: int = 0) -> Bundle:
         "features": {"_target_": "speechlstm.model.features.LogMel", **FEATURES, "normalize": normalize},
         "encoder": {"_target_": "speechlstm.model.encoder.Encoder", **ENCODER},
     }
-    return make_bundle(features, encoder, tokenizer, config)
+    return Bundle(AcousticModel(features, encoder).eval(), tokenizer, config)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    make().save(tmp_path / "small", "# small\n")
+    save_bundle(make(), tmp_path / "small", "# small\n")
     return tmp_path / "small"
 
 
 def hear(bundle: Bundle) -> torch.Tensor:
     noise = torch.randn(1, RATE, generator=torch.Generator().manual_seed(5))
-    return bundle.recognize(noise, torch.tensor([RATE]))[0]
+    with torch.inference_mode():
+        return bundle.model(noise, torch.tensor([RATE]))[0]
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -83,13 +87,13 @@ def run_verify(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -
 @pytest.mark.parametrize("normalize", ["utterance", "global", "none"])
 def test_a_bundle_comes_back_as_it_was(tmp_path: Path, normalize: str) -> None:
     bundle = make(normalize)
-    bundle.save(tmp_path / "b", "# Card\n")
-    loaded = speechlstm.load(tmp_path / "b")
+    save_bundle(bundle, tmp_path / "b", "# Card\n")
+    loaded = load_bundle(tmp_path / "b")
     assert torch.equal(hear(loaded), hear(bundle))
     assert loaded.tokenizer.to_dict() == bundle.tokenizer.to_dict()
-    assert (loaded.name, loaded.sample_rate, loaded.frame_shift) == ("small", RATE, 0.04)
-    assert loaded.verify() == 0.0
-    assert not loaded.encoder.training
+    assert (loaded.name, loaded.model.sample_rate, loaded.model.frame_shift) == ("small", RATE, 0.04)
+    assert check(loaded) == 0.0
+    assert not loaded.model.encoder.training
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
         *("README.md", "config.json", "model.safetensors", "selftest.safetensors", "tokens.txt")
     ]
@@ -100,19 +104,21 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path, normalize: str) -> None:
 
 def test_half_precision_is_half_the_size_and_verifies(tmp_path: Path) -> None:
     exact = hear(make())
-    make().save(tmp_path / "whole", "")
+    save_bundle(make(), tmp_path / "whole", "")
     bundle = make()
-    bundle.save(tmp_path / "half", "", torch.float16)
+    save_bundle(bundle, tmp_path / "half", "", torch.float16)
     loaded = load_bundle(tmp_path / "half")
-    assert loaded.verify() == 0.0, "the self-test is of the weights as they are stored"
-    assert next(loaded.encoder.parameters()).dtype == torch.float32, "computed with in float32 all the same"
+    assert check(loaded) == 0.0, "the self-test is of the weights as they are stored"
+    assert next(loaded.model.encoder.parameters()).dtype == torch.float32, (
+        "computed with in float32 all the same"
+    )
     assert 0 < (hear(loaded) - exact).abs().max() < 0.01
     sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
     assert sizes[1] < 0.65 * sizes[0]
 
 
 def test_an_older_bundle_is_replaced_and_nothing_else_is_left(folder: Path) -> None:
-    make(seed=1).save(folder, "new")
+    save_bundle(make(seed=1), folder, "new")
     assert (folder / "README.md").read_text() == "new"
     assert torch.equal(hear(load_bundle(folder)), hear(make(seed=1)))
     assert [path.name for path in folder.parent.iterdir()] == ["small"]
@@ -120,7 +126,7 @@ def test_an_older_bundle_is_replaced_and_nothing_else_is_left(folder: Path) -> N
 
 def test_a_bundle_can_be_moved_and_is_readable_by_those_who_may(folder: Path, tmp_path: Path) -> None:
     moved = shutil.move(folder, tmp_path / "elsewhere")
-    assert load_bundle(moved).verify() == 0.0
+    assert check(load_bundle(moved)) == 0.0
 
 
 def test_log_probs_do_not_depend_on_the_batch(folder: Path) -> None:
@@ -129,14 +135,14 @@ def test_log_probs_do_not_depend_on_the_batch(folder: Path) -> None:
     clips = [torch.from_numpy(rng.standard_normal(n).astype(np.float32)) for n in (8000, 123, 20001, 4000)]
     lengths = torch.tensor([len(clip) for clip in clips])
     padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True, padding_value=9.0)
-    together, frames = bundle.recognize(padded, lengths)
+    together, frames = bundle.model(padded, lengths)
     for row, count, clip in zip(together, frames, clips, strict=True):
-        alone, _ = bundle.recognize(clip[None], torch.tensor([len(clip)]))
+        alone, _ = bundle.model(clip[None], torch.tensor([len(clip)]))
         torch.testing.assert_close(row[:count], alone[0], atol=1e-4, rtol=0)
 
 
 def test_the_clip_of_the_self_test_excites_the_recogniser() -> None:
-    clip = synthesise(16000)
+    clip = synthesize(16000)
     assert clip.shape == (24000,) and clip.dtype == torch.float32
     assert 0.2 < clip.abs().max() <= 0.3
     features, _ = LogMel(16000, normalize="none")(clip[None], torch.tensor([24000]))
@@ -160,7 +166,7 @@ def test_verify_finds_changed_weights(
 ) -> None:
     edit_weights(folder, lambda tensors: tensors["encoder.output.bias"].add_(torch.rand(10)[:1]).mul_(1.01))
     edit_weights(folder, lambda tensors: tensors["encoder.output.weight"].mul_(1.01))
-    assert load_bundle(folder).verify() > 1e-3
+    assert check(load_bundle(folder)) > 1e-3
     assert run_verify(monkeypatch, folder) == 1
     assert "NOT reproduced" in capsys.readouterr().out
     assert run_verify(monkeypatch, folder, "tolerance=100") == 0
@@ -187,12 +193,12 @@ def test_verify_says_what_is_wrong_in_one_line(
     )
     save_file({"waveform": torch.zeros(9)}, folder / "selftest.safetensors")
     with pytest.raises(BundleError, match="lacks waveform or log_probs"):
-        load_bundle(folder).verify()
+        check(load_bundle(folder))
 
 
 def test_an_unusable_device_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SpeechlstmError, match="device 'abacus' cannot be used"):
-        load_bundle(folder, device="abacus")
+        speechlstm.load(folder, device="abacus")
 
 
 # damage
@@ -324,7 +330,7 @@ def test_an_interrupted_save_leaves_the_old_bundle(
     monkeypatch.setattr(bundles, "write_atomically", full)
     before = hear(load_bundle(folder))
     with pytest.raises(type(error)):
-        make(seed=1).save(folder, "new")
+        save_bundle(make(seed=1), folder, "new")
     assert [path.name for path in folder.parent.iterdir()] == ["small"], "nothing half-written"
     assert torch.equal(hear(load_bundle(folder)), before)
 
@@ -341,7 +347,7 @@ def test_when_the_new_bundle_cannot_take_its_place_the_old_one_returns(
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(PermissionError):
-        make(seed=1).save(folder, "new")
+        save_bundle(make(seed=1), folder, "new")
     assert [path.name for path in folder.parent.iterdir()] == ["small"]
     assert torch.equal(hear(load_bundle(folder)), hear(make()))
 
@@ -349,7 +355,7 @@ def test_when_the_new_bundle_cannot_take_its_place_the_old_one_returns(
 def test_a_file_in_the_way_is_not_destroyed(tmp_path: Path) -> None:
     (tmp_path / "small").write_text("mine")
     with pytest.raises(SpeechlstmError, match="small: holds something else than a bundle"):
-        make().save(tmp_path / "small", "")
+        save_bundle(make(), tmp_path / "small", "")
     assert (tmp_path / "small").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
@@ -358,5 +364,5 @@ def test_a_folder_that_is_no_bundle_is_not_destroyed(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
     with pytest.raises(SpeechlstmError, match="thesis: holds something else than a bundle"):
-        make().save(tmp_path / "thesis", "")
+        save_bundle(make(), tmp_path / "thesis", "")
     assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "years of work"

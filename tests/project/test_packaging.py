@@ -18,7 +18,9 @@ import torch
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.model.bundle import SHIPPED, make_bundle
+from speechlstm.model.acoustic import AcousticModel
+from speechlstm.model.bundle import SHIPPED, Bundle
+from speechlstm.model.selftest import save_bundle
 from speechlstm.model.tokenizer import Characters
 
 ROOT = Path(__file__).parents[2]
@@ -156,8 +158,8 @@ def test_a_bundle_of_this_checkout_is_reproduced(installed: Path) -> None:
     nodes = {
         name: configs.OmegaConf.to_container(cfg[name], resolve=True) for name in ("features", "encoder")
     }
-    bundle = make_bundle(features, encoder, tokens, nodes | {"name": "tiny", "sample_rate": 16_000})
-    bundle.save(installed / "tiny", "# tiny\n")
+    bundle = Bundle(AcousticModel(features, encoder), tokens, nodes | {"name": "tiny", "sample_rate": 16_000})
+    save_bundle(bundle, installed / "tiny", "# tiny\n")
     assert ": reproduced: " in run(installed, "speechlstm", "verify", f"bundle={installed / 'tiny'}")
 
 

@@ -86,16 +86,16 @@ def test_in_python_words_have_times_and_confidences(folder: Path) -> None:
 @pytest.mark.slow
 def test_an_utterance_is_the_same_alone_and_in_any_batch(folder: Path) -> None:
     bundle = speechlstm.load(folder / "run/bundle")
-    decode = bundle.decoder()
+    decode = bundle.decoder
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 4 * RATE).astype(np.float32)
     clips = [load_audio(folder / name, RATE) for name in TEXTS] + [noise, noise[:100], noise[: RATE // 3]]
     for order in ([0, 1, 2, 3, 4], [3, 0], [2, 1], [4, 3, 2, 1, 0, 0]):
         waveforms = [torch.from_numpy(np.ascontiguousarray(clips[index])) for index in order]
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
-        together, frames = bundle.recognize(pad_sequence(waveforms, batch_first=True), lengths)
+        together, frames = bundle.log_probs(pad_sequence(waveforms, batch_first=True), lengths)
         found = decode(together, frames)
         for row, waveform in enumerate(waveforms):
-            alone, count = bundle.recognize(waveform[None], lengths[row : row + 1])
+            alone, count = bundle.log_probs(waveform[None], lengths[row : row + 1])
             assert count[0] == frames[row]
             assert (together[row, : frames[row]] - alone[0]).abs().max() < 1e-4
             assert not together[row, frames[row] :].any()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import speechlstm
 from speechlstm.decoders.greedy import GreedyDecoder
+from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.encoder import ChunkedEncoder, ConformerEncoder, Encoder, LookaheadEncoder
 from speechlstm.model.features import LogMel
 from speechlstm.model.tokenizer import Characters, Subwords
@@ -28,7 +29,7 @@ from speechlstm.study.inspect.influence import Reach, influence
 from speechlstm.study.inspect.observe import observe
 from speechlstm.training.checkpoints import Checkpoints
 from speechlstm.training.loss import CtcLoss
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.types import AudioError, Batch, BundleError, SpeechlstmError, UsageError, Utterance
 
 SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
@@ -206,7 +207,7 @@ def test_many_outputs_are_thinned_and_none_are_replaced() -> None:
 
 def test_the_shipped_recogniser_is_observed() -> None:
     bundle = speechlstm.load()
-    seen = observe(bundle, SAMPLES / "number.flac", bundle.decoder())
+    seen = observe(bundle, SAMPLES / "number.flac", bundle.decoder)
     assert seen.transcript.text == "four one two five five one nine"
     frames = len(seen.log_probs)
     assert frames == pytest.approx(seen.seconds / seen.frame_shift, abs=1.01)
@@ -214,35 +215,37 @@ def test_the_shipped_recogniser_is_observed() -> None:
     assert len(seen.reaches) == 7 and seen.shares[3].shape == (frames, 2)
     loudest = seen.spectrogram.max()
     assert -40 < loudest < 0, "decibels below full scale"
-    stretch = observe(bundle, SAMPLES / "number.flac", bundle.decoder(), offset=0.5, duration=0.75)
+    stretch = observe(bundle, SAMPLES / "number.flac", bundle.decoder, offset=0.5, duration=0.75)
     assert stretch.seconds == pytest.approx(0.75) and len(stretch.transcript.words) < 5
 
 
 def test_a_text_is_aligned_instead_of_found() -> None:
     bundle = speechlstm.load()
-    seen = observe(bundle, SAMPLES / "stop.flac", bundle.decoder(), text=" Stop ")
+    seen = observe(bundle, SAMPLES / "stop.flac", bundle.decoder, text=" Stop ")
     assert seen.aligned and [word.text for word in seen.transcript.words] == ["stop"]
     for text, message in (("", "text= is empty"), ("supercalifragilistic", "not in the tokenizer's words")):
         with pytest.raises(SpeechlstmError, match=message):
-            observe(bundle, SAMPLES / "stop.flac", bundle.decoder(), text=text)
+            observe(bundle, SAMPLES / "stop.flac", bundle.decoder, text=text)
 
 
 def test_too_long_a_recording_is_refused() -> None:
     bundle = speechlstm.load()
     with pytest.raises(AudioError, match=r"61 s are too many to look at, at most 60; choose a stretch"):
-        observe(bundle, SAMPLES / "stop.flac", bundle.decoder(), duration=61.0)
+        observe(bundle, SAMPLES / "stop.flac", bundle.decoder, duration=61.0)
     with pytest.raises(AudioError, match="no such file"):
-        observe(bundle, "nowhere.wav", bundle.decoder())
+        observe(bundle, "nowhere.wav", bundle.decoder)
 
 
 # a training that still runs
 
 
-def recognizer(texts: list[str], **options: object) -> Recognizer:
+def recognizer(texts: list[str], **options: object) -> TrainingModule:
     tokens = Characters.from_texts(texts)
     torch.manual_seed(0)
     model = Encoder(8, len(tokens), hidden_size=4, num_layers=1, conv_channels=2, **options)
-    return Recognizer(LogMel(8000, num_mels=8), model, tokens, GreedyDecoder(tokens), CtcLoss())
+    return TrainingModule(
+        AcousticModel(LogMel(8000, num_mels=8), model), tokens, GreedyDecoder(tokens), CtcLoss()
+    )
 
 
 def settings_of(**options: object) -> dict[str, dict[str, object]]:
@@ -256,7 +259,7 @@ def settings_of(**options: object) -> dict[str, dict[str, object]]:
     return {"features": features, "encoder": encoder | options}
 
 
-def saved(path: Path, model: Recognizer, **changes: object) -> Path:
+def saved(path: Path, model: TrainingModule, **changes: object) -> Path:
     content = {"state_dict": model.state_dict(), "global_step": 7, "tokenizer": model.tokenizer.to_dict()}
     content = {key: value for key, value in (content | changes).items() if value is not None}
     Checkpoints(changes.get("settings", settings_of())).save_checkpoint(content, path)
@@ -270,8 +273,8 @@ def test_a_checkpoint_is_the_model_that_trains(tmp_path: Path) -> None:
     assert bundle.tokenizer.decode(bundle.tokenizer.encode("ab ba")) == "ab ba"
     waveform, length = torch.randn(1, 4000), torch.tensor([4000])
     with torch.no_grad():
-        torch.testing.assert_close(bundle.recognize(waveform, length)[0], model(waveform, length)[0])
-    assert observe(bundle, SAMPLES / "stop.flac", bundle.decoder()).directions[0].memory.shape[1] == 4
+        torch.testing.assert_close(bundle.log_probs(waveform, length)[0], model(waveform, length)[0])
+    assert observe(bundle, SAMPLES / "stop.flac", bundle.decoder).directions[0].memory.shape[1] == 4
 
 
 def test_a_checkpoint_spells_words_as_the_training_does(tmp_path: Path) -> None:
@@ -280,7 +283,9 @@ def test_a_checkpoint_spells_words_as_the_training_does(tmp_path: Path) -> None:
     tokens = Subwords.from_texts(["the cat sat on the mat", "a cat that sat"] * 20, vocab_size=14)
     weights = {
         **model.state_dict(),
-        **Encoder(8, len(tokens), hidden_size=4, num_layers=1, conv_channels=2).state_dict(prefix="encoder."),
+        **Encoder(8, len(tokens), hidden_size=4, num_layers=1, conv_channels=2).state_dict(
+            prefix="acoustic.encoder."
+        ),
     }
     path = saved(tmp_path / "a.ckpt", model, state_dict=weights, tokenizer=tokens.to_dict())
     read = checkpoint.load(path).tokenizer
@@ -308,7 +313,7 @@ def test_other_files_are_refused(tmp_path: Path, changes: dict[str, object], mes
 def test_the_callback_logs_saturation_and_half_life(tmp_path: Path, cell: str) -> None:
     model = recognizer(["ab"], cell=cell).eval()
     with torch.no_grad():
-        model.encoder.layers[0].rnn.bias_ih_l0[4:8] = 9.0  # of the LSTM's forget gate, forward
+        model.acoustic.encoder.layers[0].rnn.bias_ih_l0[4:8] = 9.0  # of the LSTM's forget gate, forward
     tensorboard, csv = TensorBoardLogger(tmp_path / "tb"), CSVLogger(tmp_path / "csv")
     trainer = SimpleNamespace(
         sanity_checking=False,
@@ -335,7 +340,9 @@ def test_the_callback_logs_saturation_and_half_life(tmp_path: Path, cell: str) -
     if cell == "rnn":
         assert not scalars
         return
-    forward, backward = listen(model.encoder, model.features(waveforms[1:], lengths[1:])[0], 0.04)
+    forward, backward = listen(
+        model.acoustic.encoder, model.acoustic.features(waveforms[1:], lengths[1:])[0], 0.04
+    )
     assert forward.saturation()["forget"][1].tolist() == [1.0] * 4
     for each in (forward, backward):
         place = f"gates/layer1_{each.name}"

@@ -21,12 +21,14 @@ from PIL import Image
 
 import speechlstm
 from speechlstm.cli import inspect as command
-from speechlstm.model.bundle import make_bundle
+from speechlstm.model.acoustic import AcousticModel
+from speechlstm.model.bundle import Bundle
 from speechlstm.model.encoder import ConformerEncoder, Encoder
 from speechlstm.model.features import LogMel
 from speechlstm.model.tokenizer import Characters
 from speechlstm.study.inspect.observe import Observation, observe
 from speechlstm.study.inspect.page import render
+from speechlstm.transcription.recognizer import Recognizer
 
 SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
 Run = Callable[..., tuple[int, str, str]]
@@ -46,8 +48,9 @@ def small(encoder: type = Encoder, **options: object) -> Observation:
         options = {"hidden_size": 5, "num_layers": 2, **options}
     made = encoder(20, len(tokens), conv_channels=2, **options)
     config = {"name": "</script><b>&amp; {data} é", "sample_rate": 8000}
-    bundle = make_bundle(LogMel(8000, num_mels=20), made, tokens, config)
-    return observe(bundle, SAMPLES / "stop.flac", bundle.decoder())
+    model = AcousticModel(LogMel(8000, num_mels=20), made).eval()
+    bundle = Recognizer(Bundle(model, tokens, config))
+    return observe(bundle, SAMPLES / "stop.flac", bundle.decoder)
 
 
 def embedded(page: str) -> dict[str, object]:

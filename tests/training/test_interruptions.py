@@ -19,7 +19,7 @@ from tones import TINY, command, fit, last, same_end
 
 from speechlstm.training import ranks
 from speechlstm.training.callbacks.interruptions import LastCheckpoint, requeue
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.types import SpeechlstmError
 
 ROOT = Path(__file__).parents[2]
@@ -47,16 +47,16 @@ def at(
     happens: Callable[[], None] | int | None = None,
 ) -> None:
     """Let something happen in a step of an epoch: a signal, or else a crash."""
-    original = getattr(Recognizer, step)
+    original = getattr(TrainingModule, step)
 
-    def stumble(self: Recognizer, data: object, index: int) -> object:
+    def stumble(self: TrainingModule, data: object, index: int) -> object:
         if (self.current_epoch, index) == (epoch, batch):
             if happens is None:
                 raise CrashError
             happens() if callable(happens) else signal.raise_signal(happens)
         return original(self, data, index)
 
-    patch.setattr(Recognizer, step, stumble)
+    patch.setattr(TrainingModule, step, stumble)
 
 
 # An epoch has three batches; `goes on` is the number of updates of the checkpoint that is left.

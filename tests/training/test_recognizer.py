@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.greedy import GreedyDecoder
+from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.encoder import Encoder
 from speechlstm.model.features import LogMel
 from speechlstm.model.tokenizer import Characters
 from speechlstm.training.augment import SpecAugment
 from speechlstm.training.loss import CtcLoss
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.types import Batch, Hypothesis, SpeechlstmError, UsageError, Utterance
 
 TOKENIZER = Characters.from_texts(["ab"])  # <blank> <space> a b
@@ -56,15 +57,15 @@ def batch(texts: list[str], targets: list[list[int]] | None = None) -> Batch:
     return Batch(waveforms, torch.full((len(texts),), 4000), rows, target_lengths, utterances)
 
 
-def recognizer(encoder: nn.Module | None = None, **options: object) -> Recognizer:
+def recognizer(encoder: nn.Module | None = None, **options: object) -> TrainingModule:
     features = LogMel(8000, num_mels=8)
     torch.manual_seed(0)
     encoder = encoder or Encoder(8, len(TOKENIZER), hidden_size=4, num_layers=1, conv_channels=2)
     parts = {"decoder": GreedyDecoder(TOKENIZER), "loss": CtcLoss(), **options}
-    return Recognizer(features, encoder, TOKENIZER, **parts)
+    return TrainingModule(AcousticModel(features, encoder), TOKENIZER, **parts)
 
 
-def logged(model: Recognizer, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, int]]:
+def logged(model: TrainingModule, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, int]]:
     values: dict[str, tuple[float, int]] = {}
 
     def log(name: str, value: object, **options: object) -> None:
@@ -147,7 +148,9 @@ def test_a_fused_optimizer_sees_unscaled_gradients_in_fp16() -> None:
             scaler.scale(loss).backward()
             scaler.unscale_(optimizer)
             scaler.step(optimizer)
-        found.append((model.encoder.output.weight.grad, model.encoder.output.weight.detach()))
+        found.append(
+            (model.acoustic.encoder.output.weight.grad, model.acoustic.encoder.output.weight.detach())
+        )
     torch.testing.assert_close(found[0], found[1])
 
 

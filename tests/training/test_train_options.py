@@ -15,7 +15,7 @@ import torch
 
 from speechlstm import configs
 from speechlstm.training import fit as training
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.types import AudioError, Batch
 
 RATE = 8_000
@@ -97,13 +97,13 @@ def test_a_training_that_has_stopped_early_stays_stopped(
 
 def meddle(patch: pytest.MonkeyPatch, with_step: Callable[[int, int], None]) -> None:
     """Let something happen before each training step, given its epoch and number."""
-    step = Recognizer.training_step
+    step = TrainingModule.training_step
 
-    def meddled(self: Recognizer, batch: Batch, index: int) -> object:
+    def meddled(self: TrainingModule, batch: Batch, index: int) -> object:
         with_step(self.current_epoch, index)
         return step(self, batch, index)
 
-    patch.setattr(Recognizer, "training_step", meddled)
+    patch.setattr(TrainingModule, "training_step", meddled)
 
 
 def test_an_interrupted_training_hears_the_same_noise(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

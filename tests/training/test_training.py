@@ -12,7 +12,7 @@ from tones import command, fit, load, write
 
 from speechlstm import configs
 from speechlstm.training import fit as training
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.types import ManifestError, SpeechlstmError, UsageError
 
 # going on
@@ -23,7 +23,7 @@ def test_a_finished_training_is_only_exported_again(
 ) -> None:
     assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
     before = (here / "run/bundle/model.safetensors").read_bytes()
-    monkeypatch.setattr(Recognizer, "training_step", lambda *_: pytest.fail("trains again"))
+    monkeypatch.setattr(TrainingModule, "training_step", lambda *_: pytest.fail("trains again"))
     assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
     assert "going on from " in capfd.readouterr().err
     assert (here / "run/bundle/model.safetensors").read_bytes() == before
@@ -138,8 +138,8 @@ def test_global_normalisation_is_of_the_training_part(here: Path) -> None:
         waveform = torch.from_numpy(data.train_set[index, 1.0, 0][0])[None]
         frames.append(plain.features(waveform, torch.tensor([waveform.shape[1]]))[0][0])
     wanted = torch.cat(frames)
-    torch.testing.assert_close(model.features.mean, wanted.mean(0), atol=1e-3, rtol=1e-4)
-    torch.testing.assert_close(model.features.std, wanted.std(0, correction=0), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(model.acoustic.features.mean, wanted.mean(0), atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(model.acoustic.features.std, wanted.std(0, correction=0), atol=1e-3, rtol=1e-3)
 
 
 def test_several_manifests_are_one_training_part(here: Path) -> None:

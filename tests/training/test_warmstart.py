@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from speechlstm.decoders import create
-from speechlstm.model.bundle import make_bundle
+from speechlstm.model.acoustic import AcousticModel
+from speechlstm.model.bundle import Bundle
 from speechlstm.model.encoder import Encoder
 from speechlstm.model.features import LogMel
+from speechlstm.model.selftest import save_bundle
 from speechlstm.model.tokenizer import Characters
 from speechlstm.training import warmstart
 from speechlstm.training.loss import CtcLoss
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.types import SpeechlstmError, UsageError
 
 RATE = 8_000
@@ -30,7 +32,7 @@ ENCODER = {
 
 def recogniser(
     alphabet: str, seed: int = 0, **settings: object
-) -> tuple[Recognizer, dict[str, dict[str, object]]]:
+) -> tuple[TrainingModule, dict[str, dict[str, object]]]:
     """Return a recogniser and its settings."""
     torch.manual_seed(seed)
     node = ENCODER | settings
@@ -38,7 +40,7 @@ def recogniser(
     options = {key: value for key, value in node.items() if key != "_target_"}
     encoder = Encoder(features.num_features, len(tokenizer), **options)
     decoder = create("greedy", tokenizer=tokenizer)
-    return Recognizer(features, encoder, tokenizer, decoder, CtcLoss()), {
+    return TrainingModule(AcousticModel(features, encoder), tokenizer, decoder, CtcLoss()), {
         "features": FEATURES,
         "encoder": node,
     }
@@ -48,11 +50,11 @@ def saved(folder: Path, alphabet: str = "ab", **settings: object) -> tuple[Path,
     """Write a bundle; return its folder and its weights."""
     model, nodes = recogniser(alphabet, 1, **settings)
     config = {**nodes, "name": "first", "sample_rate": RATE}
-    make_bundle(model.features, model.encoder, model.tokenizer, config).save(folder / "bundle", "card")
+    save_bundle(Bundle(model.acoustic, model.tokenizer, config), folder / "bundle", "card")
     return folder / "bundle", {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def start(model: Recognizer, nodes: dict[str, dict[str, object]], path: Path) -> dict[str, Tensor]:
+def start(model: TrainingModule, nodes: dict[str, dict[str, object]], path: Path) -> dict[str, Tensor]:
     """Initialise; return the weights."""
     warmstart.initialise(model, path, nodes)
     return dict(model.state_dict())
@@ -148,18 +150,20 @@ def test_what_is_no_recogniser_is_named(tmp_path: Path, make: object, message: s
 
 def test_frozen_parts_have_no_gradient(capsys: pytest.CaptureFixture[str]) -> None:
     model, _ = recogniser("ab")
-    warmstart.freeze(model.encoder, ["subsample", "layers.0", "output"])
+    warmstart.freeze(model.acoustic.encoder, ["subsample", "layers.0", "output"])
     assert capsys.readouterr().err.startswith(
         "frozen: subsample, layers.0, output; 0.00 million weights are "
     )
     log_probs, lengths = model.train()(torch.randn(2, RATE), torch.tensor([RATE, RATE // 2]))
     model.loss(log_probs, torch.tensor([[1, 2], [2, 0]]), lengths, torch.tensor([2, 1]), [])[0].backward()
     trained = {
-        name.split(".")[0] for name, weights in model.encoder.named_parameters() if weights.grad is not None
+        name.split(".")[0]
+        for name, weights in model.acoustic.encoder.named_parameters()
+        if weights.grad is not None
     }
     assert trained == {"layers", "norm"}
-    assert not any(weights.requires_grad for weights in model.encoder.layers[0].parameters())
-    assert all(weights.grad is not None for weights in model.encoder.layers[1].parameters())
+    assert not any(weights.requires_grad for weights in model.acoustic.encoder.layers[0].parameters())
+    assert all(weights.grad is not None for weights in model.acoustic.encoder.layers[1].parameters())
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,17 @@ from speechlstm.data.manifest import read_manifest
 from speechlstm.model.tokenizer import Phones
 from speechlstm.transcription import align as module
 from speechlstm.transcription import formats as transcript
-from speechlstm.transcription.align import Alignment, align, align_file, forced_alignment
+from speechlstm.transcription.align import Alignment, align, forced_alignment
 from speechlstm.types import AudioError, SpeechlstmError, Transcript, Utterance, Word
 
 SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
+
+
+def align_one(model: object, path: object, text: str) -> Alignment:
+    ((_, result),) = align(model, [(str(path), text)])
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def posteriors(frames: int, vocab: int, seed: int) -> np.ndarray:
@@ -172,7 +179,7 @@ def utterances(folder: Path, texts: dict[str, str]) -> list[Utterance]:
 
 def test_words_and_tokens_of_known_texts(tmp_path: Path) -> None:
     (given,) = utterances(tmp_path, {"no": "NO"})
-    result = align_file(
+    result = align_one(
         SpellingBundle(), given.audio_filepath, given.text
     )  # n at frames 0 and 1, o at 3 and 4
     assert result.transcript.text == "no"
@@ -188,7 +195,7 @@ def test_words_and_tokens_of_known_texts(tmp_path: Path) -> None:
 
 def test_a_wrong_word_scores_low(tmp_path: Path) -> None:
     (given,) = utterances(tmp_path, {"a go": "a no"})
-    first, second = align_file(SpellingBundle(), given.audio_filepath, given.text).scores
+    first, second = align_one(SpellingBundle(), given.audio_filepath, given.text).scores
     assert second < -1 < first
 
 
@@ -218,9 +225,9 @@ def test_one_that_fails_stops_none_and_is_named(tmp_path: Path) -> None:
 def test_align_file_raises_what_is_wrong(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", "a")
     with pytest.raises(SpeechlstmError, match=r"a\.wav: '7' \(1\) not in the tokenizer's characters"):
-        align_file(SpellingBundle(), path, "7")
+        align_one(SpellingBundle(), path, "7")
     with pytest.raises(AudioError, match=r"no\.wav"):
-        align_file(SpellingBundle(), tmp_path / "no.wav", "a")
+        align_one(SpellingBundle(), tmp_path / "no.wav", "a")
 
 
 def test_only_the_stretch_of_an_utterance_is_aligned(tmp_path: Path) -> None:
@@ -237,7 +244,7 @@ def test_batches_change_nothing(tmp_path: Path, batch_seconds: float) -> None:
     given = utterances(tmp_path, {name: name for name in names})
     results = dict(align(SpellingBundle(), given, batch_seconds, threads=1))
     for index, utterance in enumerate(given):
-        assert results[index] == align_file(SpellingBundle(), utterance.audio_filepath, utterance.text)
+        assert results[index] == align_one(SpellingBundle(), utterance.audio_filepath, utterance.text)
 
 
 def test_words_keep_their_spelling_where_tokens_do_not_have_it(tmp_path: Path) -> None:
@@ -248,7 +255,7 @@ def test_words_keep_their_spelling_where_tokens_do_not_have_it(tmp_path: Path) -
     bundle.tokenizer = phones
     letters = "".join(TOKENS.tokens[index] for index in phones.encode("two"))  # what has the same ids there
     path = write(tmp_path / "a.wav", letters)
-    found = align_file(bundle, path, "two")
+    found = align_one(bundle, path, "two")
     assert phones.decode(phones.encode("two")) == "to"
     assert [word.text for word in found.transcript.words] == ["two"]
     assert [token.text for token in found.tokens[0]] == ["T", "UW"]
@@ -344,7 +351,7 @@ def test_words_are_where_the_sound_is(tmp_path: Path) -> None:
     pause = rng.normal(size=16_000).astype(np.float32) * 1e-4
     path = tmp_path / "both.wav"
     soundfile.write(path, np.concatenate([parts[0], pause, parts[1]]), 16_000)
-    stop, enter, nine = align_file(speechlstm.load(), path, "stop enter nine").transcript.words
+    stop, enter, nine = align_one(speechlstm.load(), path, "stop enter nine").transcript.words
     seam = len(parts[0]) / 16_000
     assert 0 <= stop.start < stop.end <= seam + 0.05
     assert (

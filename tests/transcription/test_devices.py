@@ -19,9 +19,13 @@ from tones import load, write
 
 from speechlstm import configs
 from speechlstm.cli import evaluate, transcribe
-from speechlstm.model.bundle import load_bundle, make_bundle, synthesise
+from speechlstm.cli.devices import choose_devices
+from speechlstm.model.bundle import Bundle
+from speechlstm.model.selftest import save_bundle, synthesize
 from speechlstm.training import fit as training
 from speechlstm.transcription import devices
+from speechlstm.transcription.recognizer import Recognizer
+from speechlstm.transcription.recognizer import load as load_recognizer
 from speechlstm.types import SpeechlstmError, UsageError
 
 # A decoder of another package that tells which process searches, and can kill its own.
@@ -63,14 +67,14 @@ def trainer(*overrides: str) -> DictConfig:
     ],
 )
 def test_one_device_is_what_the_trainer_says(overrides: list[str], device: str, precision: str) -> None:
-    where = devices.choose(trainer(*overrides))
+    where = choose_devices(trainer(*overrides))
     assert (str(where.device), where.precision, where.is_first) == (device, precision, True)
 
 
 def test_the_first_gpu_is_taken_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for there, device in ((True, "cuda:0"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert str(devices.choose(trainer()).device) == device
+        assert str(choose_devices(trainer()).device) == device
 
 
 @pytest.mark.parametrize(
@@ -86,14 +90,14 @@ def test_the_first_gpu_is_taken_if_there_is_one(monkeypatch: pytest.MonkeyPatch)
 )
 def test_devices_that_cannot_be_are_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        devices.choose(trainer("trainer=cpu", *overrides) if len(overrides) == 1 else trainer(*overrides))
+        choose_devices(trainer("trainer=cpu", *overrides) if len(overrides) == 1 else trainer(*overrides))
 
 
 def test_one_device_needs_no_lightning() -> None:
     code = (
-        "import sys; from speechlstm import configs, devices\n"
+        "import sys; from speechlstm import configs; from speechlstm.cli.devices import choose_devices\n"
         "from speechlstm.cli import evaluate, transcribe\n"
-        "devices.choose(configs.load('evaluate', ['manifest=m']).trainer)\n"
+        "choose_devices(configs.load('evaluate', ['manifest=m']).trainer)\n"
         "assert 'torch' in sys.modules and not any('lightning' in name for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
@@ -128,17 +132,17 @@ def test_bfloat16_is_refused_where_a_gpu_lacks_it(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_bundle_computes_in_the_precision_asked_for(here: Path) -> None:
-    clip = synthesise(8000).unsqueeze(0)
+    clip = synthesize(8000).unsqueeze(0)
     heard = {}
     for precision in ("32-true", "bf16-mixed"):
-        bundle = load_bundle(here / "bundle", precision=precision)
-        heard[precision], _ = bundle.recognize(clip, torch.tensor([clip.shape[1]]))
+        bundle = load_recognizer(here / "bundle", precision=precision)
+        heard[precision], _ = bundle.log_probs(clip, torch.tensor([clip.shape[1]]))
     exact, half = heard.values()
     assert half.dtype == torch.float32
     assert 1e-4 < (half - exact).abs().max() < 0.3
-    for precision, message in (("64-true", "'64-true' is not for recognising"), ("16-mixed", "needs a GPU")):
+    for precision, message in (("64-true", "'64-true' is not for recognition"), ("16-mixed", "needs a GPU")):
         with pytest.raises(UsageError, match=message):
-            load_bundle(here / "bundle", precision=precision)
+            load_recognizer(here / "bundle", precision=precision)
 
 
 # several devices
@@ -156,14 +160,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cfg = load("data.train=talk.jsonl", "data.dev=talk.jsonl")
         torch.manual_seed(2)
         model, _ = training.prepare(cfg)
-    as_if_trained(model.encoder)
+    as_if_trained(model.acoustic.encoder)
     stages = {stage: OmegaConf.to_container(cfg[stage], resolve=True) for stage in ("features", "encoder")}
     config = stages | {"name": "tones", "sample_rate": cfg.sample_rate}
-    bundle = make_bundle(model.features, model.encoder, model.tokenizer, config)
+    bundle = Bundle(model.acoustic.eval(), model.tokenizer, config)
     audio, _ = soundfile.read(folder / f"talks/talk{TEXTS.index('b a c b')}.wav", dtype="float32")
-    heard, _ = bundle.recognize(torch.from_numpy(audio[None]), torch.tensor([len(audio)]))
-    model.encoder.output.bias.data -= heard[0].mean(0)  # every token has its moments
-    bundle.save(folder / "bundle", "# tones\n")
+    heard, _ = Recognizer(bundle).log_probs(torch.from_numpy(audio[None]), torch.tensor([len(audio)]))
+    model.acoustic.encoder.output.bias.data -= heard[0].mean(0)  # every token has its moments
+    save_bundle(bundle, folder / "bundle", "# tones\n")
     (folder / "plugin/mine/conf/decoder").mkdir(parents=True)
     (folder / "plugin/mine/__init__.py").write_text(PLUGIN)
     config_file = folder / "plugin/mine/conf/decoder/mine.yaml"
@@ -271,7 +275,7 @@ def test_a_killed_process_ends_all_and_leaves_what_is_done(
 
 def test_an_input_that_nobody_or_several_recognised_is_an_error() -> None:
     """It can happen only where the processes see different files."""
-    where = devices.choose(trainer("trainer=ddp_cpu", "trainer.devices=1"))
+    where = choose_devices(trainer("trainer=ddp_cpu", "trainer.devices=1"))
     with where.share(["a", "b"]) as inputs:
         assert inputs == ["a", "b"] and where.is_first
         assert list(where.merge([(1, "B"), (0, "A")], 2, "testing", "input")) == [(0, "A"), (1, "B")]

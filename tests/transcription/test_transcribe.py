@@ -25,7 +25,9 @@ from speechlstm.cli import transcribe as command
 from speechlstm.configs.arguments import files_apart, quote, quoted, with_inputs
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import batches as transcriber
-from speechlstm.transcription.batches import Recording, find, in_order, output_paths, transcribe
+from speechlstm.transcription.batches import in_order
+from speechlstm.transcription.inputs import Recording, find, output_paths
+from speechlstm.transcription.recognizer import transcribe
 from speechlstm.types import AudioError, Transcript, UsageError, Utterance
 
 NAMES = st.text(
@@ -375,14 +377,14 @@ def test_what_is_done_is_on_disk_before_the_next_begins(
 ) -> None:
     for name, seconds in (("a", 2), ("b", 1), ("c", 3)):
         write(Path(f"{name}.wav"), name, seconds)
-    hear = bundle.recognize
+    log_probs = bundle.log_probs
 
     def power_cut(waveforms: object, lengths: object) -> object:
         if len(bundle.batches) == 2:
             raise KeyboardInterrupt
-        return hear(waveforms, lengths)
+        return log_probs(waveforms, lengths)
 
-    monkeypatch.setattr(bundle, "recognize", power_cut)
+    monkeypatch.setattr(bundle, "log_probs", power_cut)
     assert run("a.wav", "b.wav", "c.wav", "out=o", "batch_seconds=1", "threads=1")[0] == 130
     assert sorted(path.name for path in Path("o").iterdir()) == ["a.txt", "b.txt"]
 

@@ -7,7 +7,7 @@ A path may also name a file inside a tar archive (`speechlstm.data.audio.tar`).
 """
 
 from speechlstm.data.audio.files import AUDIO_SUFFIXES
-from speechlstm.data.audio.load import AudioInfo, audio_info, load_audio
+from speechlstm.data.audio.load import AudioInfo, AudioInput, audio_info, audio_name, load_audio
 from speechlstm.data.audio.tar import holder
 
-__all__ = ["AUDIO_SUFFIXES", "AudioInfo", "audio_info", "holder", "load_audio"]
+__all__ = ["AUDIO_SUFFIXES", "AudioInfo", "AudioInput", "audio_info", "audio_name", "holder", "load_audio"]

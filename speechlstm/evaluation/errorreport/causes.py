@@ -12,7 +12,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,12 +22,8 @@ from torch import Tensor
 from speechlstm.decoders.base import Decoder
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription.align import forced_alignment
-from speechlstm.transcription.batches import hear
-from speechlstm.transcription.formats import to_transcript
+from speechlstm.transcription.batches import SpeechModel, recognize
 from speechlstm.types import AudioError, Hypothesis, SpeechlstmError, Transcript, Utterance
-
-if TYPE_CHECKING:
-    from speechlstm.model.bundle import Bundle
 
 _CERTAIN = 1e-30  # what is left of each frame's probability for all other tokens, where a search is led
 _TOLERANCE = 1e-3  # natural log: decoders add float32
@@ -52,20 +48,20 @@ class Cause:
 
 
 def examine(
-    bundle: Bundle,
+    bundle: SpeechModel,
     decoder: Decoder,
     utterances: Sequence[Utterance],
     batch_seconds: float = 120.0,
-    threads: int | None = None,
+    threads: int = 1,
     claim: Callable[[], int] | None = None,
 ) -> Iterator[tuple[int, Transcript | AudioError, Cause | None]]:
-    """Transcribe utterances as `speechlstm.transcription.batches.transcribe` does, and find the cause of each error.
+    """Transcribe utterances as `speechlstm.transcription.recognizer.transcribe` does, and find the cause of each error.
 
     Args:
         bundle: the recogniser.
         decoder: turns its log-probabilities into hypotheses.
         utterances: audio and texts.
-        batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.hear`.
+        batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.recognize`.
         threads: how many batches run at once on a CPU, see there.
         claim: says which batches are this process's, see there.
 
@@ -75,23 +71,16 @@ def examine(
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
     """
-    for heard in hear(bundle, utterances, batch_seconds, threads, claim):
-        for index, failure in heard.errors:
+    for batch in recognize(bundle, utterances, batch_seconds, threads, claim):
+        for index, failure in batch.failures:
             yield index, failure, None
-        found = decoder(heard.log_probs, heard.lengths) if heard.indices else []
-        for row, (index, hypotheses) in enumerate(zip(heard.indices, found, strict=True)):
-            made = to_transcript(
-                hypotheses,
-                bundle.tokenizer,
-                bundle.frame_shift,
-                heard.paths[row],
-                heard.seconds[row],
-                heard.pauses[row],
-            )
+        found = decoder(batch.log_probs, batch.lengths) if batch.recordings else []
+        for recording, hypotheses in zip(batch.recordings, found, strict=True):
+            index, made = recording.index, recording.transcript(hypotheses, bundle)
             reference = bundle.tokenizer.normalize(utterances[index].text)
             cause = None
             if made.text.split() != reference.split():
-                log_probs = heard.log_probs[row, : int(heard.lengths[row])].float().cpu()
+                log_probs = recording.log_probs.float().cpu()
                 cause = find_cause(log_probs, decoder, bundle.tokenizer, reference, hypotheses[0])
             yield index, made, cause
 

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from speechlstm.study.inspect.gates import listen
-from speechlstm.training.module import Recognizer
+from speechlstm.training.module import TrainingModule
 from speechlstm.types import Batch, UsageError
 
 
@@ -43,19 +43,21 @@ class WatchGates(pl.Callback):
         due = (trainer.current_epoch + 1) % self.every_epochs == 0
         if trainer.sanity_checking or batch_idx or not due or not trainer.is_global_zero:
             return
-        if not isinstance(pl_module, Recognizer):
-            raise UsageError(f"gates can be watched in a Recognizer, not in a {type(pl_module).__name__}")
+        if not isinstance(pl_module, TrainingModule):
+            raise UsageError(f"gates can be watched in a TrainingModule, not in a {type(pl_module).__name__}")
         longest = int(batch.lengths.argmax())
         length = batch.lengths[longest : longest + 1]
-        features, frames = pl_module.features(batch.waveforms[longest : longest + 1, : int(length)], length)
-        shift: float = pl_module.features.frame_shift * pl_module.encoder.subsampling  # type: ignore[operator,assignment]
+        model = pl_module.acoustic
+        stages = model.trace(batch.waveforms[longest : longest + 1, : int(length)], length)
         scalars: dict[str, float] = {}
         curves: dict[str, torch.Tensor] = {}
-        for each in listen(pl_module.encoder, features[:, : int(frames)], shift):
+        for each in listen(
+            model.encoder, stages.features[:, : int(stages.feature_lengths)], model.frame_shift
+        ):
             place = f"gates/layer{each.layer}_{each.name}"
             life = each.half_life()
             if life is not None:
-                life = 1000 * life.clamp(max=len(each.memory) * shift)
+                life = 1000 * life.clamp(max=len(each.memory) * model.frame_shift)
                 scalars[f"{place}/half_life_ms"] = float(life.median())
                 curves[f"{place}/log10_half_life_ms"] = life.log10()
             for gate, (shut, opened) in each.saturation().items():

@@ -7,12 +7,15 @@ from pathlib import Path
 import speechlstm
 from speechlstm import configs
 from speechlstm.model import tokenizer
-from speechlstm.model.bundle import Bundle, make_bundle
+from speechlstm.model.acoustic import AcousticModel, acoustic_state
+from speechlstm.model.bundle import Bundle
 from speechlstm.training.checkpoints import Checkpoints
+from speechlstm.training.module import ACOUSTIC
+from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import BundleError
 
 
-def load(path: str | Path | None) -> Bundle:
+def load(path: str | Path | None) -> Recognizer:
     """Load a bundle, the shipped one without a path, or a checkpoint, which is a file.
 
     Raises:
@@ -21,7 +24,7 @@ def load(path: str | Path | None) -> Bundle:
     return from_checkpoint(Path(path)) if path is not None and Path(path).is_file() else speechlstm.load(path)
 
 
-def from_checkpoint(path: Path) -> Bundle:
+def from_checkpoint(path: Path) -> Recognizer:
     """Make a recogniser of a checkpoint as `speechlstm train` writes it, with the averaged weights if it has them.
 
     Raises:
@@ -38,18 +41,12 @@ def from_checkpoint(path: Path) -> Bundle:
     settings, tokens = content["settings"], tokenizer.from_dict(content["tokenizer"])
     features = configs.build(settings["features"])
     encoder = configs.build(settings["encoder"], num_features=features.num_features, vocab_size=len(tokens))
-    for name, stage in (("features", features), ("encoder", encoder)):
-        part = {
-            key.removeprefix(f"{name}."): value
-            for key, value in content["state_dict"].items()
-            if key.startswith(f"{name}.")
-        }
-        try:
-            stage.load_state_dict(part)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise BundleError(f"{path}: weights and settings do not fit together: {reason}") from None
+    model = AcousticModel(features, encoder)
+    try:
+        model.load_state_dict(acoustic_state(content["state_dict"], ACOUSTIC))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{path}: weights and settings do not fit together: {reason}") from None
     name = f"{path} after {content['global_step']} updates"
-    return make_bundle(
-        features, encoder, tokens, {**settings, "name": name, "sample_rate": features.sample_rate}
-    )
+    config = {**settings, "name": name, "sample_rate": features.sample_rate}
+    return Recognizer(Bundle(model.eval(), tokens, config, path))

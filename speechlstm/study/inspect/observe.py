@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from speechlstm.data.audio import audio_info, load_audio
 from speechlstm.decoders import Decoder
-from speechlstm.model.bundle import Bundle
 from speechlstm.model.features import Spectrogram
 from speechlstm.study.inspect.gates import Direction, listen
 from speechlstm.study.inspect.influence import Reach, influence
 from speechlstm.transcription.align import forced_alignment
 from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.formats import to_transcript
+from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import AudioError, SpeechlstmError, Transcript
 
 MAX_SECONDS = 60.0  # longest stretch: every gate of every unit in every frame is kept
@@ -65,7 +65,7 @@ class Observation:
 
 
 def observe(
-    bundle: Bundle,
+    bundle: Recognizer,
     path: str | Path,
     decoder: Decoder,
     text: str | None = None,
@@ -93,19 +93,19 @@ def observe(
             "offset= and duration="
         )
     waveform = load_audio(path, bundle.sample_rate, offset, duration)
+    model = bundle.bundle.model
     batch, lengths = torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)])
     with torch.no_grad():
-        features, frames = bundle.features(batch, lengths)
-        log_probs, found = bundle.encoder(features, frames)
+        stages = model.trace(batch, lengths)
         spectrum = Spectrogram(bundle.sample_rate, window=_WINDOW, normalize="none")
         power, _ = spectrum(batch, lengths)
     if text is None:
-        hypotheses = decoder(log_probs, found)[0]
+        hypotheses = decoder(stages.log_probs, stages.lengths)[0]
     else:
         tokens = bundle.tokenizer.encode(text)
         if not tokens:
             raise SpeechlstmError("text= is empty, so that there is nothing to align")
-        aligned, _ = forced_alignment(log_probs[0].numpy(), tokens)
+        aligned, _ = forced_alignment(stages.log_probs[0].numpy(), tokens)
         hypotheses = [replace(aligned, text=bundle.tokenizer.normalize(text))]
     transcript = to_transcript(
         hypotheses,
@@ -115,8 +115,7 @@ def observe(
         len(waveform) / bundle.sample_rate,
         find_pauses(waveform, bundle.sample_rate),
     )
-    feature_shift: float = bundle.features.frame_shift  # type: ignore[assignment]
-    reaches, shares = influence(bundle.encoder, features, feature_shift)
+    reaches, shares = influence(model.encoder, stages.features, model.feature_shift)
     full_scale = float(spectrum.window.sum()) / 2  # amplitude that a sine of full scale has in its bin
     return Observation(
         bundle.name,
@@ -125,11 +124,11 @@ def observe(
         bundle.sample_rate,
         (power[0].numpy() * 10 / np.log(10) - 20 * np.log10(full_scale)).astype(np.float32),
         spectrum.frame_shift,
-        log_probs[0].numpy(),
+        stages.log_probs[0].numpy(),
         bundle.frame_shift,
         transcript,
         text is not None,
-        listen(bundle.encoder, features, bundle.frame_shift),
+        listen(model.encoder, stages.features, bundle.frame_shift),
         reaches,
         shares,
     )

@@ -1,0 +1,55 @@
+"""What a command computes on: the devices that its settings name, and the threads of the processor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from omegaconf import DictConfig
+
+from speechlstm.transcription.devices import Devices, OneDevice
+from speechlstm.types import UsageError
+
+
+def choose_devices(trainer: DictConfig) -> Devices:
+    """Return the devices that a trainer's settings describe; of what else they say, only the precision counts.
+
+    Args:
+        trainer: an option of `conf/trainer`.
+
+    Raises:
+        UsageError: settings that do not fit together, or that this machine has no devices for.
+    """
+    if trainer.get("strategy") is not None:
+        from speechlstm.training.ranks import ManyDevices  # Lightning takes seconds to import
+
+        return ManyDevices(trainer)
+    number = trainer.devices
+    if isinstance(number, Sequence) and len(number) == 1 and isinstance(number[0], int):
+        (gpu,) = number
+    elif number == 1:
+        gpu = 0
+    else:
+        raise UsageError(
+            f"trainer.devices is {number}, but this trainer uses one device: 1, or [2] for the GPU of that number; "
+            "several are for trainer=ddp, ddp_cpu, multinode or slurm"
+        )
+    kinds = {"cpu": "cpu", "gpu": "cuda", "auto": "cuda" if torch.cuda.is_available() else "cpu"}
+    if trainer.accelerator not in kinds:
+        raise UsageError(f"trainer.accelerator is {trainer.accelerator!r}, but must be {', '.join(kinds)}")
+    kind = kinds[trainer.accelerator]
+    return OneDevice(f"cuda:{gpu}" if kind == "cuda" else kind, str(trainer.precision))
+
+
+def batch_threads(threads: int | None) -> int:
+    """Leave PyTorch one thread for each batch, and return how many batches a command runs at once.
+
+    This is for the whole process, so the command decides it, not the library; decoders, which share out utterances
+    themselves, are made before.
+
+    Args:
+        threads: how many; None takes as many as PyTorch would have used for one batch.
+    """
+    available = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return available if threads is None else threads

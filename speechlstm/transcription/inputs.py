@@ -1,0 +1,86 @@
+"""Which recordings a command is given, and where their outputs go."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechlstm.data.audio import AUDIO_SUFFIXES
+from speechlstm.types import AudioError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """An audio file: its path as given or found, and the relative path its output is named after."""
+
+    path: str
+    name: str
+
+
+def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError]]:
+    """Turn files and folders into recordings; folders are searched through, sorted, without hidden files.
+
+    A relative path keeps its folders in `name`; of an absolute one, or one with `..`, only the last part is
+    kept, for a folder with what lies below. A file met twice counts once. A missing file becomes a recording
+    as well: opening it will tell.
+
+    Returns:
+        the recordings in the order given, and a complaint for each folder without audio or unreadable.
+    """
+    found: dict[Path, Recording] = {}
+    problems: list[AudioError] = []
+    for given in paths:
+        path = Path(given)
+        outside = path.is_absolute() or ".." in path.parts
+        if not path.is_dir():
+            found.setdefault(path.absolute(), Recording(given, path.name if outside else str(path)))
+            continue
+        name = Path(path.resolve().name) if outside else path
+        inside, unreadable = _search(path)
+        problems += unreadable
+        if not inside and not unreadable:
+            suffixes = " ".join(sorted(AUDIO_SUFFIXES))
+            problems.append(AudioError(f"{given}: no audio files in this folder; they end in {suffixes}"))
+        for file in inside:
+            recording = Recording(str(file), str(name / file.relative_to(path)))
+            found.setdefault(file.absolute(), recording)
+    return list(found.values()), problems
+
+
+def output_paths(recordings: Sequence[Recording], folder: str | Path, suffix: str) -> list[Path]:
+    """Return where each recording's output goes: `folder/name.suffix`, without the audio's own suffix.
+
+    Recordings that differ in nothing but that keep it: `call.wav` and `call.mp3` give `call.wav.txt` and
+    `call.mp3.txt`.
+
+    Raises:
+        UsageError: two recordings would still write to the same file.
+    """
+    short = [str(Path(recording.name).with_suffix("")) for recording in recordings]
+    counts = Counter(name.casefold() for name in short)  # some file systems do not tell upper from lower case
+    taken: dict[Path, Recording] = {}
+    for recording, name in zip(recordings, short, strict=True):
+        stem = name if counts[name.casefold()] == 1 else recording.name
+        other = taken.setdefault(path := Path(folder) / f"{stem}.{suffix}", recording)
+        if other is not recording:
+            both = f"{other.path} and {recording.path}"
+            raise UsageError(f"{both} would both become {path}; transcribe them into different folders")
+    return list(taken)
+
+
+def _search(folder: Path) -> tuple[list[Path], list[AudioError]]:
+    """Return the audio files below a folder, sorted, and the folders that cannot be searched."""
+    problems: list[AudioError] = []
+    found: list[Path] = []
+
+    def complain(error: OSError) -> None:
+        problems.append(AudioError(f"{error.filename}: cannot search this folder: {error.strerror}"))
+
+    for where, folders, files in os.walk(folder, onerror=complain):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(where, name) for name in files if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
+    return sorted(found), problems

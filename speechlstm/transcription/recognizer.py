@@ -1,0 +1,200 @@
+"""A trained recognizer, ready to transcribe and to align."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+
+from speechlstm import decoders
+from speechlstm.data.audio import AudioInput
+from speechlstm.decoders import Decoder
+from speechlstm.model.bundle import Bundle, load_bundle
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.transcription.align import Alignment, align
+from speechlstm.transcription.batches import SpeechModel, in_order, recognize
+from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
+from speechlstm.types import AudioError, SpeechlstmError, Transcript, UsageError, Utterance
+
+
+class Recognizer:
+    """A trained model on a device, with a decoder: what `speechlstm.load` returns.
+
+    Args:
+        bundle: the model and its tokenizer.
+        device: where to compute.
+        precision: of the encoder: 32-true, bf16-mixed, or, on a GPU, 16-mixed.
+        decoder: the decoder, or the name of an installed one; None is the one that belongs to the bundle.
+        **params: settings of a decoder that is given by its name, such as `lm`.
+
+    Attributes:
+        bundle: the model and its tokenizer.
+        decoder: turns log-probabilities into hypotheses.
+        precision: of the encoder.
+
+    Raises:
+        UsageError: the device cannot compute in this precision, or there is no such decoder.
+        SpeechlstmError: there is no such device.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str | torch.device = "cpu",
+        precision: str = "32-true",
+        decoder: str | Decoder | None = None,
+        **params: Any,
+    ) -> None:
+        if precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise UsageError(f"precision {precision!r} is not for recognition; choose {known}")
+        self.bundle, self.precision = bundle, precision
+        try:
+            bundle.model.to(device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise SpeechlstmError(f"device {str(device)!r} cannot be used: {reason}") from None
+        check_precision(precision, self.device)
+        self.decoder = decoder if isinstance(decoder, Decoder) else self.create_decoder(decoder, **params)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.bundle.name
+
+    @property
+    def path(self) -> Path:
+        """The folder that the model came from."""
+        return self.bundle.path
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Whose ids the columns of the log-probabilities are."""
+        return self.bundle.tokenizer
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of the waveforms, in Hz."""
+        return self.bundle.model.sample_rate
+
+    @property
+    def frame_shift(self) -> float:
+        """Seconds from one frame of log-probabilities to the next."""
+        return self.bundle.model.frame_shift
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.bundle.model.device
+
+    def create_decoder(self, name: str | None = None, **params: Any) -> Decoder:
+        """Make a decoder for this model's tokens; without a name the one that belongs to the bundle.
+
+        Raises:
+            UsageError: there is no such decoder, or it takes no such settings.
+        """
+        settings = dict(self.bundle.decoder) if name in (None, self.bundle.decoder.get("name")) else {}
+        settings = {"name": name or "greedy"} | settings | params
+        return decoders.create(**settings, tokenizer=self.tokenizer)
+
+    @torch.inference_mode()
+    def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths."""
+        with autocast(self.precision, self.device):
+            log_probs, lengths = self.bundle.model(waveforms.to(self.device), lengths.to(self.device))
+        return log_probs, lengths
+
+    @overload
+    def transcribe(self, audio: AudioInput) -> Transcript: ...
+    @overload
+    def transcribe(self, audio: list[AudioInput]) -> list[Transcript]: ...
+    def transcribe(self, audio: AudioInput | list[AudioInput]) -> Transcript | list[Transcript]:
+        """Transcribe a recording, or a list of them, which is batched.
+
+        Args:
+            audio: a path, `(samples, sample_rate)`, or an open binary file; or a list of such.
+
+        Raises:
+            AudioError: a recording cannot be read or is too long. For results of the others use
+                `speechlstm.transcription.recognizer.transcribe`.
+        """
+        inputs = audio if isinstance(audio, list) else [audio]
+        made: list[Transcript] = []
+        for result in in_order(transcribe(self, self.decoder, inputs)):
+            if isinstance(result, AudioError):
+                raise result
+            made.append(result)
+        return made if isinstance(audio, list) else made[0]
+
+    def align(self, audio: AudioInput, text: str) -> Alignment:
+        """Find when each word and token of a known text is spoken.
+
+        Raises:
+            AudioError: the recording cannot be read or is too long.
+            SpeechlstmError: the text cannot be written in the model's tokens, or the audio is too short for it.
+        """
+        ((_, result),) = align(self, [(audio, text)])
+        if isinstance(result, SpeechlstmError):
+            raise result
+        return result
+
+
+def load(
+    bundle: str | Path | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    precision: str = "32-true",
+    decoder: str | Decoder | None = None,
+    **params: Any,
+) -> Recognizer:
+    """Load a recognizer; without a name the model that ships with the package.
+
+    Args:
+        bundle: folder written by `speechlstm train`.
+        device: where to compute, such as `"cpu"` or `"cuda"`.
+        precision: of the encoder: `"32-true"`, `"bf16-mixed"`, or, on a GPU, `"16-mixed"`.
+        decoder: the decoder, or the name of an installed one; None is the one that belongs to the bundle.
+        **params: settings of a decoder that is given by its name, such as `lm="words.arpa"`.
+
+    Returns:
+        The recognizer; `load().transcribe("call.wav")` gives a `Transcript`.
+
+    Raises:
+        UsageError: the device cannot compute in this precision, or there is no such decoder.
+        BundleError: the folder is not a bundle, is damaged, or was written by an incompatible version.
+    """
+    return Recognizer(load_bundle(bundle), device, precision, decoder, **params)
+
+
+def transcribe(
+    recognizer: SpeechModel,
+    decoder: Decoder,
+    inputs: Sequence[AudioInput | Utterance],
+    batch_seconds: float = 120.0,
+    threads: int = 1,
+    claim: Callable[[], int] | None = None,
+) -> Iterator[tuple[int, Transcript | AudioError]]:
+    """Transcribe recordings in batches of similar length; a broken one does not stop the others.
+
+    Args:
+        recognizer: gives the log-probabilities.
+        decoder: turns them into hypotheses.
+        inputs: whole recordings, or utterances, of which only the stretch they name is read.
+        batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.recognize`.
+        threads: how many batches run at once on a CPU, see there.
+        claim: says which batches are this process's, see there.
+
+    Yields:
+        `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
+
+    Raises:
+        UsageError: `batch_seconds` or `threads` is no positive number.
+    """
+    for batch in recognize(recognizer, inputs, batch_seconds, threads, claim):
+        yield from batch.failures
+        hypotheses = decoder(batch.log_probs, batch.lengths) if batch.recordings else []
+        for recording, found in zip(batch.recordings, hypotheses, strict=True):
+            yield recording.index, recording.transcript(found, recognizer)
