@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:  # torch takes a second to import: not for an error or a manifest
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
 from speechlstm.configs.arguments import quote_arguments
-from speechlstm.data.manifest import file_names, read_manifest, write_atomically
+from speechlstm.data.files import write_atomically
+from speechlstm.data.manifest import file_names, read_manifest
 from speechlstm.transcription.align import FORMATS, Alignment, align
 from speechlstm.transcription.formats import find_format
 from speechlstm.types import SpeechlstmError, UsageError, report_failures

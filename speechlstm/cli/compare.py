@@ -10,8 +10,7 @@ from tqdm import tqdm
 
 from speechlstm import configs
 from speechlstm.configs.arguments import quote_arguments
-from speechlstm.data.lock import locked
-from speechlstm.data.manifest import write_atomically
+from speechlstm.data.files import locked, write_atomically
 from speechlstm.study.compare import results, speech, trials
 from speechlstm.study.compare.complexity import complexity
 from speechlstm.study.compare.networks import NETWORKS

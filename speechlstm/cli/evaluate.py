@@ -17,7 +17,8 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices
 from speechlstm.configs.arguments import quote_arguments
-from speechlstm.data.manifest import read_manifest, write_atomically, write_manifest
+from speechlstm.data.files import write_atomically
+from speechlstm.data.manifest import read_manifest, write_manifest
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import errorreport
 from speechlstm.evaluation.metrics import Counts, Score, corpus, errors

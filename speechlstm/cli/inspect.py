@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from speechlstm import configs
 from speechlstm.configs.arguments import take_inputs
-from speechlstm.data.manifest import write_atomically
+from speechlstm.data.files import write_atomically
 from speechlstm.study.inspect import checkpoint, figures
 from speechlstm.study.inspect.observe import observe
 from speechlstm.study.inspect.page import choose, render

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from speechlstm import configs
 from speechlstm.configs.arguments import quote_arguments
-from speechlstm.data.manifest import file_names, read_manifest, write_atomically
+from speechlstm.data.files import write_atomically
+from speechlstm.data.manifest import file_names, read_manifest
 from speechlstm.evaluation.plots import can_draw, to_png
 from speechlstm.training.data import UtteranceDataset
 from speechlstm.training.sampler import BucketSampler

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
 from speechlstm.configs.arguments import quote_arguments
-from speechlstm.data.lock import locked
+from speechlstm.data.files import locked
 from speechlstm.training import sweeps
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 

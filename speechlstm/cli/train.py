@@ -15,8 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
-from speechlstm.data.lock import locked
-from speechlstm.data.manifest import write_atomically
+from speechlstm.data.files import locked, write_atomically
 from speechlstm.model.bundle import Bundle, check_place
 from speechlstm.model.provenance import sketch
 from speechlstm.model.selftest import save_bundle

@@ -13,7 +13,7 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices
 from speechlstm.configs.arguments import take_inputs
-from speechlstm.data.manifest import write_atomically
+from speechlstm.data.files import write_atomically
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.formats import FORMATS, find_format
 from speechlstm.transcription.inputs import find, output_paths

@@ -12,7 +12,8 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
 from speechlstm.configs.arguments import quote_arguments
-from speechlstm.data.manifest import read_manifest, write_atomically
+from speechlstm.data.files import write_atomically
+from speechlstm.data.manifest import read_manifest
 from speechlstm.evaluation import logprobs, tuning
 from speechlstm.evaluation.benchmark import check_plots
 from speechlstm.model.provenance import trained_on

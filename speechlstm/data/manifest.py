@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from speechlstm.data.files import write_atomically
 from speechlstm.types import ManifestError, UsageError, Utterance
 
 _KEYS = ("audio_filepath", "duration", "text", "id", "offset", "speaker", "lang")
@@ -111,29 +111,6 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
     lines = [json.dumps(_entry(u, folder), ensure_ascii=False) + "\n" for u in utterances]
     write_atomically(path, "".join(lines))
     return len(lines)
-
-
-def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Write a file beside its target and move it there, so that a reader never sees half of it.
-
-    Raises:
-        OSError: the folder cannot be made or written, or the disk is full; the old file is then unchanged.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        error.filename = str(path)  # a full disk does not say which file, and nobody knows the temporary one
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def file_names(utterances: Sequence[Utterance]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from speechlstm import configs
-from speechlstm.data.manifest import write_atomically
+from speechlstm.data.files import write_atomically
 from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.posteriors import padded
 from speechlstm.evaluation.metrics import Score, corpus

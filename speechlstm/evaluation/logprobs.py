@@ -17,8 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from speechlstm.data.audio import holder
-from speechlstm.data.cache import user_cache
-from speechlstm.data.manifest import write_atomically
+from speechlstm.data.files import user_cache, write_atomically
 from speechlstm.transcription.batches import recognize
 from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import AudioError, SpeechlstmError, Utterance

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from speechlstm.data.manifest import write_atomically
+from speechlstm.data.files import write_atomically
 from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.posteriors import padded
 from speechlstm.evaluation.benchmark import check_plots, measure

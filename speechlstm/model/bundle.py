@@ -25,7 +25,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from speechlstm import __version__
-from speechlstm.data.manifest import write_atomically
+from speechlstm.data.files import write_atomically
 from speechlstm.model import tokenizer as tokenizers
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.encoder import ChunkedEncoder, ConformerEncoder, Encoder, LookaheadEncoder

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
 
-from speechlstm.data.manifest import write_atomically
+from speechlstm.data.files import write_atomically
 from speechlstm.training import ranks
 from speechlstm.types import UsageError
 

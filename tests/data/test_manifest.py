@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlstm.data.manifest import read_manifest, write_atomically, write_manifest
+from speechlstm.data.files import write_atomically
+from speechlstm.data.manifest import read_manifest, write_manifest
 from speechlstm.types import ManifestError, Utterance
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=20)

@@ -38,7 +38,7 @@ def write_arpa(trie: Trie, path: str | Path) -> None:
     Raises:
         OSError: no space, no permission; an older file is then unchanged.
     """
-    from speechlstm.data.manifest import write_atomically  # brings torch, which takes seconds
+    from speechlstm.data.files import write_atomically
 
     content = io.BytesIO()
     out = gzip.GzipFile(fileobj=content, mode="wb", mtime=0) if str(path).endswith(".gz") else content

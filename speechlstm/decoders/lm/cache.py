@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from speechlstm.data.cache import user_cache
+from speechlstm.data.files import user_cache
 from speechlstm.decoders.lm.arpa import read_arpa
 from speechlstm.decoders.lm.ngram import DTYPES, NGram, NGramArrays
 from speechlstm.types import SpeechlstmError
@@ -67,7 +67,7 @@ def _name(path: Path) -> str:
 
 
 def _write(place: Path, key: dict[str, int], model: NGram) -> None:
-    from speechlstm.data.manifest import write_atomically  # brings torch, which takes seconds
+    from speechlstm.data.files import write_atomically
 
     words = "\n".join(model.words).encode()
     parts = {"words": words} | {name: getattr(model.arrays, name).tobytes() for name in DTYPES}

@@ -1,19 +1,21 @@
-"""The lock of a folder: a second process is refused and told who is there, and a dead one locks nothing."""
+"""Own files: a second writer of a folder is refused and told who is there, and a dead one locks nothing; caches."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from speechlstm.data.lock import locked
+from speechlstm.data.files import locked, user_cache
 from speechlstm.types import SpeechlstmError
 
 
@@ -52,7 +54,7 @@ def test_a_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Pat
     ):
         pytest.fail("two in one folder")
     message = str(refused.value)
-    assert f"run: process {holder} on {socket.gethostname()} has been training here since {today} " in message
+    assert f"run: process {holder} on {socket.gethostname()} has been writing here since {today} " in message
     assert message.endswith("wait, stop it, or use another out=")
     gone(holder)
     with locked(tmp_path / "run"):  # though the file is still there
@@ -65,34 +67,30 @@ def test_the_folder_is_made_and_free_again_afterwards(tmp_path: Path) -> None:
             pass
 
     with locked(tmp_path / "a/b"):
-        holder = json.loads((tmp_path / "a/b/.lock").read_text())
+        holder = json.loads((tmp_path / "a/b/.holder").read_text())
         assert holder["pid"] == os.getpid() and holder["host"] == socket.gethostname()
     gone(elsewhere(free))
-    assert (tmp_path / "a/b/.lock").read_text().count("\n") == 1, "the last holder alone stands there"
+    assert (tmp_path / "a/b/.holder").read_text().count("\n") == 1, "the last holder alone stands there"
 
 
 def test_one_that_has_not_signed_yet_is_refused_all_the_same(tmp_path: Path) -> None:
-    def take() -> object:
-        file = (tmp_path / ".lock").open("w")
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        return file
-
-    holder = elsewhere(take)
-    with pytest.raises(SpeechlstmError, match="another process trains here; wait"), locked(tmp_path):
+    holder = elsewhere(lambda: FileLock(tmp_path / ".lock").acquire())
+    with pytest.raises(SpeechlstmError, match="another process writes here; wait"), locked(tmp_path):
         pytest.fail("two in one folder")
     gone(holder)
 
 
-def test_a_file_system_without_locks_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def lockf(*_: object) -> None:
-        raise OSError(37, "No locks available")
+def test_a_cache_lies_where_the_user_or_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHLSTM_CACHE", "~/mine")
+    assert user_cache() == Path.home() / "mine"
+    monkeypatch.delenv("SPEECHLSTM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert user_cache() == Path("/somewhere/speechlstm")
 
-    monkeypatch.setattr(fcntl, "lockf", lockf)
-    with locked(tmp_path):
-        pass
-    assert "no locks (No locks available); make sure that no other training writes" in capsys.readouterr().err
+
+def test_files_need_no_torch() -> None:
+    code = "import sys, speechlstm.data.files, speechlstm.data.manifest; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
