@@ -54,7 +54,7 @@ def main() -> None:
         sys.exit(str(__doc__))
     cfg = configs.load("transcribe", [argument for argument in sys.argv[1:] if "=" in argument])
     bundle = speechlstm.load(cfg.bundle, device=choose_devices(cfg.trainer).device)
-    decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
+    decoder = configs.build_part("decoder", cfg.decoder, tokenizer=bundle.tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         if places[0] == "join":
             utterances, references = join(Path(places[1]), Path(folder))

@@ -165,8 +165,12 @@ class BundleError(SpeechlstmError):
     """A bundle is missing a part, is damaged, or was written by another version."""
 
 
+class PluginError(SpeechlstmError):
+    """A part of a recognizer cannot be imported or made; the message names its package."""
+
+
 class DecoderError(SpeechlstmError):
-    """A decoder cannot be found, imported or built; the message names its package."""
+    """A decoder got what it cannot decode, or has failed; the message names its package."""
 
 
 class TokenizerError(SpeechlstmError):

@@ -20,8 +20,9 @@ from speechlstm.cli.devices import batch_threads
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders import contract as testing
-from speechlstm.decoders import names, registry
+from speechlstm.decoders import names
 from speechlstm.evaluation import benchmark, logprobs
+from speechlstm.model import installed, registry
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 
@@ -47,7 +48,7 @@ def run(cfg: DictConfig) -> int:
 
 def show(cfg: DictConfig) -> int:
     """Print name, package, summary and parameters of each decoder."""
-    found = registry.installed()
+    found = installed.installed("decoder")
     if cfg.format == "json":
         print(json.dumps([asdict(each) for each in found], indent=1, ensure_ascii=False, default=str))
     else:
@@ -56,7 +57,7 @@ def show(cfg: DictConfig) -> int:
         indent = " " * column
         for each in found:
             print(f"{each.name:<{column}}{each.package} {each.version}")
-            params = " ".join(f"{key}={_shown(value)}" for key, value in each.parameters.items())
+            params = " ".join(f"{key}={_shown(value)}" for key, value in (each.parameters or {}).items())
             for text in (each.summary, params):
                 if text:
                     print(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
@@ -94,7 +95,7 @@ def bench(cfg: DictConfig) -> int:
     chosen = list(cfg.only) if cfg.only is not None else names()
     for name in (*chosen, *settings):
         if name not in names():
-            registry.entry(name)  # raises, naming what there is
+            registry.entry("decoder", name)  # raises, naming what there is
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     place = None if cfg.cache is None else Path(cfg.cache).expanduser()
     heard = logprobs.compute(
@@ -116,7 +117,7 @@ def bench(cfg: DictConfig) -> int:
         except SpeechlstmError as error:
             if cfg.debug:
                 raise
-            origin = registry.origin_of(name)
+            origin = f"decoder {name!r} of {registry.package_of(registry.entry('decoder', name))}"
             problems[name] = str(error) if origin in str(error) else f"{origin}: {error}"
             tqdm.write(f"failed: {problems[name]}", sys.stderr)
     setup = {"manifest": cfg.bench, "bundle": bundle.name, "utterances": len(heard.rows), "lm": cfg.lm}

@@ -66,7 +66,7 @@ def run(cfg: DictConfig) -> int:
     others = None
     if cfg.compare_with is not None:
         others = errorreport.read_hypotheses(cfg.compare_with, utterances, bundle.tokenizer)
-    decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
+    decoder = configs.build_part("decoder", cfg.decoder, tokenizer=bundle.tokenizer)
     results: list[Transcript | AudioError | None] = [None] * len(utterances)
     causes: list[errorreport.Cause | None] = [None] * len(utterances)
     with where.share(utterances) as utterances:

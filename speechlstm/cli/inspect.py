@@ -48,7 +48,7 @@ def run(cfg: DictConfig) -> int:
     failed = len(problems)
     if recordings:
         bundle = checkpoint.load(cfg.bundle)
-        decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
+        decoder = configs.build_part("decoder", cfg.decoder, tokenizer=bundle.tokenizer)
     work = zip(recordings, pages, strict=True)
     for recording, page in tqdm(work, "watching", len(recordings), unit="recording", disable=None):
         try:

@@ -44,7 +44,7 @@ def run(cfg: DictConfig) -> int:
     utterances = read_manifest(cfg.manifest)
     names = file_names(utterances)
     speed, change, masks = (configs.build(cfg.augment[part]) for part in ("speed", "waveform", "features"))
-    features = configs.build(cfg.features)
+    features = configs.build_part("features", cfg.features)
     # The very draws of a training: see `SpeechData`.
     durations = [utterance.duration for utterance in utterances]
     (keys,) = BucketSampler(durations, math.inf, True, speed, cfg.seed).batches(cfg.epoch)

@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> int:
     if not recordings:
         return report_failures(failed, given) if where.is_first else 0
     bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision)
-    decoder = configs.build(cfg.decoder, tokenizer=bundle.tokenizer)
+    decoder = configs.build_part("decoder", cfg.decoder, tokenizer=bundle.tokenizer)
     with where.share((recordings, outputs)) as (recordings, outputs):
         paths = [recording.path for recording in recordings]
         results: _Results = transcribe(

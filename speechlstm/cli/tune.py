@@ -14,6 +14,7 @@ from speechlstm.cli.devices import batch_threads
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import read_manifest
+from speechlstm.decoders import Decoder
 from speechlstm.evaluation import logprobs, tuning
 from speechlstm.evaluation.benchmark import check_plots
 from speechlstm.model.provenance import trained_on
@@ -50,11 +51,16 @@ def run(cfg: DictConfig) -> int:
 
     trials: list[tuning.Trial] = []
     best: tuning.Trial | None = None
-    start = {name: float(settings[name]) for name in spans if isinstance(settings[name], int | float)}
-    tried = tuning.tune(
-        lambda params: configs.build(cfg.decoder, tokenizer=bundle.tokenizer, **params),
-        heard, spans, start, cfg.trials, cfg.seed,
-    )  # fmt: skip
+    known = tuning.flat(settings)
+    start = {name: float(known[name]) for name in spans if isinstance(known[name], int | float)}
+
+    def make(params: dict[str, float]) -> Decoder:
+        decoder: Decoder = configs.build_part(
+            "decoder", tuning.with_values(settings, params), tokenizer=bundle.tokenizer
+        )
+        return decoder
+
+    tried = tuning.tune(make, heard, spans, start, cfg.trials, cfg.seed)
     for trial in tqdm(tried, "tuning", cfg.trials, unit="trial", disable=None):
         trials.append(trial)
         if best is None or trial.rank < best.rank:
@@ -63,11 +69,10 @@ def run(cfg: DictConfig) -> int:
             tqdm.write(f"{len(trials):>4}  WER {trial.score.wer:7.2%}  CER {trial.score.cer:7.2%}  {shown}")
     assert best is not None
     low, high = best.score.interval()
-    chosen = settings | {name: float(f"{value:.{_PLACES}g}") for name, value in best.params.items()}
+    rounded = {name: float(f"{value:.{_PLACES}g}") for name, value in best.params.items()}
+    chosen = tuning.with_values(settings, rounded)
     if "confidence_power" in chosen:
-        plain = configs.build(
-            cfg.decoder, tokenizer=bundle.tokenizer, **(best.params | {"confidence_power": 1.0})
-        )
+        plain = make(best.params | {"confidence_power": 1.0})
         power, before, after = tuning.calibrate(plain, heard)
         chosen["confidence_power"] = float(f"{power:.{_PLACES}g}")
     head = (

@@ -31,9 +31,11 @@ def main(cfg: DictConfig) -> int:
         features, encoder, tokenizer = bundle.model.features, bundle.model.encoder, bundle.tokenizer
     else:
         texts = _texts(cfg.alphabet or cfg.manifest)
-        tokenizer = configs.build(cfg.tokenizer, texts=texts) if "".join(texts).strip() else None
-        features = configs.build(cfg.features)
-        encoder = configs.build(cfg.encoder, num_features=features.num_features, vocab_size=2)
+        tokenizer = (
+            configs.build_part("tokenizer", cfg.tokenizer, texts=texts) if "".join(texts).strip() else None
+        )
+        features = configs.build_part("features", cfg.features)
+        encoder = configs.build_part("encoder", cfg.encoder, num_features=features.num_features, vocab_size=2)
 
     def num_encoder_frames(seconds: float) -> int:
         frames = features.num_frames(round(seconds * features.sample_rate))

@@ -9,8 +9,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +23,17 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from speechlstm.model import registry
+from speechlstm.model.installed import CONF, conf_folders, missing_settings
 from speechlstm.types import SpeechlstmError, UsageError
 
-PLUGIN_GROUP = "speechlstm.decoders"
 _TARGETS = ("speechlstm.", "torch.optim.", "pytorch_lightning.")  # what a config may instantiate
 
 _NULL_GROUP = "Config group override must be"  # Hydra's ValueError for `decoder=null`
 
-_installed = Path(__file__).parent / "conf"  # in a wheel; a checkout has it beside the package
-CONF = _installed if _installed.is_dir() else Path(__file__).parents[2] / "conf"
-
 
 class PluginSearchPath(SearchPathPlugin):
-    """Appends `conf/` of every package with a decoder entry point, none of them imported, and of the working folder."""
+    """Appends `conf/` of every package with parts, none of them imported, and of the working folder."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Add the folders after the package's own, whose options go before those of the same name."""
@@ -45,20 +41,9 @@ class PluginSearchPath(SearchPathPlugin):
             search_path.append(provider=name, path=f"file://{folder}")
 
 
-def plugin_conf_folders() -> Iterator[tuple[str, Path]]:
-    """Yield `(package, conf folder)` of every installed plugin package that brings configs."""
-    values = {entry.value.partition(":")[0] for entry in entry_points(group=PLUGIN_GROUP)}
-    packages = sorted({value.partition(".")[0].strip() for value in values})
-    for package in packages:  # empty where an entry point is nonsense
-        spec = find_spec(package) if package not in ("speechlstm", "") else None
-        for folder in spec.submodule_search_locations or [] if spec else []:
-            if (Path(folder) / "conf").is_dir():
-                yield package, Path(folder) / "conf"
-
-
 def more_conf_folders() -> Iterator[tuple[str, Path]]:
     """Yield `(whose, conf folder)` of each place besides the package that may have options."""
-    yield from plugin_conf_folders()
+    yield from conf_folders()
     own = Path.cwd() / "conf"
     if own.is_dir() and own != CONF:
         yield "working folder", own
@@ -226,6 +211,27 @@ def build(cfg: DictConfig | dict[str, Any] | None, /, *args: Any, **sizes: Any) 
         raise UsageError(f"cannot build {node.get('_target_')}: {cause}") from error
 
 
+def build_part(stage: str, cfg: DictConfig | dict[str, Any], /, **sizes: Any) -> Any:
+    """Make the part of a recognizer that a config node names.
+
+    Args:
+        stage: features, encoder, tokenizer or decoder.
+        cfg: the name of the part, and its settings.
+        **sizes: what follows from other stages; goes before settings of that name.
+
+    Raises:
+        UsageError: no such part, a setting that it does not take, or one that is not set.
+        PluginError: it cannot be imported or made.
+    """
+    node = cfg if isinstance(cfg, DictConfig) else OmegaConf.create(cfg)
+    if unset := sorted(key for key in OmegaConf.missing_keys(node) if key not in sizes):
+        raise UsageError(f"{stage}.{unset[0]} is not set: add {stage}.{unset[0]}=... to the command line")
+    settings: Any = OmegaConf.to_container(node, resolve=True)
+    if "name" not in settings:
+        raise UsageError(f"{stage} has no name; there are: {', '.join(registry.names(stage))}")
+    return registry.create(stage, **{**settings, **sizes})
+
+
 def explain(error: Exception, config_name: str, overrides: list[str]) -> str:
     """Return Hydra's complaint in one line, with the nearest key or the options that exist.
 
@@ -239,6 +245,8 @@ def explain(error: Exception, config_name: str, overrides: list[str]) -> str:
     if option := re.search(r"Could not (?:find|load) '([^']+)'", message):
         group, _, name = option[1].removesuffix(".yaml").rpartition("/")
         options = sorted(option_names(group))
+        if fault := missing_settings(group, name):
+            return fault
         return f"no {group or 'config'} {name!r}{_nearest(name, options)}; there are: {', '.join(options)}"
     if group_missing := re.search(r"You must specify '([^']+)'", message):
         group = group_missing[1]

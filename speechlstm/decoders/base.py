@@ -1,20 +1,20 @@
-"""What every decoder is: a search over CTC log-probabilities, one utterance at a time."""
+"""What every decoder is: a search over CTC log-probabilities, checked on the way in and out."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import wraps
 from operator import le, lt
-from typing import Any
+from typing import Any, Self, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speechlstm.decoders.labels import Labels
+from speechlstm.model import registry
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.types import DecoderError, Hypothesis, SpeechlstmError
 
@@ -22,80 +22,133 @@ TOLERANCE = (
     0.05  # of a frame's log total probability: lets bfloat16 pass, but neither logits nor probabilities
 )
 
-_Search = Callable[["Decoder", Tensor, Tensor], list[list[Hypothesis]]]
 
-
-def _guarded(search: _Search) -> _Search:
-    """Make whatever goes wrong inside a search an error that names the decoder and its package."""
-
-    @wraps(search)
-    def guarded(decoder: Decoder, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
-        try:
-            found = search(decoder, log_probs, lengths)
-            decoder.check_found(found, lengths)
-        except SpeechlstmError:
-            raise
-        except Exception as error:  # whatever foreign code may raise
-            raise DecoderError(f"{decoder.origin} failed: {type(error).__name__}: {error}") from error
-        return found
-
-    return guarded
-
-
-class Decoder(ABC):
+class Decoder:
     """Searches CTC log-probabilities for the most likely token sequences.
 
-    A decoder of one's own derives from this, takes `tokenizer` and its parameters as keywords, and writes
-    `decode`. What it raises, and what it returns, is looked at by the call: a fault is reported with the name
-    of the decoder and the version of the package it came from.
+    A decoder of one's own derives from this, takes `tokenizer` and its settings as keywords, and writes `decode`, or
+    `decode_batch` if it works on whole batches or on a GPU; one of them is enough. What it raises, and what it
+    returns, is looked at by the call: a fault is reported with the name of the decoder and the version of the package
+    it came from.
 
     Args:
         tokenizer: whose ids the columns of the log-probabilities are; column 0 is the blank.
     """
 
-    origin: str  # name, package and version, for messages; `create` knows them
+    columns: Sequence[int] | None = (
+        None  # of `from_labels`: the place of each of our ids in the caller's order
+    )
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.origin = f"decoder {cls.__qualname__} of {cls.__module__}"
-        if "__call__" in vars(cls):  # the search of a batch-wise decoder is guarded like the one below
-            cls.__call__ = _guarded(cls.__call__)  # type: ignore[method-assign]
+        if cls.__call__ is not Decoder.__call__:
+            raise TypeError(
+                f"{cls.__qualname__} overrides __call__, which checks what comes and goes; override decode_batch"
+            )
+        if cls.decode is Decoder.decode and cls.decode_batch is Decoder.decode_batch:
+            raise TypeError(f"{cls.__qualname__} has neither decode nor decode_batch; write one of them")
 
-    @abstractmethod
+    @classmethod
+    def from_labels(cls, labels: Sequence[str], blank: int = 0, **params: Any) -> Self:
+        """Make a decoder for the log-probabilities of another toolkit.
+
+        Hypotheses then have the ids of that toolkit.
+
+        Args:
+            labels: the token of each column. A space or `|` between words, or `▁` where a word begins, is understood.
+            blank: column of the blank; `len(labels)` if it comes after the labels.
+            **params: the decoder's own settings.
+
+        Raises:
+            UsageError: labels that are no labels, or a label that cannot be the blank.
+
+        Example:
+            >>> import torch
+            >>> from speechlstm.decoders.greedy import GreedyDecoder
+            >>> decoder = GreedyDecoder.from_labels(["a", "b", "|"], blank=3)
+            >>> decoder(torch.eye(4)[[0, 2, 1, 3]].log())[0][0].text
+            'a b'
+        """
+        tokenizer = Labels(labels, blank)
+        decoder = cls(tokenizer=tokenizer, **params)
+        decoder.columns = tokenizer.columns
+        return decoder
+
     def decode(self, log_probs: Tensor) -> list[Hypothesis]:
         """Decode one utterance.
 
         Args:
-            log_probs: `(frames, vocab)` normalised natural logs, float32 on the CPU, without padding.
+            log_probs: `(frames, vocab)` normalized natural logs, float32 on the CPU, without padding.
 
         Returns:
             At least one hypothesis, best first.
         """
+        return self.decode_batch(log_probs[None], torch.tensor([len(log_probs)]))[0]
 
-    @_guarded
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
-        """Decode a padded batch; a decoder that works on batches overrides this.
+    def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        """Decode a padded batch that has been checked; without an override, each utterance by `decode`.
 
         Args:
-            log_probs: `(batch, frames, vocab)` normalised natural logs on any device; what lies past a
-                length is ignored.
-            lengths: `(batch,)` frames of each utterance.
+            log_probs: `(batch, frames, vocab)` normalized natural logs on any device and of any floating type; what
+                lies past a length is anything.
+            lengths: `(batch,)` int64 on the CPU, frames of each utterance.
 
         Returns:
             For each utterance its hypotheses, best first.
+        """
+        rows = log_probs.to("cpu", torch.float32)
+        return [self.decode(row[:length]) for row, length in zip(rows, lengths.tolist(), strict=True)]
+
+    @final
+    def __call__(self, log_probs: Any, lengths: Any = None) -> list[list[Hypothesis]]:
+        """Decode a padded batch, or one utterance.
+
+        Args:
+            log_probs: `(batch, frames, vocab)` normalized natural logs, a tensor on any device or a NumPy array; what
+                lies past a length is ignored. `(frames, vocab)` is a batch of one.
+            lengths: `(batch,)` frames of each utterance; None: all of them.
+
+        Returns:
+            For each utterance its hypotheses with their texts, best first.
 
         Raises:
             DecoderError: the log-probabilities are not what they should be, or the decoder failed.
         """
+        log_probs = torch.as_tensor(log_probs).detach()
+        if log_probs.ndim == 2:
+            log_probs = log_probs[None]
+        if self.columns is not None and log_probs.shape[-1] == len(self.columns):
+            log_probs = log_probs[..., list(self.columns)]
+        full = log_probs.shape[1:2] * len(log_probs) if log_probs.ndim else ()
+        lengths = torch.as_tensor(list(full) if lengths is None else lengths, dtype=torch.int64).cpu()
         self.check(log_probs, lengths)
-        rows = log_probs.detach().to("cpu", torch.float32)
-        return [self.decode(row[:length]) for row, length in zip(rows, lengths.tolist(), strict=True)]
+        try:
+            found = self.decode_batch(log_probs, lengths)
+            self.check_found(found, lengths)
+            return [[self._finished(each) for each in hypotheses] for hypotheses in found]
+        except (SpeechlstmError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # whatever foreign code may raise, SystemExit too
+            raise DecoderError(f"{self.origin} failed: {type(error).__name__}: {error}") from error
+
+    @property
+    def origin(self) -> str:
+        """Name, package and version, for messages."""
+        return registry.origin_of("decoder", type(self))
+
+    def _finished(self, hypothesis: Hypothesis) -> Hypothesis:
+        """Return a hypothesis with its text, and with the ids that the caller knows."""
+        if hypothesis.text is None:
+            hypothesis = replace(hypothesis, text=self.tokenizer.decode(hypothesis.tokens))
+        if self.columns is not None:
+            hypothesis = replace(hypothesis, tokens=[self.columns[token] for token in hypothesis.tokens])
+        return hypothesis
 
     def check(self, log_probs: Tensor, lengths: Tensor) -> None:
-        """Raise a DecoderError unless the batch has normalised log-probabilities of the tokenizer's ids."""
+        """Raise a DecoderError unless the batch has normalized log-probabilities of the tokenizer's ids."""
         if log_probs.ndim != 3 or lengths.shape != log_probs.shape[:1]:
             got = f"{tuple(log_probs.shape)} and {tuple(lengths.shape)}"
             raise DecoderError(
@@ -110,15 +163,17 @@ class Decoder(ABC):
             raise DecoderError(
                 f"lengths {lengths.tolist()} must lie between 0 and the {frames} frames of log_probs"
             )
-        totals = log_probs.detach().float().logsumexp(-1)  # (batch, frames), 0 when normalised
+        totals = log_probs.detach().float().logsumexp(-1)  # (batch, frames), 0 when normalized
         inside = torch.arange(frames, device=totals.device) < lengths.to(totals.device)[:, None]
         wrong = ~(totals.abs() <= TOLERANCE) & inside  # true for NaN as well
         if bool(wrong.any()):
             row, frame = (int(index) for index in wrong.nonzero()[0])
-            what = "are NaN" if bool(totals[row, frame].isnan()) else "are not normalised natural logarithms"
+            unlike = "are not normalized natural logarithms"
+            what = "are NaN" if bool(totals[row, frame].isnan()) else unlike
             raise DecoderError(
                 f"log_probs {what} at frame {frame} of utterance {row} of the batch"
-                f" (logarithm of the total probability is {float(totals[row, frame]):.3g}, not 0)"
+                f" (logarithm of the total probability is {float(totals[row, frame]):.3g}, not 0;"
+                " log_softmax makes it so)"
             )
 
     def check_found(self, found: Any, lengths: Tensor) -> None:

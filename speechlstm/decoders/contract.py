@@ -28,12 +28,13 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from speechlstm import configs, decoders
+from speechlstm import decoders
 from speechlstm.decoders.base import Decoder, fault
 from speechlstm.decoders.posteriors import certain, mumbled, noise, padded, spoken
-from speechlstm.decoders.registry import REQUIRED, load, parameters
+from speechlstm.model import installed, registry
 from speechlstm.model import tokenizer as tokenizers
-from speechlstm.types import DecoderError, Hypothesis, SpeechlstmError
+from speechlstm.model.registry import REQUIRED
+from speechlstm.types import Hypothesis, SpeechlstmError
 
 
 class DecoderContract:
@@ -197,39 +198,23 @@ class DecoderContract:
         self.make()(log_probs, lengths)
         _require(torch.equal(log_probs, before), "the decoder changes its input; work on a copy")
 
-    def test_bad_log_probs_are_refused(self) -> None:
-        """Logits, probabilities, NaN and another vocabulary are errors that say so."""
-        good = self._noise[0]
-        larger = torch.cat([good, good[:, :1]], 1).log_softmax(-1)
-        bad = {"logits": good + 2, "probabilities": good.exp(), "NaN": good * math.nan, "too wide": larger}
-        for what, log_probs in bad.items():
-            try:
-                self.make()(*padded([log_probs]))
-            except DecoderError:
-                continue
-            raise AssertionError(
-                f"log_probs that are {what} are decoded; call self.check(log_probs, lengths)"
-            )
-
     # It is set up as people expect.
 
     def test_the_yaml_composes_and_names_it(self) -> None:
         """`conf/decoder/<name>.yaml` exists, composes, names the decoder, and has each of its parameters."""
-        try:
-            cfg = configs.load(f"decoder/{self.decoder}").decoder
-        except SpeechlstmError as error:
-            raise AssertionError(f"conf/decoder/{self.decoder}.yaml does not compose: {error}") from error
-        given, own = set(cfg), parameters(load(self.decoder)).keys()
-        for key, value in (("_target_", "speechlstm.decoders.create"), ("name", self.decoder)):
-            _require(OmegaConf.select(cfg, key) == value, f"{key} in the YAML must be {value}")
-        missing, unknown = sorted(own - given), sorted(given - own - {"_target_", "name"})
+        settings = installed.settings("decoder", self.decoder)
+        given, own = set(settings), self._parameters.keys()
+        _require(settings.get("name") == self.decoder, f"name in the YAML must be {self.decoder}")
+        missing, unknown = sorted(own - given), sorted(given - own - {"name"})
         _require(not missing, f"the YAML lacks {', '.join(missing)}: add each with its unit in a comment")
         _require(not unknown, f"the YAML sets {', '.join(unknown)}, which the decoder does not take")
-        configs.build(cfg, tokenizer=self.tokenizer, **self._settings)
+        tree = OmegaConf.create({"lm": None, "decoder": settings})  # as in a command's config
+        resolved: Any = OmegaConf.to_container(tree, resolve=True)
+        registry.create("decoder", **{**resolved["decoder"], **self._settings, "tokenizer": self.tokenizer})
 
     def test_lm_weight_0_is_no_lm(self) -> None:
         """A language model that weighs nothing changes nothing."""
-        own = parameters(load(self.decoder))
+        own = self._parameters
         if not {"lm", "lm_weight"} <= own.keys() or own["lm"] == REQUIRED:
             raise SkipTest("the decoder takes no lm with an lm_weight, or always needs one")
         batch = padded(self._mumbled)
@@ -246,7 +231,7 @@ class DecoderContract:
     def test_a_wider_beam_finds_no_less(self) -> None:
         """The mean score of the best hypotheses does not fall when the beam grows."""
         name, values = self.beam
-        if name not in parameters(load(self.decoder)):
+        if name not in self._parameters:
             raise SkipTest(f"the decoder has no {name}")
         batch = padded(self._mumbled)
         found = [self.make(**{name: value})(*batch) for value in values]
@@ -290,16 +275,20 @@ class DecoderContract:
 
     @functools.cached_property
     def _settings(self) -> dict[str, Any]:
-        own = parameters(load(self.decoder))
+        own = self._parameters
         written = [key for key in ("lm", "lexicon") if key in self.files or own.get(key) == REQUIRED]
         return {key: str(self._files[key]) for key in written} | dict(self.params)
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        return registry.parameters("decoder", registry.load("decoder", self.decoder))
 
     def make(self, **params: Any) -> Decoder:
         """Make the decoder with its `params` and files; further parameters go before them."""
         return decoders.create(self.decoder, tokenizer=self.tokenizer, **(self._settings | params))
 
     def _heard(self, hypothesis: Hypothesis) -> str:
-        return self.tokenizer.decode(hypothesis.tokens) if hypothesis.text is None else hypothesis.text
+        return str(hypothesis.text)
 
     def _hears(self, text: str, log_probs: Tensor, why: str = "") -> None:
         heard = self._heard(self.make()(*padded([log_probs]))[0][0])

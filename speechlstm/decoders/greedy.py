@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from speechlstm.decoders.base import Decoder, collapse
@@ -16,13 +15,8 @@ class GreedyDecoder(Decoder):
     probability of this one path, a lower bound of the sequence's.
     """
 
-    def decode(self, log_probs: Tensor) -> list[Hypothesis]:
-        """Decode one utterance `(frames, vocab)`; always one hypothesis."""
-        return self(log_probs[None], torch.tensor([len(log_probs)]))[0]
-
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
-        """Decode a padded batch, the maximum over the vocabulary on the batch's own device."""
-        self.check(log_probs, lengths)
-        best, ids = log_probs.detach().float().max(-1)  # (batch, frames) each
+    def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        """Decode a padded batch, one hypothesis each; the maximum is taken on the batch's own device."""
+        best, ids = log_probs.float().max(-1)  # (batch, frames) each
         rows = zip(best.cpu().numpy(), ids.cpu().numpy(), lengths.tolist(), strict=True)
         return [[collapse(best[:length], ids[:length])] for best, ids, length in rows]

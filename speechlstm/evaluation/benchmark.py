@@ -79,7 +79,7 @@ def make(name: str, tokenizer: Tokenizer, lm: str | None, params: Mapping[str, A
     """
     settings = configs.load(f"decoder/{name}").decoder
     given = {"lm": lm} if "lm" in settings and lm is not None else {}
-    made: Decoder = configs.build(settings, tokenizer=tokenizer, **(given | dict(params)))
+    made: Decoder = configs.build_part("decoder", settings, tokenizer=tokenizer, **(given | dict(params)))
     return made
 
 
@@ -112,7 +112,7 @@ def measure(
         found = decoder(*batch)
         spent += time.process_time() - begin
         for index, (best, *_) in zip(indices, found, strict=True):
-            texts[index] = decoder.tokenizer.decode(best.tokens) if best.text is None else best.text
+            texts[index] = str(best.text)
     score = corpus(zip(references, texts, strict=True))
     return Trial(name, setting, score, max(spent, 1e-9), len(rows), audio_seconds)
 

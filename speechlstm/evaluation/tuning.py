@@ -43,20 +43,19 @@ class Trial:
         return self.score.wer, self.score.cer
 
 
-def ranges(
-    settings: Mapping[str, Any], wanted: Mapping[str, Sequence[float]] | None
-) -> dict[str, tuple[float, float]]:
+def ranges(settings: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
     """Return the parameters to search with their least and greatest values.
 
     Args:
-        settings: the decoder's own parameters.
-        wanted: the user's choice; None takes those of `RANGES` that the decoder has.
+        settings: the decoder's own parameters, which may be nested.
+        wanted: the user's choice, nested likewise; None takes those of `RANGES` that the decoder has.
 
     Raises:
         UsageError: a parameter that the decoder has not, a range that is none, or nothing to search.
     """
+    known = flat(settings)
     if wanted is None:
-        found = {name: span for name, span in RANGES.items() if name in settings}
+        found = {name: RANGES[last] for name in known if (last := name.rpartition(".")[2]) in RANGES}
         if settings.get("lm") is None:
             found = {name: span for name, span in found.items() if name not in ("lm_weight", "unk_score")}
         if not found:
@@ -64,13 +63,32 @@ def ranges(
                 f"this decoder has none of {', '.join(RANGES)}; name its own: +search.NAME=[low,high]"
             )
         return found
-    for name, span in wanted.items():
-        if name not in settings:
-            known = ", ".join(key for key in settings if not key.startswith("_"))
-            raise UsageError(f"search.{name}: the decoder has no such parameter; it has: {known}")
+    chosen = flat(wanted)
+    for name, span in chosen.items():
+        if name not in known:
+            there = ", ".join(key for key in known if key != "name")
+            raise UsageError(f"search.{name}: the decoder has no such parameter; it has: {there}")
         if len(span) != 2 or not float(span[0]) < float(span[1]):
             raise UsageError(f"search.{name} is {list(span)}, but must be [low, high]")
-    return {name: (float(low), float(high)) for name, (low, high) in wanted.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in chosen.items()}
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        nested = isinstance(value, Mapping) and bool(value)
+        found |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return found
+
+
+def with_values(settings: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, Any]:
+    """Return nested settings in which some, by their dotted names, have other values."""
+    found = dict(settings)
+    for name, value in values.items():
+        first, dot, rest = name.partition(".")
+        found[first] = with_values(found[first], {rest: value}) if dot else value
+    return found
 
 
 def tune(

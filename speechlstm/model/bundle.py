@@ -22,28 +22,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import Tensor
 
 from speechlstm import __version__
 from speechlstm.data.files import write_atomically
 from speechlstm.model import tokenizer as tokenizers
 from speechlstm.model.acoustic import AcousticModel
-from speechlstm.model.encoder import ChunkedEncoder, ConformerEncoder, Encoder, LookaheadEncoder
-from speechlstm.model.features import KaldiFbank, LogMel, Mfcc, Spectrogram
+from speechlstm.model.restore import described, restore
 from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.types import BundleError, SpeechlstmError
+from speechlstm.types import BundleError, PluginError, SpeechlstmError
 
-FORMAT = 1  # raised when an older version could no longer read what is written
+FORMAT = 2  # raised when an older version could no longer read what is written; 1 had classes for names
 SHIPPED = Path(__file__).parent / "pretrained"
-
-# The only classes a bundle can name. A config from elsewhere must never choose what code runs.
-_FEATURES = {
-    f"speechlstm.model.features.{kind.__name__}": kind for kind in (LogMel, Mfcc, KaldiFbank, Spectrogram)
-}
-_ENCODERS: dict[str, type[nn.Module]] = {
-    f"speechlstm.model.encoder.{kind.__name__}": kind
-    for kind in (Encoder, LookaheadEncoder, ChunkedEncoder, ConformerEncoder)
-}
 
 _CONTENT = {"name": str, "sample_rate": int, "features": dict, "encoder": dict, "tokenizer": dict}
 
@@ -98,6 +88,7 @@ class Bundle:
             for name, value in self.model.state_dict().items()
         }
         about = {"format": FORMAT, "speechlstm": __version__, "tokenizer": self.tokenizer.to_dict()}
+        about |= described(self.config, self.tokenizer.kind)
         files: dict[str, str | bytes] = {
             "model.safetensors": save_tensors(state),
             "selftest.safetensors": save_tensors(dict(selftest)),
@@ -154,7 +145,7 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
         model = _build(config, folder, len(tokens))
         model.load_state_dict(tensors)
     except (RuntimeError, TypeError, ValueError, SpeechlstmError) as error:
-        if isinstance(error, BundleError):
+        if isinstance(error, BundleError | PluginError):
             raise
         reason = " ".join(str(error).split())
         raise BundleError(f"{folder}: weights and config do not fit together: {reason}") from None
@@ -162,24 +153,10 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
 
 
 def _build(config: Mapping[str, Any], folder: Path, vocab_size: int) -> AcousticModel:
-    features = _stage(_FEATURES, config["features"], folder)
+    where, packages = f"{folder}/config.json", config.get("packages", {})
+    features = restore("features", config["features"], where, packages)
     sizes = {"num_features": features.num_features, "vocab_size": vocab_size}
-    return AcousticModel(features, _stage(_ENCODERS, config["encoder"], folder, **sizes))
-
-
-def _stage(known: Mapping[str, type[Any]], node: dict[str, Any], folder: Path, **sizes: int) -> Any:
-    params = dict(node)
-    target = params.pop("_target_", None)
-    if not isinstance(target, str) or target not in known:
-        raise BundleError(f"{folder}/config.json: {target!r} may not be loaded; known are {', '.join(known)}")
-    nested = [key for key, value in params.items() if isinstance(value, dict | list) and not _numbers(value)]
-    if nested:
-        raise BundleError(f"{folder}/config.json: {nested[0]} must be a plain value or a list of numbers")
-    return known[target](**params, **sizes)
-
-
-def _numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+    return AcousticModel(features, restore("encoder", config["encoder"], where, packages, **sizes))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -190,7 +167,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: missing; a bundle is the folder that `speechlstm train` writes") from None
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: damaged: {error}") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") not in (1, FORMAT):
         version = config.get("format") if isinstance(config, dict) else None
         raise BundleError(f"{path}: bundle format {version!r}, but this version of speechlstm reads {FORMAT}")
     for key, kind in _CONTENT.items():

@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from speechlstm import __version__
-from speechlstm.configs import build
+from speechlstm.configs import build, build_part
 from speechlstm.data.doctor import cheap_checks
 from speechlstm.data.manifest import read_manifest
 from speechlstm.evaluation import metrics
@@ -90,13 +90,15 @@ def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
         SpeechlstmError: manifests or settings that cannot be used.
     """
     train, dev = read(cfg.data.train), read(cfg.data.dev)
-    tokenizer = build(cfg.tokenizer, texts=[utterance.text for utterance in train])
-    features = build(cfg.features)
+    tokenizer = build_part("tokenizer", cfg.tokenizer, texts=[utterance.text for utterance in train])
+    features = build_part("features", cfg.features)
     if features.sample_rate != cfg.sample_rate:
         raise UsageError(
             f"features.sample_rate is {features.sample_rate}, but sample_rate, of the audio, is {cfg.sample_rate}"
         )
-    encoder = build(cfg.encoder, num_features=features.num_features, vocab_size=len(tokenizer))
+    encoder = build_part(
+        "encoder", cfg.encoder, num_features=features.num_features, vocab_size=len(tokenizer)
+    )
     train = select(train, cfg, tokenizer, features, encoder, "train")
     dev = select(dev, cfg, tokenizer, features, encoder, "dev")
     data = SpeechData(
@@ -124,7 +126,7 @@ def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
     model = TrainingModule(
         AcousticModel(features, encoder),
         tokenizer,
-        build(cfg.decoder, tokenizer=tokenizer),
+        build_part("decoder", cfg.decoder, tokenizer=tokenizer),
         build(cfg.loss),
         build(cfg.augment.features),
         build(cfg.optimizer),

@@ -189,10 +189,7 @@ class TrainingModule(pl.LightningModule):
         """Decode a batch into `(utterance id, reference, hypothesis)`."""
         pairs = []
         for utterance, found in zip(batch.utterances, self.decoder(log_probs, lengths), strict=True):
-            text = ""
-            if found:
-                text = self.tokenizer.decode(found[0].tokens) if found[0].text is None else found[0].text
-            pairs.append((utterance.id, self.tokenizer.normalize(utterance.text), text))
+            pairs.append((utterance.id, self.tokenizer.normalize(utterance.text), str(found[0].text)))
         return pairs
 
     def on_validation_epoch_end(self) -> None:

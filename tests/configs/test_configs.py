@@ -41,12 +41,16 @@ def optimizer(cfg: DictConfig) -> torch.optim.Optimizer:
 
 
 BUILD: dict[str, Callable[[DictConfig], Any]] = {
-    "features": lambda cfg: configs.build(cfg.features).num_features,
+    "features": lambda cfg: configs.build_part("features", cfg.features).num_features,
     "augment": lambda cfg: [configs.build(cfg.augment[part]) for part in ("speed", "waveform", "features")],
-    "tokenizer": lambda cfg: configs.build(cfg.tokenizer, texts=TEXTS).encode("a b"),
-    "encoder": lambda cfg: configs.build(cfg.encoder, num_features=80, vocab_size=30).subsampling,
+    "tokenizer": lambda cfg: configs.build_part("tokenizer", cfg.tokenizer, texts=TEXTS).encode("a b"),
+    "encoder": lambda cfg: (
+        configs.build_part("encoder", cfg.encoder, num_features=80, vocab_size=30).subsampling
+    ),
     "loss": lambda cfg: configs.build(cfg.loss).views,
-    "decoder": lambda cfg: configs.build(cfg.decoder, tokenizer=Characters.from_texts(TEXTS)).decode,
+    "decoder": lambda cfg: (
+        configs.build_part("decoder", cfg.decoder, tokenizer=Characters.from_texts(TEXTS)).decode
+    ),
     "optimizer": optimizer,
     "scheduler": lambda cfg: scheduled(configs.build(cfg.scheduler), optimizer(cfg), 100).get_last_lr(),
     "callbacks": lambda cfg: [configs.build(callback) for callback in cfg.callbacks.values()],
@@ -404,5 +408,5 @@ def test_composing_imports_neither_torch_nor_a_decoder() -> None:
 
 def test_tokenizer_settings_reach_the_tokenizer() -> None:
     cfg = configs.load("tokenizer/characters", ["tokenizer.case=upper"])
-    tokenizer = configs.build(cfg.tokenizer, texts=TEXTS)
+    tokenizer = configs.build_part("tokenizer", cfg.tokenizer, texts=TEXTS)
     assert isinstance(tokenizer, Characters) and "Q" in tokenizer.tokens and "q" not in tokenizer.tokens

@@ -284,7 +284,7 @@ def certain(tokens: list[int], vocab: int, probability: float = 0.999) -> Tensor
 
 def text(decoder: BeamDecoder, log_probs: Tensor) -> str:
     found = decoder.decode(log_probs)[0]
-    return decoder.tokenizer.decode(found.tokens) if found.text is None else found.text
+    return str(found.text)
 
 
 def _lexicon(folder: Path, content: str) -> str:

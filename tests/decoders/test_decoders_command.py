@@ -26,7 +26,7 @@ from speechlstm.types import DecoderError, Hypothesis
 
 Run = Callable[..., tuple[int, str, str]]
 
-CONFIG = "_target_: speechlstm.decoders.create\nname: {name}\n"
+CONFIG = "name: {name}\n"
 SAID = {
     "one": ("yes no", "yes no"),
     "two": ("yes no no", "yes now no"),

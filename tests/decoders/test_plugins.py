@@ -23,16 +23,18 @@ from torch import Tensor
 import speechlstm
 from speechlstm import configs, decoders
 from speechlstm.cli import transcribe
-from speechlstm.decoders import Decoder, registry
+from speechlstm.decoders import Decoder
 from speechlstm.decoders.base import collapse
+from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.decoders.posteriors import noise, padded, spoken
+from speechlstm.model import registry
 from speechlstm.model.tokenizer import Characters
-from speechlstm.types import DecoderError, Hypothesis, UsageError
+from speechlstm.types import DecoderError, Hypothesis, PluginError, UsageError
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 TOKENIZER = Characters.from_texts(["ab"])
-CONFIG = "_target_: speechlstm.decoders.create\nname: {name}\n"
+CONFIG = "name: {name}\n"
 SOURCE = """
 from speechlstm.decoders import Decoder
 from speechlstm.types import Hypothesis
@@ -74,7 +76,7 @@ def test_a_plugin_is_found_configured_and_used(tmp_path: Path, monkeypatch: pyte
     assert "mine" in configs.option_names("decoder")
     cfg = configs.load("decoder/mine", ["decoder.width=3"])
     assert "plugin_one" not in sys.modules, "the config is composed without importing the plugin"
-    decoder = configs.build(cfg.decoder, tokenizer=TOKENIZER)
+    decoder = configs.build_part("decoder", cfg.decoder, tokenizer=TOKENIZER)
     log_probs = torch.full((2, 5, len(TOKENIZER)), 1 / len(TOKENIZER)).log()
     assert [best[0].tokens for best in decoder(log_probs, torch.tensor([5, 3]))] == [[2, 2, 2]] * 2
 
@@ -104,6 +106,8 @@ def test_an_unknown_name_lists_what_is_installed(tmp_path: Path, monkeypatch: py
         ("plugin_syntax", "def (", "SyntaxError"),
         ("plugin_raises", "raise OSError('libfast.so: cannot open')", "OSError: libfast.so: cannot open"),
         ("plugin_empty", "", "AttributeError.*Mine"),
+        ("plugin_leaves", "import sys; sys.exit('licence expired')", "SystemExit: licence expired"),
+        ("plugin_odd", "class Odd(BaseException): ...\nraise Odd('so')", "Odd: so"),
     ],
 )
 def test_an_import_that_fails_names_package_and_cause(
@@ -111,7 +115,7 @@ def test_an_import_that_fails_names_package_and_cause(
 ) -> None:
     install(tmp_path, "plugin-broken", f"broken = {module}:Mine", source)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DecoderError, match=f"'broken' of plugin-broken 1.2 cannot be imported: {cause}"):
+    with pytest.raises(PluginError, match=f"'broken' of plugin-broken 1.2 cannot be imported: {cause}"):
         decoders.create("broken", tokenizer=TOKENIZER)
     assert decoders.create("greedy", tokenizer=TOKENIZER), "a broken plugin must not harm the others"
 
@@ -119,18 +123,44 @@ def test_an_import_that_fails_names_package_and_cause(
 def test_a_class_that_is_no_decoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "plugin-three", "odd = plugin_three:Mine", "class Mine: ...")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DecoderError, match=r"plugin_three:Mine of plugin-three 1.2 is not a"):
+    with pytest.raises(
+        PluginError, match=r"plugin_three:Mine of plugin-three 1.2 is no decoder: it must derive"
+    ):
         decoders.create("odd", tokenizer=TOKENIZER)
 
 
 def test_a_clash_names_both_packages_and_chooses_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(tmp_path, "plugin-four", "greedy = plugin_four:Mine")
+    for package in ("plugin-four", "plugin-for"):
+        install(tmp_path, package, f"twice = {package.replace('-', '_')}:Mine")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DecoderError, match=r"'greedy' is claimed by plugin-four 1.2 and speechlstm "):
-        decoders.create("greedy", tokenizer=TOKENIZER)
-    assert "plugin_four" not in sys.modules
+    with pytest.raises(PluginError, match=r"'twice' is claimed by plugin-for 1.2 and plugin-four 1.2"):
+        decoders.create("twice", tokenizer=TOKENIZER)
+    assert not {"plugin_four", "plugin_for"} & set(sys.modules)
+
+
+def test_the_built_in_wins_a_clash_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(tmp_path, "plugin-thief", "greedy = plugin_thief:Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    for _ in range(2):
+        assert type(decoders.create("greedy", tokenizer=TOKENIZER)) is GreedyDecoder
+    wanted = "decoder 'greedy' of plugin-thief 1.2 is not used: speechlstm has one of that name"
+    assert [record.getMessage() for record in caplog.records] == [wanted], "once"
+    assert "plugin_thief" not in sys.modules
+
+
+def test_a_foreign_package_with_broken_entry_points_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    register(tmp_path, "torn", "no equals sign here")
+    install(tmp_path, "plugin-whole", "whole = plugin_whole:Mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {"whole", "greedy", "beam"} <= set(decoders.names())
+    assert "a package cannot be read, and its parts are not known" in caplog.text
+    assert str(tmp_path) in caplog.text
 
 
 def test_a_plugin_whose_module_is_gone_does_not_stop_the_rest(
@@ -139,8 +169,8 @@ def test_a_plugin_whose_module_is_gone_does_not_stop_the_rest(
     register(tmp_path, "plugin-gone", "gone = plugin_gone:Mine")
     monkeypatch.syspath_prepend(tmp_path)
     assert configs.load("decoder/greedy").decoder.name == "greedy"
-    with pytest.raises(DecoderError, match=r"plugin-gone 1.2 cannot be imported: ModuleNotFoundError"):
-        registry.load("gone")
+    with pytest.raises(PluginError, match=r"plugin-gone 1.2 cannot be imported: ModuleNotFoundError"):
+        registry.load("decoder", "gone")
 
 
 @pytest.mark.parametrize("value", ["no module at all!", "", ".up:Mine"])
@@ -151,14 +181,14 @@ def test_an_entry_point_that_is_nonsense_does_not_stop_the_rest(
     monkeypatch.syspath_prepend(tmp_path)
     assert configs.load("decoder/greedy").decoder.name == "greedy"
     assert decoders.create("greedy", tokenizer=TOKENIZER)
-    with pytest.raises(DecoderError, match=r"'nonsense' of plugin-nonsense 1.2 cannot be imported: \w+Error"):
-        registry.load("nonsense")
+    with pytest.raises(PluginError, match=r"'nonsense' of plugin-nonsense 1.2 cannot be imported: \w+Error"):
+        registry.load("decoder", "nonsense")
 
 
 def test_wrong_parameters_name_the_right_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "plugin-five", "five = plugin_five:Mine")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UsageError, match=r"decoder 'five': .*'wdth'; its parameters are: width"):
+    with pytest.raises(UsageError, match=r"decoder 'five': .*'wdth'; its settings are: width"):
         decoders.create("five", tokenizer=TOKENIZER, wdth=3)
 
 
@@ -175,7 +205,7 @@ def test_wrong_parameters_and_failing_constructors_name_the_package(
     with pytest.raises(UsageError, match=r"decoder 'made0' of plugin-made-0 1.2 cannot be made: width\?"):
         decoders.create("made0", tokenizer=TOKENIZER)
     with pytest.raises(
-        DecoderError, match=r"'made1' of plugin-made-1 1.2 cannot be made: RuntimeError: libfast"
+        PluginError, match=r"'made1' of plugin-made-1 1.2 cannot be made: RuntimeError: libfast"
     ):
         decoders.create("made1", tokenizer=TOKENIZER)
 
@@ -197,7 +227,7 @@ class Returns(Decoder):
 class ReturnsForBatch(Returns):
     """Is batch-wise."""
 
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+    def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         return self.found
 
 
@@ -224,7 +254,7 @@ LOG_PROBS, LENGTHS = padded([noise(4, len(TOKENIZER), 0), noise(3, len(TOKENIZER
     ],
 )
 def test_a_hypothesis_that_cannot_be_used_is_nonsense(change: dict[str, Any], message: str) -> None:
-    assert Returns([GOOD])(LOG_PROBS, LENGTHS) == [[GOOD], [GOOD]]
+    assert Returns([GOOD])(LOG_PROBS, LENGTHS) == [[replace(GOOD, text="aa")]] * 2
     with pytest.raises(
         DecoderError, match=f"decoder Returns of .* returned for utterance 0 of the batch .*{message}"
     ):
@@ -333,7 +363,7 @@ def test_a_plugins_own_tests_pass_and_nothing_is_imported_early(plugin: Path, tm
             assert version(requirement.name) in requirement.specifier, requirement
         except PackageNotFoundError:
             pytest.skip(f"{requirement.name} is not installed")
-    [(name, value)] = project["entry-points"][configs.PLUGIN_GROUP].items()
+    [(name, value)] = project["entry-points"]["speechlstm.decoders"].items()
     register(tmp_path, project["name"], f"{name} = {value}")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(plugin)])}
     code = (

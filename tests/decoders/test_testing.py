@@ -18,7 +18,7 @@ from speechlstm.decoders import Decoder
 from speechlstm.decoders.base import collapse
 from speechlstm.decoders.contract import DecoderContract, check
 from speechlstm.decoders.posteriors import certain, mumbled, padded, spoken
-from speechlstm.decoders.registry import parameters
+from speechlstm.model.registry import parameters
 from speechlstm.model.tokenizer import Characters, Tokenizer
 from speechlstm.types import Hypothesis
 
@@ -113,8 +113,7 @@ class MoreThanCertain(Good):
 
 
 class ReadsThePadding(Good):
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
-        self.check(log_probs, lengths)
+    def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         return [self.decode(row) for row in log_probs.float()]
 
 
@@ -142,10 +141,10 @@ class AtHomeOnly(Good):
 
 
 class FullPrecisionOnly(Good):
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+    def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         if log_probs.dtype != torch.float32:
             raise TypeError(f"I want float32, not {log_probs.dtype}")
-        return super().__call__(log_probs, lengths)
+        return super().decode_batch(log_probs, lengths)
 
 
 class MultipliesInfinity(Good):
@@ -161,13 +160,6 @@ class WritesItsInput(Good):
         if len(log_probs):
             log_probs[0, log_probs[0].argmin()] -= 1e-3
         return found
-
-
-class ChecksNothing(Good):
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
-        return [
-            self.decode(row[:length]) for row, length in zip(log_probs.cpu().float(), lengths, strict=True)
-        ]
 
 
 class NotInTheYaml(Good):
@@ -212,7 +204,6 @@ BROKEN = [
     (FullPrecisionOnly, "half precision is taken", "BROKEN failed: TypeError: I want float32, not torch.float16"),
     (MultipliesInfinity, "impossible tokens are taken", "BROKEN returned for utterance 0 .*score nan"),
     (WritesItsInput, "log probs are left alone", "work on a copy"),
-    (ChecksNothing, "bad log probs are refused", "logits are decoded; call self.check"),
     (NotInTheYaml, "the yaml composes and names it", "lacks left_out: add each with its unit"),
     (WeighsNothing, "lm weight 0 is no lm", "without lm '.*' is heard, with lm_weight=0 '"),
     (Narrows, "a wider beam finds no less", r"mean scores are \[.*\] where beam_size is \[1, 4, 16\]"),
@@ -227,7 +218,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "broken_decoders" / "__init__.py").write_text(f"from {__name__} import *\n")
     points = []
     for kind in [Good, *(kind for kind, _, _ in BROKEN)]:
-        settings = {"_target_": "speechlstm.decoders.create", "name": kind.__name__} | parameters(kind)
+        settings = {"name": kind.__name__} | parameters("decoder", kind)
         lines = [f"{key}: {'null' if value is None else value}\n" for key, value in settings.items()]
         (folder / f"{kind.__name__}.yaml").write_text(
             "".join(line for line in lines if "left_out" not in line)
@@ -294,7 +285,7 @@ def test_a_closed_vocabulary_is_declared_by_its_words(site: Path) -> None:
 def test_a_clause_set_to_none_is_left_out(site: Path) -> None:
     kind = contract("HearsNothing", test_no_frames_are_no_text=None, **{SPAWN: None})
     clauses = [verdict.clause for verdict in check(kind)]
-    assert "no frames are no text" not in clauses and len(clauses) == 19 and not failures(kind)
+    assert "no frames are no text" not in clauses and len(clauses) == 18 and not failures(kind)
 
 
 def test_an_unknown_decoder_fails_every_clause_with_the_names_there_are(site: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import speechlstm
+from speechlstm import __version__
 from speechlstm.cli import verify
 from speechlstm.model import bundle as bundles
 from speechlstm.model.acoustic import AcousticModel
@@ -42,8 +43,8 @@ def make(normalize: str = "utterance", seed: int = 0) -> Bundle:
     config = {
         "name": "small",
         "sample_rate": RATE,
-        "features": {"_target_": "speechlstm.model.features.LogMel", **FEATURES, "normalize": normalize},
-        "encoder": {"_target_": "speechlstm.model.encoder.Encoder", **ENCODER},
+        "features": {"name": "logmel", **FEATURES, "normalize": normalize},
+        "encoder": {"name": "blstm", **ENCODER},
     }
     return Bundle(AcousticModel(features, encoder).eval(), tokenizer, config)
 
@@ -223,7 +224,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "config a list": (lambda b: (b / "config.json").write_text("[]"), r"config\.json: .*format None"),
     "newer format": (
         lambda b: edit(b, lambda c: c.update(format=99)),
-        r"format 99, but this version .* reads 1",
+        r"format 99, but this version .* reads 2",
     ),
     "no format": (lambda b: edit(b, lambda c: c.pop("format")), r"format None"),
     "no encoder": (lambda b: edit(b, lambda c: c.pop("encoder")), r"config\.json: no 'encoder'"),
@@ -255,10 +256,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "size a word": (lambda b: edit(b, lambda c: c["encoder"].update(hidden_size="x")), "do not fit together"),
     "unknown argument": (lambda b: edit(b, lambda c: c["encoder"].update(depth=9)), "do not fit together"),
     "hop nothing": (lambda b: edit(b, lambda c: c["features"].update(hop=0.0)), "do not fit together"),
-    "nested value": (
-        lambda b: edit(b, lambda c: c["encoder"].update(cell=["lstm"])),
-        "cell must be a plain value",
-    ),
     "a tensor missing": (
         lambda b: edit_weights(b, lambda t: t.pop("encoder.output.bias")),
         "do not fit together: .*output.bias",
@@ -280,25 +277,74 @@ def test_damage_is_named(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "target"),
+    ("stage", "change", "message"),
     [
-        ("encoder", "os.system"),
-        ("encoder", "builtins.eval"),
-        ("encoder", "speechlstm.model.bundle.load_bundle"),
-        ("features", "speechlstm.model.encoder.Encoder"),
-        ("features", None),
-        ("features", ["speechlstm.model.features.LogMel"]),
-        ("features", {"_target_": "os.system"}),
+        ("encoder", {"name": "os.system"}, "needs encoder 'os.system', which is not installed"),
+        ("encoder", {"name": "logmel"}, "needs encoder 'logmel', which is not installed"),
+        ("features", {"name": None}, "features must be chosen by name, but is None; installed are: .*logmel"),
+        ("features", {"name": ["logmel"]}, r"by name, but is \['logmel'\]"),
+        (
+            "encoder",
+            {"_target_": "os.system", "command": "touch executed"},
+            "do not fit together: .*'_target_'",
+        ),
+        ("features", {"hop": {"_target_": "os.system", "command": "touch executed"}}, "do not fit together"),
     ],
 )
-def test_nothing_but_the_known_classes_is_built(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, target: object
+def test_nothing_but_installed_parts_is_built(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    change: dict[str, object],
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    edit(folder, lambda config: config[stage].update(_target_=target, command="touch executed"))
-    with pytest.raises(BundleError, match="may not be loaded; known are speechlstm"):
+    edit(folder, lambda config: config[stage].update(change))
+    with pytest.raises(BundleError, match=message):
         load_bundle(folder)
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("room", ["speechlstm", "speechlstm.model"])
+def test_a_bundle_from_before_parts_had_names_loads(folder: Path, room: str) -> None:
+    before = hear(load_bundle(folder))
+
+    def age(config: dict[str, Any]) -> None:
+        for stage, kind in (("features", "LogMel"), ("encoder", "Encoder")):
+            del config[stage]["name"]
+            config[stage]["_target_"] = f"{room}.{stage}.{kind}"
+        config["encoder"] |= {"variational_dropout": False, "weight_noise": 0.0, "weight_drop": 0.0}
+        del config["packages"]
+        config["format"] = 1
+
+    edit(folder, age)
+    assert torch.equal(hear(load_bundle(folder)), before)
+
+
+@pytest.mark.parametrize(
+    "target", ["os.system", "speechlstm.encoder.Evil", "speechlstm.model.encoder.x.Encoder"]
+)
+def test_no_other_class_is_an_old_name(folder: Path, target: str) -> None:
+    edit(folder, lambda config: config.update(encoder={"_target_": target}))
+    with pytest.raises(BundleError, match=f"encoder must be chosen by name, but is '{target}'"):
+        load_bundle(folder)
+
+
+def test_a_part_that_is_not_installed_is_asked_for_by_its_package(folder: Path) -> None:
+    def change(config: dict[str, Any]) -> None:
+        assert config["packages"] == dict.fromkeys(
+            ("features", "encoder", "tokenizer"), f"speechlstm {__version__}"
+        )
+        config["encoder"]["name"] = "minlstm9"
+        config["packages"]["encoder"] = "speechlstm-minlstm9 0.3"
+
+    edit(folder, change)
+    wanted = (
+        "needs encoder 'minlstm9', .*it came with speechlstm-minlstm9 0.3: pip install speechlstm-minlstm9$"
+    )
+    with pytest.raises(BundleError, match=wanted):
+        load_bundle(folder)
 
 
 def test_weights_that_are_a_pickle_are_not_unpickled(folder: Path, tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ def test_settings_that_cannot_be_are_refused(kind: str, options: dict[str, objec
 @pytest.mark.parametrize("name", sorted(configs.option_names("encoder")))
 def test_every_config_builds_and_has_the_parameters_it_says(name: str) -> None:
     cfg = configs.load("train", [f"encoder={name}"]).encoder
-    model = configs.build(cfg, num_features=80, vocab_size=30)
+    model = configs.build_part("encoder", cfg, num_features=80, vocab_size=30)
     head = (configs.CONF / "encoder" / f"{name}.yaml").read_text().partition("\n")[0]
     counted = sum(weight.numel() for weight in model.parameters()) / 1e6
     said = re.search(r" ([\d.]+) million parameters\.$", head)

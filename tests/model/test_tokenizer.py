@@ -303,14 +303,14 @@ def test_damaged_descriptions_are_refused(change: dict[str, object], message: st
 def test_every_option_builds_from_its_config(lexicon: Path, kind: str) -> None:
     overrides = {"phones": [f"tokenizer.lexicon={lexicon}"], "subwords": ["tokenizer.vocab_size=13"]}
     cfg = configs.load(f"tokenizer/{kind}", overrides.get(kind, []))
-    tokenizer = configs.build(cfg.tokenizer, texts=TEXTS)
+    tokenizer = configs.build_part("tokenizer", cfg.tokenizer, texts=TEXTS)
     assert tokenizer.to_dict()["kind"] == kind
     assert tokenizer.decode(tokenizer.encode("ONE TWO")) == "one two"
 
 
 def test_the_lexicon_must_be_set() -> None:
     with pytest.raises(UsageError, match=r"tokenizer.lexicon is not set: add tokenizer.lexicon=\.\.\."):
-        configs.build(configs.load("tokenizer/phones").tokenizer, texts=TEXTS)
+        configs.build_part("tokenizer", configs.load("tokenizer/phones").tokenizer, texts=TEXTS)
 
 
 def test_an4_round_trips(corpora: Path) -> None:

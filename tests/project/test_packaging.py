@@ -153,8 +153,10 @@ def test_a_bundle_of_this_checkout_is_reproduced(installed: Path) -> None:
         "train", ["data.train=a", "data.dev=b", "encoder.hidden_size=8", "encoder.num_layers=1"]
     )
     tokens = Characters.from_texts(["abc d"])
-    features = configs.build(cfg.features)
-    encoder = configs.build(cfg.encoder, num_features=features.num_features, vocab_size=len(tokens))
+    features = configs.build_part("features", cfg.features)
+    encoder = configs.build_part(
+        "encoder", cfg.encoder, num_features=features.num_features, vocab_size=len(tokens)
+    )
     nodes = {
         name: configs.OmegaConf.to_container(cfg[name], resolve=True) for name in ("features", "encoder")
     }

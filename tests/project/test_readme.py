@@ -144,11 +144,11 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Work on the stage, with the example plugin installed as its pyproject.toml says."""
     plugin = ROOT / "plugins" / "speechlstm-example"
     project = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]
-    [(name, value)] = project["entry-points"][configs.PLUGIN_GROUP].items()
+    [(name, value)] = project["entry-points"]["speechlstm.decoders"].items()
     information = tmp_path / "site" / "speechlstm_example-0.1.0.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1.0\n")
-    (information / "entry_points.txt").write_text(f"[{configs.PLUGIN_GROUP}]\n{name} = {value}\n")
+    (information / "entry_points.txt").write_text(f"[speechlstm.decoders]\n{name} = {value}\n")
     monkeypatch.syspath_prepend(plugin)
     monkeypatch.syspath_prepend(tmp_path / "site")
     (tmp_path / "stage").mkdir()
@@ -325,7 +325,7 @@ def test_examples_of_files_are_right(tmp_path: Path) -> None:
         assert parse_line(line, "README.md", tmp_path).text
     settings = [yaml.safe_load(text) for document in DOCUMENTS for text in texts(document, "yaml")]
     for content in settings:
-        assert content["_target_"] == "speechlstm.decoders.create" and content["name"]
+        assert content["name"]
     assert lines and settings
 
 

@@ -366,12 +366,11 @@ def test_encoders_of_an_experiment_are_matched(network: str, tmp_path: Path) -> 
     trial = speech.SpeechTrial("overfit", network, 1, spoken(tmp_path))
     cfg = configs.load("train", ["experiment=overfit", *trial.settings.split()])
     overrides, count = speech.sized(trial, cfg)
-    own = speech.parameters(configs.build(cfg.encoder, num_features=80, vocab_size=4))
+    own = speech.parameters(configs.build_part("encoder", cfg.encoder, num_features=80, vocab_size=4))
     assert count == pytest.approx(own, rel=0.1)
     chosen = [f"encoder={speech.ENCODERS[network]}", *trial.settings.split(), *overrides]
-    built = configs.build(
-        configs.load("train", ["experiment=overfit", *chosen]).encoder, num_features=80, vocab_size=4
-    )
+    chosen_cfg = configs.load("train", ["experiment=overfit", *chosen])
+    built = configs.build_part("encoder", chosen_cfg.encoder, num_features=80, vocab_size=4)
     assert speech.parameters(built) == count
     if network == "lstm":
         assert overrides == ["encoder.hidden_size=64"], "the experiment's own"

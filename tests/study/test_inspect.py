@@ -250,12 +250,12 @@ def recognizer(texts: list[str], **options: object) -> TrainingModule:
 
 def settings_of(**options: object) -> dict[str, dict[str, object]]:
     encoder = {
-        "_target_": "speechlstm.model.encoder.Encoder",
+        "name": "blstm",
         "hidden_size": 4,
         "num_layers": 1,
         "conv_channels": 2,
     }
-    features = {"_target_": "speechlstm.model.features.LogMel", "sample_rate": 8000, "num_mels": 8}
+    features = {"name": "logmel", "sample_rate": 8000, "num_mels": 8}
     return {"features": features, "encoder": encoder | options}
 
 
@@ -297,7 +297,7 @@ def test_a_checkpoint_spells_words_as_the_training_does(tmp_path: Path) -> None:
     [
         ({"tokenizer": None}, "no tokenizer in it; not a checkpoint of `speechlstm train`"),
         ({"settings": settings_of(hidden_size=5)}, "weights and settings do not fit together"),
-        ({"settings": {"features": {"_target_": "os.system"}}}, "may only build from"),
+        ({"settings": {"features": {"_target_": "os.system"}}}, "features must be chosen by name"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:

@@ -76,7 +76,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "conf/optimizer/plain.yaml").write_text("_target_: torch.optim.SGD\n_partial_: true\nlr: 1.0\n")
     (folder / "plugin/mine/conf/decoder").mkdir(parents=True)
     (folder / "plugin/mine/__init__.py").write_text(PLUGIN)
-    config = "_target_: speechlstm.decoders.create\nname: mine\n"
+    config = "name: mine\n"
     (folder / "plugin/mine/conf/decoder/mine.yaml").write_text(config)
     info = folder / "plugin/mine-1.0.dist-info"
     info.mkdir()

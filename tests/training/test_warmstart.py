@@ -21,9 +21,9 @@ from speechlstm.training.module import TrainingModule
 from speechlstm.types import SpeechlstmError, UsageError
 
 RATE = 8_000
-FEATURES = {"_target_": "speechlstm.model.features.LogMel", "sample_rate": RATE, "num_mels": 16}
+FEATURES = {"name": "logmel", "sample_rate": RATE, "num_mels": 16}
 ENCODER = {
-    "_target_": "speechlstm.model.encoder.Encoder",
+    "name": "blstm",
     "hidden_size": 6,
     "num_layers": 2,
     "conv_channels": 2,
@@ -37,7 +37,7 @@ def recogniser(
     torch.manual_seed(seed)
     node = ENCODER | settings
     features, tokenizer = LogMel(RATE, 16), Characters.from_texts([alphabet])
-    options = {key: value for key, value in node.items() if key != "_target_"}
+    options = {key: value for key, value in node.items() if key != "name"}
     encoder = Encoder(features.num_features, len(tokenizer), **options)
     decoder = create("greedy", tokenizer=tokenizer)
     return TrainingModule(AcousticModel(features, encoder), tokenizer, decoder, CtcLoss()), {

@@ -171,7 +171,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "plugin/mine/conf/decoder").mkdir(parents=True)
     (folder / "plugin/mine/__init__.py").write_text(PLUGIN)
     config_file = folder / "plugin/mine/conf/decoder/mine.yaml"
-    config_file.write_text("_target_: speechlstm.decoders.create\nname: mine\n")
+    config_file.write_text("name: mine\n")
     info = folder / "plugin/mine-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")

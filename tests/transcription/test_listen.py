@@ -97,7 +97,7 @@ def test_the_picture_shows_the_masked_features(run: Run, monkeypatch: pytest.Mon
     ]
     assert run("number=1", *masks)[0] == 0
     heard = torch.from_numpy(soundfile.read("heard/long.wav", dtype="float32")[0])
-    features = configs.build(configs.load("listen", [*SMALL]).features)
+    features = configs.build_part("features", configs.load("listen", [*SMALL]).features)
     wanted = features(heard[None], torch.tensor([len(heard)]))[0][0].numpy()
     (found,) = shown.values()
     masked = (found == 0).all(axis=0)

@@ -55,19 +55,14 @@ class CudaDecoder(Decoder):
 
         self.beam_size = min(beam_size, len(tokenizer))
         self.n_best = min(n_best, self.beam_size)
-        # Where there are several GPUs it uses the current one, and so does `__call__`.
+        # Where there are several GPUs it uses the current one, and so does `decode_batch`.
         self.search = cuda_ctc_decoder(tokenizer.tokens, self.n_best, self.beam_size, blank_skip_threshold)
         self.device = torch.device("cuda", torch.cuda.current_device())
         self.lock = threading.Lock()  # the search keeps a batch's tables in itself
 
-    def decode(self, log_probs: Tensor) -> list[Hypothesis]:
-        """Decode one utterance `(frames, vocab)`: at most `n_best` hypotheses."""
-        return self(log_probs[None], torch.tensor([len(log_probs)]))[0]
-
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+    def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """Decode a padded batch on the GPU, in parts if its tables would be too large."""
-        self.check(log_probs, lengths)
-        rows = log_probs.detach().to("cpu", torch.float32)  # for the frames and scores of what is found
+        rows = log_probs.to("cpu", torch.float32)  # for the frames and scores of what is found
         found: list[list[Hypothesis]] = []
         for part in parts(len(rows), self.beam_size * rows.shape[1] * rows.shape[2]):
             sequences = self._search(log_probs[part], lengths[part])

@@ -137,10 +137,9 @@ class BeamDecoder(Decoder):
         self._idle.append(state)
         return found
 
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+    def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """Decode a padded batch, as many utterances at once as there are threads."""
-        self.check(log_probs, lengths)
-        rows = log_probs.detach().to("cpu", torch.float32)
+        rows = log_probs.to("cpu", torch.float32)
         parts = [row[:length] for row, length in zip(rows, lengths.tolist(), strict=True)]
         if min(self.threads, len(parts)) < 2:
             return [self.decode(part) for part in parts]
@@ -197,8 +196,7 @@ class BeamDecoder(Decoder):
             if len(found) == self.n_best or logs[i, 0] == -math.inf:
                 break
             hypothesis = self._hypothesis(state, int(state.beam.node[i]), logs[i], int(words[i]), weights)
-            text = self.tokenizer.decode(hypothesis.tokens) if hypothesis.text is None else hypothesis.text
-            found.setdefault(text, hypothesis)
+            found.setdefault(str(hypothesis.text), hypothesis)
         return list(found.values())
 
     def _complete(self, state: Search, acoustic: NDArray[np.float64]) -> Hypothesis:
@@ -234,9 +232,10 @@ class BeamDecoder(Decoder):
             voters, weights = np.array([index], np.int32), np.ones(1)
         spans, certain = describe(state.nodes, state.times, index, voters, weights)
         tokens, starts, ends, words = spans.T.tolist()
-        text = None
         if self.texts:  # the tokens do not say which of the words that sound alike it is
             text = " ".join(self.texts[each] for each in (*words, word) if each >= 0)
+        else:
+            text = self.tokenizer.decode(tokens)
         score, acoustic, total, bonus = logs.tolist()
         parts = {"acoustic": acoustic, "lm": total, "bonus": bonus}
         confidences = (certain**self.confidence_power).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from speechlstm.model import registry
 from speechlstm.model.tokenizer.base import Tokenizer, normalize
 from speechlstm.model.tokenizer.characters import Characters
 from speechlstm.model.tokenizer.phones import Phones
@@ -13,20 +14,21 @@ from speechlstm.types import TokenizerError
 
 __all__ = ["Characters", "Phones", "Subwords", "Tokenizer", "Words", "from_dict", "normalize"]
 
-_KINDS: dict[str, type[Tokenizer]] = {kind.kind: kind for kind in (Characters, Words, Subwords, Phones)}
-
 
 def from_dict(content: dict[str, Any]) -> Tokenizer:
-    """Make the tokenizer that some tokenizer's `to_dict` described.
+    """Make the tokenizer that some tokenizer's `to_dict` described; `kind` is its name.
 
     Raises:
-        TokenizerError: not such a description.
+        TokenizerError: not such a description, or its tokenizer is not installed.
+        PluginError: its tokenizer cannot be imported.
     """
     kind = content.get("kind") if isinstance(content, dict) else None
-    if kind not in _KINDS:
-        raise TokenizerError(f"tokenizer kind is {kind!r}, but must be one of {', '.join(_KINDS)}")
+    known = registry.names("tokenizer")
+    if kind not in known:
+        raise TokenizerError(f"tokenizer kind is {kind!r}, but must be one of {', '.join(known)}")
+    found: type[Tokenizer] = registry.load("tokenizer", kind)
     try:
-        return _KINDS[kind].from_dict(content)
+        return found.from_dict(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TokenizerError(
             f"damaged description of a {kind} tokenizer: {type(error).__name__} {error}"

@@ -32,7 +32,7 @@ class Tokenizer(ABC):
 
     kind: ClassVar[str]
     unit: ClassVar[str]  # what `encode` looks up, for messages
-    separator: ClassVar[str | None] = None  # the token between two words, if there is one
+    separator: str | None = None  # the token between two words, if there is one
 
     def __init__(self, tokens: Sequence[str], case: str = "lower") -> None:
         if case not in CASES:

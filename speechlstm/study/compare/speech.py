@@ -106,8 +106,8 @@ def sized(trial: SpeechTrial, cfg: DictConfig) -> tuple[list[str], int]:
         cfg: of the experiment, with its own encoder.
     """
     texts = [utterance.text for utterance in training.read(cfg.data.train)]
-    tokens = len(configs.build(cfg.tokenizer, texts=texts))
-    features = configs.build(cfg.features).num_features
+    tokens = len(configs.build_part("tokenizer", cfg.tokenizer, texts=texts))
+    features = configs.build_part("features", cfg.features).num_features
 
     def overrides(size: int) -> list[str]:
         if trial.network == "transformer":
@@ -121,9 +121,9 @@ def sized(trial: SpeechTrial, cfg: DictConfig) -> tuple[list[str], int]:
             *trial.settings.split(),
         ]
         encoder = configs.load("train", [*chosen, *overrides(_STEP * units)]).encoder
-        return parameters(configs.build(encoder, num_features=features, vocab_size=tokens))
+        return parameters(configs.build_part("encoder", encoder, num_features=features, vocab_size=tokens))
 
-    wanted = parameters(configs.build(cfg.encoder, num_features=features, vocab_size=tokens))
+    wanted = parameters(configs.build_part("encoder", cfg.encoder, num_features=features, vocab_size=tokens))
     units = nearest(count, wanted)
     return overrides(_STEP * units), count(units)
 

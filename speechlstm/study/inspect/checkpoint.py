@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import speechlstm
-from speechlstm import configs
 from speechlstm.model import tokenizer
 from speechlstm.model.acoustic import AcousticModel, acoustic_state
 from speechlstm.model.bundle import Bundle
+from speechlstm.model.restore import restore
 from speechlstm.training.checkpoints import Checkpoints
 from speechlstm.training.module import ACOUSTIC
 from speechlstm.transcription.recognizer import Recognizer
@@ -39,8 +39,9 @@ def from_checkpoint(path: Path) -> Recognizer:
             "older version"
         )
     settings, tokens = content["settings"], tokenizer.from_dict(content["tokenizer"])
-    features = configs.build(settings["features"])
-    encoder = configs.build(settings["encoder"], num_features=features.num_features, vocab_size=len(tokens))
+    features = restore("features", settings["features"], str(path), {})
+    sizes = {"num_features": features.num_features, "vocab_size": len(tokens)}
+    encoder = restore("encoder", settings["encoder"], str(path), {}, **sizes)
     model = AcousticModel(features, encoder)
     try:
         model.load_state_dict(acoustic_state(content["state_dict"], ACOUSTIC))
