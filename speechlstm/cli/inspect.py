@@ -11,6 +11,7 @@ from tqdm import tqdm
 from speechlstm import configs
 from speechlstm.configs.arguments import take_inputs
 from speechlstm.data.files import write_atomically
+from speechlstm.evaluation.plots import check_plots
 from speechlstm.study.inspect import checkpoint, figures
 from speechlstm.study.inspect.observe import observe
 from speechlstm.study.inspect.page import choose, render
@@ -34,7 +35,7 @@ def run(cfg: DictConfig) -> int:
     if cfg.direction not in ("forward", "backward"):
         raise UsageError(f"direction is {cfg.direction!r}, but must be forward or backward")
     if cfg.png:
-        figures.check_plots()  # now, not after the work
+        check_plots(", or leave them out with png=false")  # now, not after the work
     folder = Path(str(cfg.out)).expanduser()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"out={cfg.out} is a file, but must be a folder for the pages")
@@ -61,6 +62,12 @@ def run(cfg: DictConfig) -> int:
             continue
         index = choose(seen, cfg.layer, cfg.direction)
         write_atomically(page, render(seen, cfg.layer, cfg.direction))
+        if seen.overview is not None and cfg.duration is None:
+            stretch = f"{seen.offset:g} to {seen.offset + seen.seconds:g} s"
+            tqdm.write(
+                f"{recording.path}: looked at {stretch} of {seen.recording_seconds:.0f} s; the page offers others",
+                sys.stderr,
+            )
         if cfg.png:
             write_atomically(page.with_suffix(".png"), figures.draw_signals(seen, index))
             write_atomically(page.with_name(f"{page.stem}-memory.png"), figures.draw_memory(seen, index))

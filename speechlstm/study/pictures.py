@@ -1,4 +1,4 @@
-"""A picture among the curves for each validation: the features of one utterance and what the network says of them."""
+"""A picture among the curves for each validation: the features of one utterance and the network's output for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
-from speechlstm.evaluation.plots import can_draw
+from speechlstm.evaluation.plots import can_draw, colormap, figure
 from speechlstm.training.module import TrainingModule
 from speechlstm.types import Batch, UsageError
 
@@ -22,8 +22,8 @@ class PosteriorPicture(pl.Callback):
     """Draws features and CTC posteriors of one utterance in each validation, as `val/posteriors`.
 
     They are for TensorBoard and Weights & Biases. The utterance is the longest one of the middle batch, which is of
-    median length and the same each time. A network that learns first says nothing but blanks; then the tokens stand
-    as a descending line of short spikes. Without matplotlib, or where neither is a logger, nothing is drawn.
+    median length and the same each time. A network that learns first puts out nothing but blanks; then the tokens
+    stand as a descending line of short spikes. Without matplotlib, or where neither is a logger, nothing is drawn.
     """
 
     @torch.no_grad()
@@ -50,13 +50,13 @@ class PosteriorPicture(pl.Callback):
         model = pl_module.acoustic
         stages = model.trace(batch.waveforms[index : index + 1, : int(length)], length)
         one = Batch(batch.waveforms, length, batch.targets, batch.target_lengths, [batch.utterances[index]])
-        [(name, said, heard)] = pl_module.transcripts(one, stages.log_probs, stages.lengths)
+        [(name, reference, hypothesis)] = pl_module.transcripts(one, stages.log_probs, stages.lengths)
         picture = draw(
             stages.features[0, : int(stages.feature_lengths)].float().cpu().numpy(),
             stages.log_probs[0, : int(stages.lengths)].float().exp().cpu().numpy(),
             pl_module.tokenizer.tokens,
             model.feature_shift,
-            f"{name}, epoch {trainer.current_epoch}\nsaid: {said}\nheard: {heard}",
+            f"{name}, epoch {trainer.current_epoch}\nreference: {reference}\nhypothesis: {hypothesis}",
         )
         for board in boards:
             if isinstance(board, WandbLogger):
@@ -72,7 +72,7 @@ def draw(
     frame_shift: float,
     title: str,
 ) -> NDArray[np.uint8]:
-    """Draw what a network hears above what it says, over the same time.
+    """Draw features above posteriors, over the same time.
 
     Args:
         features: `(frames, features)`.
@@ -85,27 +85,29 @@ def draw(
     Returns:
         `(height, width, 3)`, red, green and blue.
     """
+    import librosa.display  # with numba, which takes half a second
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no window system
-    from matplotlib.figure import Figure
 
     highest = posteriors.max(axis=0)
     likely = [int(index) for index in np.argsort(-highest[1:])[:_MOST] + 1 if highest[index] >= _LIKELY]
     rows = [0, *sorted(likely, key=lambda index: int(posteriors[:, index].argmax()))]
     seconds = len(features) * frame_shift
-    figure = Figure(figsize=(10, 3.6 + 0.14 * len(rows)), dpi=100, layout="constrained")
-    canvas: Any = FigureCanvasAgg(figure)
-    ratios = [2.0, 0.6 + 0.14 * len(rows)]
-    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": ratios})
-    extent = (0.0, seconds, 0.0, float(features.shape[1]))
-    upper.imshow(features.T, origin="lower", aspect="auto", interpolation="nearest", extent=extent)
-    upper.set_ylabel("feature")
-    upper.set_title(title, fontsize=10, loc="left", parse_math=False, wrap=True)
-    image = lower.imshow(
-        posteriors[:, rows].T, aspect="auto", interpolation="nearest", cmap="Blues", vmin=0, vmax=1,
-        extent=(0.0, seconds, len(rows) - 0.5, -0.5),
-    )  # fmt: skip
-    lower.set_yticks(range(len(rows)), [tokens[index] for index in rows], fontsize=8, parse_math=False)
-    lower.set_xlabel("time (s)")
-    figure.colorbar(image, ax=lower, label="probability", pad=0.01)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    with figure(10, 3.6 + 0.14 * len(rows), dpi=100) as drawn:
+        canvas: Any = FigureCanvasAgg(drawn)
+        ratios = [2.0, 0.6 + 0.14 * len(rows)]
+        upper, lower = drawn.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": ratios})
+        edges = np.linspace(0.0, seconds, len(features) + 1)
+        bins = np.arange(features.shape[1] + 1)
+        places: dict[str, Any] = {"x_coords": edges, "y_coords": bins, "x_axis": "s", "y_axis": "frames"}
+        librosa.display.specshow(features.T, ax=upper, cmap=colormap("share"), **places)
+        upper.set(ylabel="feature", xlabel="")
+        upper.set_title(title, parse_math=False, wrap=True)
+        image = lower.imshow(
+            posteriors[:, rows].T, aspect="auto", interpolation="nearest", cmap=colormap("share"),
+            vmin=0, vmax=1, extent=(0.0, seconds, len(rows) - 0.5, -0.5),
+        )  # fmt: skip
+        lower.set_yticks(range(len(rows)), [tokens[index] for index in rows], fontsize=8, parse_math=False)
+        lower.set_xlabel("time (s)")
+        drawn.colorbar(image, ax=lower, label="probability", pad=0.01)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()

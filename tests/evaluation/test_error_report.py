@@ -71,12 +71,6 @@ def test_figures_of_the_whole_agree_with_jiwer(pairs: list[tuple[str, str]]) -> 
     assert sum(count for *_, count in figures["confusions"]) == figures["words"]["substitutions"]
 
 
-@pytest.mark.parametrize(("part", "whole"), [(0, 7), (3, 7), (7, 7), (51, 100), (1, 10_000)])
-def test_intervals_of_shares_are_wilsons(part: int, whole: int) -> None:
-    expected = stats.binomtest(part, whole).proportion_ci(0.95, method="wilson")
-    assert analysis.share(part, whole)["interval"] == pytest.approx([expected.low, expected.high], abs=1e-12)
-
-
 def test_words_are_listed_with_how_often_they_are_said() -> None:
     said, heard = utterances([("no no yes", "now no"), ("no", "now"), ("yes", "yes uh")])
     found = analysis.confused(said, heard)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlstm.evaluation.metrics import Counts, character_errors, corpus, errors
+from speechlstm.evaluation.metrics import Counts, character_errors, corpus, errors, share_interval
 
 WORDS = st.lists(st.sampled_from(["a", "b", "ab", "ba", "ça", "日本", "x"]), max_size=7).map(" ".join)
 SPOKEN = WORDS.filter(bool)  # jiwer's rate over empty references alone differs
@@ -138,3 +138,17 @@ def test_interval_is_seeded_and_grows_with_its_level() -> None:
     assert len({score.interval(seed=seed, resamples=50) for seed in range(9)}) > 1
     narrow, wide = score.interval(level=0.5), score.interval(level=0.99)
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+@pytest.mark.parametrize("whole", [1, 5, 100, 10_000])
+def test_shares_within_the_interval_are_those_that_the_score_test_does_not_reject(whole: int) -> None:
+    """Wilson's interval holds the p for which |share - p| <= z sqrt(p (1 - p) / n); its ends are on the edge."""
+    for part in {0, 1, whole // 2, whole}:
+        low, high = share_interval(part, whole)
+        assert 0 <= low <= part / whole <= high <= 1
+        for end in (low, high):
+            if 1e-9 < end < 1 - 1e-9:
+                assert abs(part / whole - end) == pytest.approx(
+                    1.959964 * math.sqrt(end * (1 - end) / whole), rel=1e-5
+                )
+    assert share_interval(0, 0) == (0.0, 1.0)

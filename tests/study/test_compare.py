@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -110,6 +110,8 @@ def test_a_trial_learns_and_repeats_itself() -> None:
     }
     assert first["solved"] and first["wrong"] == 0 and 0 < first["updates"] < 400
     assert len(first["flow_before"]) == len(first["flow_after"]) == 10
+    updates, losses = zip(*first["losses"], strict=True)
+    assert updates == (*range(8, first["updates"], 8), first["updates"]) and losses[-1] < 0.5 * losses[0]
     other = attempt(replace(long, seed=2))
     assert other["flow_before"] != first["flow_before"]
 
@@ -202,13 +204,6 @@ def test_processes_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
 # figures
 
 
-@pytest.mark.parametrize(
-    ("count", "of", "low", "high"), [(5, 5, 0.566, 1.0), (0, 5, 0.0, 0.434), (8, 10, 0.490, 0.943)]
-)
-def test_intervals_of_shares_are_wilsons(count: int, of: int, low: float, high: float) -> None:
-    assert results.share_interval(count, of) == pytest.approx((low, high), abs=5e-4)
-
-
 @settings(max_examples=20)
 @given(values=st.lists(st.floats(0.1, 100), min_size=1, max_size=8))
 def test_intervals_of_means_hold_the_mean(values: list[float]) -> None:
@@ -226,14 +221,14 @@ def trial(network: str, task: str, lag: int, seed: int, solved: bool) -> dict[st
     return {
         "task": task, "lag": lag, "network": network, "seed": seed, "solved": solved, "wrong": 0, "width": 50,
         "updates": 100 * seed, "parameter_count": 10_000 + seed, "seconds": 9.0, "seconds_per_update": 0.01,
-        "flow_before": flow, "flow_after": flow[::-1],
+        "flow_before": flow, "flow_after": flow[::-1], "losses": [[50 * k, 2.0 / (k + seed)] for k in range(1, 5)],
     }  # fmt: skip
 
 
-def a_page() -> str:
+def a_page(networks: Sequence[str] = NETWORKS) -> bytes:
     trials = [
         trial(network, task, lag, seed, solved=network != "rnn" or lag == 20)
-        for network in NETWORKS
+        for network in networks
         for task, lag in (("adding", 20), ("adding", 100), ("copy", 20))
         for seed in (1, 2, 3)
     ]
@@ -245,18 +240,19 @@ def a_page() -> str:
             "short_products": 9,
             "long_products": 9,
         }
-        for network in NETWORKS
+        for network in networks
     ]
     spoken = [
         {"experiment": "digits", "network": network, "seed": 1, "settings": "", "wer": wer, "wer_interval": [0.1, 0.3],
-         "parameter_count": 5_000_000, "seconds_per_epoch": 12.5, "megabytes": 900.0, "speed": 120.0}
-        for network, wer in zip(NETWORKS, (0.25, 0.2, 0.15, 0.175), strict=True)
+         "rates": [[1, 0.9], [2, wer]], "parameter_count": 5_000_000, "seconds_per_epoch": 12.5, "megabytes": 900.0,
+         "speed": 120.0}
+        for network, wer in zip(networks, (0.25, 0.2, 0.15, 0.175), strict=False)
     ]  # fmt: skip
     return render(trials, costs, spoken)
 
 
 def test_the_page_in_a_browser(tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text(a_page(), encoding="utf-8")
+    (tmp_path / "page.html").write_bytes(a_page())
     with open_page(tmp_path / "page.html") as page:
         text = page.evaluate("document.querySelector('#summary').innerText")
         for wanted in (
@@ -275,13 +271,16 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
         page.evaluate("document.querySelectorAll('#speech th button')[3].click()")
         rates = "[...document.querySelectorAll('#speech tbody tr')].map(each => parseFloat(each.cells[3].innerText))"
         assert page.evaluate(rates) == [15.0, 17.5, 20.0, 25.0]
-        drawn = "[...document.querySelectorAll('canvas')].map(each => each.toDataURL().length)"
+        drawn = "[...document.querySelectorAll('#task polyline')].map(each => each.getAttribute('points'))"
         before = page.evaluate(drawn)
-        assert len(before) == 3 and min(before) > 5000
+        assert len(before) == 4 * 3 + 2 * 4, "a loss for each trial, two gradients for each network"
         page.evaluate(
             "(s => {s.value = 0; s.dispatchEvent(new Event('change'))})(document.querySelector('select'))"
         )
-        assert page.evaluate(drawn)[:2] != before[:2]
+        assert page.evaluate(drawn)[-8:] != before[-8:]
+        rings = page.evaluate("document.querySelectorAll('#task circle').length")
+        assert rings == 4 * 3, "all networks solve the short task"
+        assert page.evaluate("document.querySelectorAll('#speech polyline').length") == 4
         for width in (800, 1280):
             for dark in (False, True):
                 page.view(width, dark=dark)
@@ -290,12 +289,24 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
         assert page.errors == [] and len(page.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("networks", "title"),
+    [
+        (["lstm"], "LSTM"),
+        (["rnn", "lstm"], "Plain RNN and LSTM compared"),
+        (["gru", "lstm", "rnn"], "GRU, LSTM and plain RNN compared"),
+    ],
+)
+def test_the_title_names_what_is_compared(networks: list[str], title: str) -> None:
+    assert f"<title>{title}</title>" in a_page(networks).decode()
+
+
 def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
     costs = [{"network": "lstm", "parameters": 9, "growth": [4.0], "short_products": 9, "long_products": 9}]
-    (tmp_path / "page.html").write_text(render([], costs, []), encoding="utf-8")
+    (tmp_path / "page.html").write_bytes(render([], costs, []))
     with open_page(tmp_path / "page.html") as page:
         assert "not measured" in page.evaluate("document.querySelector('#summary').innerText")
-        hidden = "['#trials', '#flow', '#lags', '#speech'].map(each => document.querySelector(each).hidden)"
+        hidden = "['#trials', '#task', '#lags', '#speech'].map(each => document.querySelector(each).hidden)"
         assert page.evaluate(hidden) == [True] * 4
         assert page.errors == []
 
@@ -319,7 +330,7 @@ def test_a_tiny_comparison_goes_on_where_it_stopped(run: Run, tmp_path: Path) ->
     assert run(*tiny, "tasks=[two_sequences:10,two_sequences:12]")[0] == 0
     assert (tmp_path / "o/trials.jsonl").read_text().startswith(kept)
     content = (tmp_path / "o/compare.html").read_text()
-    assert "4 trials on tasks with long time lags" in content
+    assert "4 trials on tasks with long time lags, 1 seed each" in content
     assert len((tmp_path / "o/complexity.jsonl").read_text().splitlines()) == 2
 
 
@@ -380,6 +391,7 @@ def test_encoders_of_an_experiment_are_matched(network: str, tmp_path: Path) -> 
 def test_a_training_on_speech_is_made_once(tmp_path: Path) -> None:
     trial = speech.SpeechTrial("overfit", "rnn", 1, spoken(tmp_path))
     (result,) = speech.make([trial], tmp_path / "o")
+    assert [epoch for epoch, _ in result["rates"]] == [1, 2]
     assert result["wer"] >= 0 and result["seconds_per_epoch"] > 0 and result["speed"] > 0
     assert 100 < result["megabytes"] < 20_000
     assert (tmp_path / "o/overfit-rnn-1/bundle/config.json").exists()

@@ -7,6 +7,7 @@ import builtins
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from speechlstm.model.encoder import ConformerEncoder, Encoder
 from speechlstm.model.features import LogMel
 from speechlstm.model.tokenizer import Characters
 from speechlstm.study.inspect.observe import Observation, observe
-from speechlstm.study.inspect.page import render
+from speechlstm.study.inspect.page import memory_order, render
 from speechlstm.transcription.recognizer import Recognizer
 
 SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
@@ -53,8 +54,8 @@ def small(encoder: type = Encoder, **options: object) -> Observation:
     return observe(bundle, SAMPLES / "stop.flac", bundle.decoder)
 
 
-def embedded(page: str) -> dict[str, object]:
-    (content,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+def embedded(page: bytes) -> dict[str, object]:
+    (content,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.decode(), re.S)
     return json.loads(content)
 
 
@@ -66,12 +67,12 @@ def test_a_page_and_pictures_of_a_recording(run: Run, tmp_path: Path) -> None:
     for name in ("enter.png", "enter-memory.png"):
         picture = np.asarray(Image.open(tmp_path / "deep/pages" / name).convert("L"))
         assert min(picture.shape) > 800 and picture.std() > 20, "something is drawn"
-    page = (tmp_path / "deep/pages/enter.html").read_text(encoding="utf-8")
+    page = (tmp_path / "deep/pages/enter.html").read_bytes()
     content = embedded(page)
     assert [word["text"] for word in content["words"]] == ["enter", "nine"]
     first = content["layers"][content["first"]]
     assert (first["layer"], first["direction"]) == (2, "backward")
-    assert len(page) < 600_000
+    assert len(page) < 1_000_000
 
 
 def test_the_page_in_a_browser(run: Run, tmp_path: Path) -> None:
@@ -94,14 +95,17 @@ def test_the_page_in_a_browser(run: Run, tmp_path: Path) -> None:
         captions = "[...document.querySelectorAll('figcaption')].map(each => each.textContent).join('|')"
         assert "What “nine” at 0." in page.evaluate(captions)
 
-        # each heat map has many colours, and another layer has others
-        ink = "panels.filter(each => each.caption instanceof Function && !each.figure.hidden)"
-        ink += ".map(each => each.canvas.toDataURL().length)"
+        # each heat map has many colors, and another layer has others; gates and values stand as in the equations
+        ink = "panels.filter(each => each.heat && !each.figure.hidden).map(each => each.canvas.toDataURL().length)"
         before = page.evaluate(ink)
-        assert min(before) > 2000
+        assert len(before) == 6 and min(before) > 2000
         page.evaluate("document.querySelector('select').value = 0")
         page.evaluate("document.querySelector('select').dispatchEvent(new Event('change'))")
-        assert "Forget gate f" in page.evaluate(captions) and "layer 1 forward" in page.evaluate(captions)
+        assert re.findall("Forget gate f|Input gate i|Candidate g|Cell state c|Output gate o|Hidden state h",
+                          page.evaluate(captions)) == [
+            "Forget gate f", "Input gate i", "Candidate g", "Cell state c", "Output gate o", "Hidden state h",
+        ]  # fmt: skip
+        assert "layer 1 forward" in page.evaluate(captions)
         assert page.evaluate(ink) != before
 
         # the table sorts by numbers, both ways
@@ -115,7 +119,7 @@ def test_the_page_in_a_browser(run: Run, tmp_path: Path) -> None:
 
         # dragging looks closer, the pointer reads values, the button goes back
         box = page.evaluate(
-            "(({left, top, width}) => [left, top, width])(panels[3].canvas.getBoundingClientRect())"
+            "(({left, top, width}) => [left, top, width])(panels[3].frame.getBoundingClientRect())"
         )
         for kind, share in (("mousePressed", 0.3), ("mouseMoved", 0.5), ("mouseReleased", 0.5)):
             event = {"type": kind, "x": box[0] + share * box[2], "y": box[1] + 20}
@@ -125,7 +129,7 @@ def test_the_page_in_a_browser(run: Run, tmp_path: Path) -> None:
         page.evaluate("document.querySelector('#whole').click()")
         assert page.evaluate("[state.from, state.to === data.seconds]") == [0, True]
 
-        for width in (800, 1280):
+        for width in (500, 1280):
             for dark in (False, True):
                 page.view(width, dark=dark)
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
@@ -147,7 +151,7 @@ def test_every_encoder_has_a_page_and_signs_stay_signs(
     kind: type, options: dict[str, object], tmp_path: Path
 ) -> None:
     seen = small(kind, **options)
-    (tmp_path / "page.html").write_text(render(seen), encoding="utf-8")
+    (tmp_path / "page.html").write_bytes(render(seen))
     with open_page(tmp_path / "page.html") as page:
         assert "</script><b>&amp; {data} é" in page.evaluate("document.querySelector('#about').textContent")
         assert page.evaluate("document.querySelectorAll('b b, header b').length") == 0
@@ -157,20 +161,103 @@ def test_every_encoder_has_a_page_and_signs_stay_signs(
         wanted = {"lstm": "Cell state", "gru": "Update gate", "rnn": "Hidden state"}
         shown = [name for name, start in wanted.items() if any(each.startswith(start) for each in parts)]
         cell = options.get("cell", "lstm") if kind is Encoder else "none"
-        assert shown == {"lstm": ["lstm"], "gru": ["gru", "rnn"], "rnn": ["rnn"], "none": []}[cell]
+        assert shown == {"lstm": ["lstm", "rnn"], "gru": ["gru", "rnn"], "rnn": ["rnn"], "none": []}[cell]
         assert page.errors == []
 
 
-def test_bytes_come_back_as_what_they_were() -> None:
+def numbers(text: str) -> list[float]:
+    return [float(each.replace("−", "-")) for each in re.findall(r"−?\d+\.\d+", text)]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("index", [0, 1])  # forward, backward
+def test_a_step_is_worked_out_with_the_numbers_of_the_cell(cell: str, index: int, tmp_path: Path) -> None:
+    seen = small(cell=cell)
+    each, frame, unit = seen.directions[index], 7, 3
+    order = memory_order(each)
+    now = {name: float(part[frame, order[unit]]) for name, part in each.gates._asdict().items()}
+    earlier = frame + (1 if each.name == "backward" else -1)
+    before = {name: float(part[earlier, order[unit]]) for name, part in each.gates._asdict().items()}
+    (tmp_path / "page.html").write_bytes(render(seen))
+    with open_page(tmp_path / "page.html") as page:
+        page.evaluate(f"choose({index}); chooseUnit({unit}); goTo({frame * each.frame_shift}); 0")
+        lines = page.evaluate(
+            "[...document.querySelectorAll('#equations .worked')].map(each => each.textContent)"
+        )
+        shown = [numbers(line) for line in lines]
+        assert page.errors == []
+    assert [line[-1] for line in shown] == pytest.approx(list(now.values()), abs=6e-4)
+    if cell == "lstm":
+        terms = [now["forget"], before["cell"], now["input"], now["candidate"]]
+        assert shown[3][:-1] == pytest.approx(terms, abs=6e-4)
+        assert terms[0] * terms[1] + terms[2] * terms[3] == pytest.approx(now["cell"], abs=1e-6)
+        assert shown[5][:-1] == pytest.approx([now["output"], now["cell"]], abs=6e-4)
+    if cell == "gru":
+        terms = [now["update"], now["candidate"], now["update"], before["hidden"]]
+        assert shown[3][:-1] == pytest.approx(terms, abs=6e-4)
+
+
+def test_parts_come_back_as_what_they_were() -> None:
     seen = small()
-    content = embedded(render(seen))
-    layer = content["layers"][0]
+    layer = embedded(render(seen))["layers"][0]
     each = seen.directions[0]
-    stored = np.frombuffer(base64.b64decode(layer["parts"]["forget"]["data"]), np.uint8)
-    forget = stored.reshape(5, -1).T / 255
     order = np.argsort(each.half_life().numpy(), kind="stable")
-    np.testing.assert_allclose(forget, each.gates.forget.numpy()[:, order], atol=1 / 255)
+    for name, values in each.gates._asdict().items():
+        part = layer["parts"][name]
+        stored = np.frombuffer(base64.b64decode(part["data"]), "<u2").reshape(5, -1).T / 65535
+        np.testing.assert_allclose(
+            part["low"] + stored * (part["high"] - part["low"]), values.numpy()[:, order], atol=1e-4
+        )
     assert sum(layer["gates"]["input"]["histogram"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_click_in_a_heat_map_follows_that_unit(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_bytes(render(small()))
+    with open_page(tmp_path / "page.html") as page:
+        map_ = "panels.find(each => each.heat).frame"
+        page.evaluate(f"{map_}.scrollIntoView({{block: 'center'}})")
+        box = page.evaluate(
+            f"(({{left, top, width, height}}) => [left, top, width, height])({map_}.getBoundingClientRect())"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            event = {"type": kind, "x": box[0] + box[2] / 2, "y": box[1] + 0.3 * box[3]}
+            page.call("Input.dispatchMouseEvent", **event, button="left", clickCount=1)
+        assert page.evaluate("[state.unit, document.querySelector('#whichUnit input').value]") == [3, "4"]
+        assert "unit 4 of layer 2 forward at " in page.evaluate("document.querySelector('#step').textContent")
+        captions = "[...document.querySelectorAll('figcaption b')].map(each => each.textContent)"
+        assert sum(each.startswith("Unit 4 of layer 2") for each in page.evaluate(captions)) == 2
+        assert page.errors == []
+
+
+def test_of_a_long_recording_the_page_shows_a_stretch_and_offers_others(run: Run, tmp_path: Path) -> None:
+    sound = np.zeros(70 * 8000, np.float32)
+    sound[30 * 8000 : 31 * 8000] = 0.5
+    soundfile.write(tmp_path / "long one.wav", sound, 8000)
+    status, out, err = run("long one.wav", "png=false", "bundle=null")
+    assert (status, out) == (0, "inspect/long one.html\n")
+    assert err == "long one.wav: looked at 0 to 20 s of 70 s; the page offers others\n"
+    with open_page(tmp_path / "inspect/long one.html") as page:
+        command = "document.querySelector('#stretch code').textContent"
+        assert page.evaluate(command) == "speechlstm inspect 'long one.wav' offset=0.0 duration=20.0"
+        assert "The recording has 70.0 s" in page.evaluate("document.querySelector('#stretch p').textContent")
+        levels = page.evaluate("[...bytes(data.overview.envelope)]")
+        loud = [k for k in range(1200) if levels[2 * k + 1] > 200]
+        assert [loud[0] * 70 / 1200, loud[-1] * 70 / 1200] == pytest.approx([30, 31], abs=0.15)
+        box = page.evaluate(
+            "(({left, top, width}) => [left, top, width])"
+            "(document.querySelector('#stretch svg').getBoundingClientRect())"
+        )
+        place = lambda seconds: box[0] + box[2] / 1200 * (14 + (1200 - 28) * seconds / 70)  # noqa: E731
+        for kind, seconds in (("mousePressed", 28), ("mouseMoved", 36), ("mouseReleased", 36)):
+            event = {"type": kind, "x": place(seconds), "y": box[1] + 20}
+            page.call("Input.dispatchMouseEvent", **event, button="left", buttons=1, clickCount=1)
+        arguments = shlex.split(page.evaluate(command))[2:]
+        assert page.errors == []
+    status, _, err = run(*arguments, "png=false")
+    assert (status, err) == (0, "")
+    content = embedded((tmp_path / "inspect/long one.html").read_bytes())
+    assert content["overview"]["offset"] == pytest.approx(28, abs=0.2)
+    assert content["seconds"] == pytest.approx(8, abs=0.2)
 
 
 def test_silence_and_a_very_short_recording(run: Run, tmp_path: Path) -> None:
@@ -226,16 +313,16 @@ def test_pictures_need_matplotlib(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(builtins, "__import__", missing)
     status, _, err = run(str(SAMPLES / "stop.flac"))
-    assert status == 2 and "pip install 'speechlstm[plots]', or leave them out with png=false" in err
+    assert status == 1 and "pip install 'speechlstm[plots]', or leave them out with png=false" in err
     assert run(str(SAMPLES / "stop.flac"), "png=false")[0] == 0
 
 
 def test_a_file_named_as_one_of_the_standard_library_is_in_nobodys_way(tmp_path: Path) -> None:
     """Further ranks run a file in the folder of this command, which is named `inspect.py`."""
     code = (
-        "import subprocess, sys\nfrom speechlstm import cli\n"
+        "import subprocess, sys\nfrom speechlstm.cli.main import main\n"
         "sys.argv = ['speechlstm', 'verify', '--version']\n"
-        "try: cli.main()\nexcept SystemExit: pass\n"
+        "try: main()\nexcept SystemExit: pass\n"
         "raise SystemExit(subprocess.run([sys.executable, *sys.argv]).returncode)"
     )
     done = subprocess.run(

@@ -26,15 +26,16 @@ def picture(spike: int, token: int, title: str = "said: a") -> np.ndarray:
     return draw(np.zeros((40, 8), np.float32), posteriors, TOKENS, 0.01, title)
 
 
-def dark_columns(image: np.ndarray) -> np.ndarray:
-    """Return where the token's row, the second of two, is of the map's dark end."""
-    dark = (image[..., 2] > image[..., 0].astype(int) + 60) & (image[..., 0] < 40)
-    columns = np.flatnonzero(dark[: int(0.9 * len(image))][-40:].any(axis=0))
-    return columns[columns < 0.85 * image.shape[1]]  # beyond stands the colour bar
+def bright_columns(image: np.ndarray) -> np.ndarray:
+    """Return where the token's row, the second of two, is of the map's bright end."""
+    red, green, blue = (image[..., channel].astype(int) for channel in range(3))
+    bright = (red > 200) & (green > 200) & (blue < 100)
+    columns = np.flatnonzero(bright[int(0.7 * len(image)) : int(0.9 * len(image))][-15:].any(axis=0))
+    return columns[columns < 0.85 * image.shape[1]]  # beyond stands the color bar
 
 
 def test_a_spike_stands_at_its_time() -> None:
-    early, late = dark_columns(picture(1, 1)), dark_columns(picture(8, 1))
+    early, late = bright_columns(picture(1, 1)), bright_columns(picture(8, 1))
     assert len(early) and len(late) and early.max() < late.min()
     assert picture(1, 1).dtype == np.uint8 and picture(1, 1).shape[2] == 3
 

@@ -1,8 +1,7 @@
 """The figures of the error report, as plain JSON: rates with their intervals, by what they may depend on.
 
 Rates are fractions, null where there is no reference word; intervals hold 95 %: of error rates by bootstrap over
-utterances (`speechlstm.evaluation.metrics.Score.interval`), of shares after Wilson ("Probable inference, the law of
-succession, and statistical inference", JASA 1927).
+utterances (`speechlstm.evaluation.metrics.Score.interval`), of shares after Wilson (`share_interval` there).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from speechlstm.evaluation.errorreport.causes import Cause
 from speechlstm.evaluation.errorreport.comparison import Comparison, compare
-from speechlstm.evaluation.metrics import Counts, Score, character_errors
+from speechlstm.evaluation.metrics import Counts, Score, character_errors, share_interval
 from speechlstm.evaluation.metrics import errors as word_errors
 from speechlstm.types import Transcript, Utterance
 
@@ -26,7 +25,6 @@ _BINS = 6  # of durations, noise and speaking rates, with as many utterances eac
 _CONFIDENCE_BINS = 10
 _LISTED = 100  # confusions, and words left out or put in
 _ALTERNATIVES = 10  # of an utterance
-_Z = 1.959963984540054  # standard normal quantile of 97.5 %
 
 
 def analyse(
@@ -267,10 +265,7 @@ def share(part: int, whole: int) -> dict[str, Any]:
     """Return a share with Wilson's interval."""
     if not whole:
         return {"rate": None, "interval": None}
-    share, square = part / whole, _Z**2 / whole
-    middle = (share + square / 2) / (1 + square)
-    reach = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
-    return {"rate": share, "interval": [max(0.0, middle - reach), min(1.0, middle + reach)]}
+    return {"rate": part / whole, "interval": list(share_interval(part, whole))}
 
 
 def _spaced(text: str) -> str:

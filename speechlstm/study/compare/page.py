@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import speechlstm.study.inspect
+from speechlstm.evaluation import pages
+from speechlstm.evaluation.metrics import share_interval
+from speechlstm.evaluation.pages import counted
 from speechlstm.study.compare.complexity import LONG, SHORT
 from speechlstm.study.compare.networks import TITLES
-from speechlstm.study.compare.results import mean_interval, share_interval
+from speechlstm.study.compare.results import mean_interval
 from speechlstm.study.compare.trials import TASKS
 
 Result = dict[str, Any]
 Cell = str | dict[str, Any]
+# Of each network: the color of its curves in the palette, and their dashes.
+_LOOKS = {
+    "rnn": ("orange", (7, 3)),
+    "gru": ("green", (2, 2)),
+    "lstm": ("blue", None),
+    "transformer": ("purple", (8, 3, 2, 3)),
+}
 
 
-def render(trials: Sequence[Result], costs: Sequence[Result], speech: Sequence[Result]) -> str:
-    """Return the page as text.
+def render(trials: Sequence[Result], costs: Sequence[Result], speech: Sequence[Result]) -> bytes:
+    """Return the page.
 
     Args:
         trials: results of `speechlstm.study.compare.trials.attempt`.
@@ -29,14 +36,20 @@ def render(trials: Sequence[Result], costs: Sequence[Result], speech: Sequence[R
         speech: results of `speechlstm.study.compare.speech.make`.
     """
     networks = [str(each["network"]) for each in costs]
-    flows = _flows(trials, networks)
+    groups = [_group(trials, networks, name, lag) for name, lag in _groups(trials)]
     seeds = len({each["seed"] for each in trials})
-    about = f"{len(trials)} trials on tasks with long time lags, {seeds} seeds each"
+    about = f"{counted(len(trials), 'trial')} on tasks with long time lags, {counted(seeds, 'seed')} each"
     if speech:
-        about += f"; {len(speech)} trainings on speech"
+        about += f"; {counted(len(speech), 'training')} on speech"
+    *others, last = (TITLES[each] for each in networks)
+    title = f"{', '.join(others)} and {last} compared" if others else last
     content = {
+        "title": title[0].upper() + title[1:],
         "about": about,
-        "networks": [{"name": each, "title": TITLES[each]} for each in networks],
+        "networks": {
+            each: {"title": TITLES[each], "ink": _LOOKS[each][0], "dashes": _LOOKS[each][1]}
+            for each in networks
+        },
         "summary": [
             ["handles long sequences", *(_long(_of(trials, each)) for each in networks)],
             ["complexity", *(_complexity(each) for each in costs)],
@@ -45,21 +58,13 @@ def render(trials: Sequence[Result], costs: Sequence[Result], speech: Sequence[R
             ["usage: on speech", *(_usage(_of(speech, each)) for each in networks)],
         ],
         "tasks": _tasks(trials, networks),
-        "flows": flows,
-        "firstFlow": max((k for k, each in enumerate(flows) if each["task"] == "adding"), default=0),
-        "curves": _curves(trials, networks),
+        "groups": groups,
+        "firstGroup": max((k for k, each in enumerate(groups) if each["task"] == "adding"), default=0),
+        "lags": _lags(trials, networks),
         "speech": [_spoken(each) for each in speech],
+        "epochs": _epochs(speech),
     }
-    own, shared = Path(__file__).parent, Path(speechlstm.study.inspect.__file__).parent
-    parts = {
-        "style": (shared / "page.css").read_text(encoding="utf-8"),
-        "data": json.dumps(content, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
-        "script": "\n".join(
-            path.read_text(encoding="utf-8") for path in (shared / "charts.js", own / "page.js")
-        ),
-    }
-    page = (own / "page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{(style|data|script)\}", lambda match: parts[match[1]], page)
+    return pages.render(Path(__file__).parent / "page", ["main.js"], str(content["title"]), content)
 
 
 def _of(results: Sequence[Result], network: str) -> list[Result]:
@@ -94,10 +99,9 @@ def _long(own: list[Result]) -> Cell:
         for group in _groups(own)
     }
     lags = [lag for (_, lag), share in most.items() if share > 0.5]
-    note = f"solved in most trials: {len(lags)} of {len(most)} tasks" + (
-        f", up to a lag of {max(lags)}" if lags else ""
-    )
-    return {"text": f"{solved} of {len(own)} trials solved ({_share(own)})", "note": note}
+    note = f"solved in most trials: {len(lags)} of {counted(len(most), 'task')}"
+    note += f", up to a lag of {max(lags)}" if lags else ""
+    return {"text": f"{solved} of {counted(len(own), 'trial')} solved ({_share(own)})", "note": note}
 
 
 def _complexity(cost: Result) -> Cell:
@@ -168,26 +172,28 @@ def _tasks(trials: Sequence[Result], networks: Sequence[str]) -> list[list[Cell]
     return rows
 
 
-def _flows(trials: Sequence[Result], networks: Sequence[str]) -> list[dict[str, Any]]:
-    """Return mean gradient norms of each task and lag by network; zeros, as beyond a float's range, stay zeros."""
-    flows = []
-    for name, lag in _groups(trials):
-        curves = []
-        for network in networks:
-            own = [each for each in _of(trials, network) if (each["task"], each["lag"]) == (name, lag)]
-            if not own:
-                continue
-            steps = min(len(each["flow_before"]) for each in own)
-            curve: dict[str, Any] = {"network": network}
-            for key in ("before", "after"):
-                mean = np.mean([each[f"flow_{key}"][:steps] for each in own], axis=0)
-                curve[key] = [float(f"{value:.4g}") for value in np.nan_to_num(mean)]
-            curves.append(curve)
-        flows.append({"task": name, "title": f"{TASKS[name].title}, lag {lag}", "curves": curves})
-    return flows
+def _group(trials: Sequence[Result], networks: Sequence[str], name: str, lag: int) -> dict[str, Any]:
+    """Return learning curves and mean gradient norms of a task with a lag; norms beyond a float's range stay zeros."""
+    learning, flows = [], []
+    for network in networks:
+        own = [each for each in _of(trials, network) if (each["task"], each["lag"]) == (name, lag)]
+        learning += [
+            {"network": network, "solved": each["solved"], "points": each["losses"]}
+            for each in own
+            if each.get("losses")  # results of older versions have none, nor has what needed no update
+        ]
+        if not own:
+            continue
+        steps = min(len(each["flow_before"]) for each in own)
+        flow: dict[str, Any] = {"network": network}
+        for key in ("before", "after"):
+            mean = np.mean([each[f"flow_{key}"][:steps] for each in own], axis=0)
+            flow[key] = [float(f"{value:.4g}") for value in np.nan_to_num(mean)]
+        flows.append(flow)
+    return {"task": name, "title": f"{TASKS[name].title}, lag {lag}", "learning": learning, "flows": flows}
 
 
-def _curves(trials: Sequence[Result], networks: Sequence[str]) -> list[dict[str, Any]]:
+def _lags(trials: Sequence[Result], networks: Sequence[str]) -> list[dict[str, Any]]:
     """Return the share of solved trials by lag, for tasks with more than one."""
     found = []
     for name in dict.fromkeys(task for task, _ in _groups(trials)):
@@ -206,6 +212,16 @@ def _curves(trials: Sequence[Result], networks: Sequence[str]) -> list[dict[str,
             shares.append({"network": network, "points": points})
         found.append({"title": TASKS[name].title, "lags": lags, "shares": shares})
     return found
+
+
+def _epochs(speech: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return learning curves on speech by experiment."""
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for each in speech:
+        if each.get("rates"):
+            curve = {"network": each["network"], "points": each["rates"]}
+            curves.setdefault(str(each["experiment"]), []).append(curve)
+    return [{"title": experiment, "curves": found} for experiment, found in curves.items()]
 
 
 def _spoken(each: Result) -> list[Cell]:

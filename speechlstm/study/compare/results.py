@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,16 +47,6 @@ def append(path: Path, result: dict[str, Any]) -> None:
         file.write(json.dumps(result) + "\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def share_interval(count: int, of: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927), which is right for few trials, too: 5 of 5 is 57 to 100 %."""
-    if not of:
-        return 0.0, 1.0
-    z, share = 1.959964, count / of
-    middle, half = share + z * z / (2 * of), z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    scale = 1 + z * z / of
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -47,8 +48,9 @@ def make(trials: Sequence[SpeechTrial], out: Path) -> Iterator[dict[str, Any]]:
 
     Yields:
         for each trial plain JSON: the keys of `SpeechTrial`, `parameter_count`, `wer` and `wer_interval` on the dev
-        part, `seconds_per_epoch`, `megabytes` (the largest process of the training; null if it ended before),
-        `speed` (seconds of audio transcribed in a second by one thread).
+        part, `rates` (`[epoch, word error rate]` of each validation), `seconds_per_epoch`, `megabytes` (the largest
+        process of the training; null if it ended before), `speed` (seconds of audio transcribed in a second by one
+        thread).
 
     Raises:
         SpeechlstmError: a training or an evaluation failed; the last line that it printed is in the message.
@@ -84,18 +86,30 @@ def train(trial: SpeechTrial, folder: Path) -> dict[str, Any]:
     )[1]
     last = Checkpoints({}).load_checkpoint(folder / "checkpoints" / LAST, weights_only=True)
     (seconds,) = (state["seconds"] for state in last["callbacks"].values() if "seconds" in state)
-    said, _ = _speechlstm(
+    printed, _ = _speechlstm(
         "evaluate", f"manifest={cfg.data.dev}", f"bundle={folder / 'bundle'}", "format=json", "threads=1"
     )
-    score = json.loads(said)
+    score = json.loads(printed)
     return {
         "parameter_count": count,
         "wer": score["wer"],
         "wer_interval": score["wer_interval"],
+        "rates": rates(folder),
         "seconds_per_epoch": seconds / cfg.trainer.max_epochs,
         "megabytes": rss,
         "speed": 1 / score["real_time_factor"],
     }
+
+
+def rates(folder: Path) -> list[list[float]]:
+    """Return epochs, counted from 1, and word error rates of a training's validations, if it logged them as CSV."""
+    found: dict[int, float] = {}
+    for path in sorted(folder.glob("csv/version_*/metrics.csv"), key=lambda path: path.stat().st_mtime):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if row.get("val/wer"):
+                    found[int(row["epoch"]) + 1] = float(row["val/wer"])
+    return [[epoch, rate] for epoch, rate in sorted(found.items())]
 
 
 def sized(trial: SpeechTrial, cfg: DictConfig) -> tuple[list[str], int]:
@@ -147,10 +161,10 @@ def _speechlstm(*arguments: str) -> tuple[str, float]:
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        said, complaint = out.read(), err.read()
+        printed, complaint = out.read(), err.read()
     if process.returncode:
         reason = complaint.strip().splitlines()[-1:] or ["no reason given"]
         raise SpeechlstmError(
             f"speechlstm {' '.join(arguments)}: exit status {process.returncode}: {reason[0]}"
         )
-    return said, usage.ru_maxrss / 1024
+    return printed, usage.ru_maxrss / 1024

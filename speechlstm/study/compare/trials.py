@@ -37,6 +37,7 @@ TASKS: dict[str, type[Task]] = {
 }
 _FLOW = 64  # sequences over which a gradient is averaged
 _CLIP = 1.0  # largest norm of a gradient
+_POINTS = 50  # of a learning curve that takes all updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,9 @@ def attempt(trial: Trial) -> dict[str, Any]:
     """Make a trial and return its result as plain JSON.
 
     The keys: those of `Trial`; `solved`; `updates` made; `wrong`, test sequences at the end; `width` and exact
-    `parameter_count`; `seconds_per_update`; `seconds`; and `flow_before` and `flow_after`, the norms of the gradient of
-    the late loss by the input k steps before it, for k from 0.
+    `parameter_count`; `seconds_per_update`; `seconds`; `losses`, `[updates, loss]` each, on average over the updates
+    since the one before; and `flow_before` and `flow_after`, the norms of the gradient of the late loss by the input k
+    steps before it, for k from 0.
     """
     task = TASKS[trial.task](trial.lag)
     generator = np.random.default_rng([trial.seed, trial.lag])
@@ -81,13 +83,16 @@ def attempt(trial: Trial) -> dict[str, Any]:
     before = gradient_flow(network, task, trial.seed)
     optimizer = torch.optim.Adam(network.parameters(), trial.learning_rate)
     begin, trained, updates = time.perf_counter(), 0.0, 0
+    losses: list[float] = []
     wrong = errors(network, task, test)
     while wrong > task.allowed and updates < trial.max_updates:
         start = time.perf_counter()
         for _ in range(min(trial.check_every, trial.max_updates - updates)):
             batch = task.sample(trial.batch_size, generator)
             optimizer.zero_grad()
-            torch.autograd.backward(task.loss(network(batch.inputs), batch))
+            loss = task.loss(network(batch.inputs), batch)
+            torch.autograd.backward(loss)
+            losses.append(float(loss.detach()))
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
             for group in optimizer.param_groups:
                 group["lr"] = trial.learning_rate * min(1.0, 2 * (1 - updates / trial.max_updates))
@@ -104,9 +109,17 @@ def attempt(trial: Trial) -> dict[str, Any]:
         "parameter_count": network.parameter_count,
         "seconds_per_update": trained / max(updates, 1),
         "seconds": time.perf_counter() - begin,
+        "losses": _averaged(losses, max(1, trial.max_updates // _POINTS)),
         "flow_before": before,
         "flow_after": gradient_flow(network, task, trial.seed),
     }
+
+
+def _averaged(losses: Sequence[float], size: int) -> list[list[float]]:
+    """Return updates and mean loss of each `size` losses in a row, without those that are not finite."""
+    starts = range(0, len(losses), size)
+    means = [(min(k + size, len(losses)), float(np.mean(losses[k : k + size]))) for k in starts]
+    return [[updates, float(f"{mean:.4g}")] for updates, mean in means if math.isfinite(mean)]
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""An observation as pictures, for papers and slides: PNG by matplotlib."""
+"""An observation as pictures, for papers and slides: PNG by matplotlib, in the colors of the page."""
 
 from __future__ import annotations
 
@@ -8,33 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.evaluation.plots import can_draw, to_png
+from speechlstm.evaluation.pages.palette import SERIES, light
+from speechlstm.evaluation.plots import colormap, figure, to_png
 from speechlstm.study.inspect.gates import Direction
+from speechlstm.study.inspect.influence import Reach
+from speechlstm.study.inspect.notation import Part, notation
 from speechlstm.study.inspect.observe import Observation
-from speechlstm.study.inspect.page import DECADES, RANGE, about, limit_of, memory_order, shown_tokens
-from speechlstm.types import UsageError
+from speechlstm.study.inspect.page import DECADES, about, limit_of, memory_order, shown_tokens
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]  # Okabe and Ito's, told apart by the colour-blind
-_GATES = {
-    "input": "#d55e00",
-    "forget": "#0072b2",
-    "output": "#009e73",
-    "reset": "#d55e00",
-    "update": "#0072b2",
-}
-_MARKERS = {"input": "s", "forget": "o", "output": "^", "reset": "s", "update": "o"}
-
-
-def check_plots() -> None:
-    """Raise a UsageError unless pictures can be drawn."""
-    if not can_draw():
-        raise UsageError(
-            "pictures need matplotlib: pip install 'speechlstm[plots]', or leave them out with png=false"
-        )
+_RANGE = 80  # decibels of the spectrogram that are shown, as in the page
+_WINDOW, _HOP = 0.025, 0.005  # seconds of the spectrogram
+_MARKERS = {"circle": "o", "square": "s", "triangle": "^"}
 
 
 def draw_signals(seen: Observation, index: int | None) -> bytes:
@@ -43,49 +31,30 @@ def draw_signals(seen: Observation, index: int | None) -> bytes:
     Args:
         seen: what was observed.
         index: of the direction in `seen.directions`; None leaves gates out.
-
-    Raises:
-        UsageError: matplotlib is not installed.
     """
-    check_plots()
-    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
-
     each = None if index is None else seen.directions[index]
-    gates = each.openings if each else {}
-    names = ["words", "waveform", "spectrogram", "tokens", *gates, *(["memory"] if each else []), "reach"]
-    heights = [0.3 if name == "words" else 0.6 if name == "waveform" else 1.0 for name in names]
-    figure = Figure(figsize=(10, 1.3 * sum(heights) + 1.2), dpi=150, layout="constrained")
-    rows: Any = figure.subplots(len(names), 1, sharex=True, gridspec_kw={"height_ratios": heights})
-    axes = dict(zip(names, rows, strict=True))
-    _words(axes["words"], seen)
-    axes["waveform"].plot(
-        np.arange(len(seen.waveform)) / seen.sample_rate, seen.waveform, color="0.2", linewidth=0.4
-    )
-    axes["waveform"].set_ylabel("amplitude")
-    _spectrogram(figure, axes["spectrogram"], seen)
-    _tokens(axes["tokens"], seen)
-    if each:
-        order = memory_order(each)
-        for name, values in gates.items():
-            _heat(
-                figure, axes[name], values.numpy()[:, order], each, f"{name} gate\n(units)", "viridis", 0, 1
-            )
-        memory = each.memory.numpy()[:, order]
-        limit = limit_of(memory)
-        _heat(figure, axes["memory"], memory, each, "memory\n(units)", "PuOr_r", -limit, limit)
-    if seen.reaches:
-        reach = seen.reaches[len(seen.reaches) // 2]
-        scaled = reach.gradient / max(reach.gradient.max(), 1e-300)
-        axes["reach"].semilogy(np.arange(len(scaled)) * reach.frame_shift, scaled, color=_INK[0], linewidth=1)
-        axes["reach"].axvline(reach.seconds, color=_INK[1], linewidth=1)
-        axes["reach"].set_ylim(10.0**-DECADES, 1.5)
-        axes["reach"].set_ylabel(f"gradient of\n“{seen.tokens[reach.token]}”")
-    rows[-1].set_xlabel("time (s)")
-    rows[-1].set_xlim(0, seen.seconds)
-    figure.align_ylabels()
-    where = f"; layer {each.layer} {each.name}" if each else ""
-    figure.suptitle(f"{Path(seen.transcript.audio).name}: {about(seen)}{where}", fontsize=8, wrap=True)
-    return to_png(figure)
+    parts = notation(each.gates).parts if each else {}
+    heights = [0.3, 0.6, 1.0, 1.0, *[1.0] * len(parts), *([1.0] if seen.reaches else [])]
+    with figure(10, 1.45 * sum(heights) + 1.0) as drawn:
+        grid = {"height_ratios": heights}
+        rows: Any = drawn.subplots(len(heights), 1, sharex=True, gridspec_kw=grid)
+        _words(rows[0], seen)
+        times = np.arange(len(seen.waveform)) / seen.sample_rate
+        rows[1].plot(times, seen.waveform, color=light("ink"), linewidth=0.4)
+        _caption(rows[1], "Waveform, 1 is full scale", "amplitude")
+        _spectrogram(drawn, rows[2], seen)
+        _tokens(rows[3], seen)
+        for axes, (name, part) in zip(rows[4:], parts.items(), strict=False):
+            assert each is not None
+            _heat(drawn, axes, each, name, part)
+        if seen.reaches:
+            _reach(rows[-1], seen, seen.reaches[len(seen.reaches) // 2])
+        rows[-1].set_xlabel("time (s)")
+        rows[-1].set_xlim(0, seen.seconds)
+        drawn.align_ylabels()
+        where = f"; layer {each.layer} {each.name}" if each else ""
+        _headline(drawn, seen, where)
+        return to_png(drawn)
 
 
 def draw_memory(seen: Observation, index: int | None) -> bytes:
@@ -94,120 +63,160 @@ def draw_memory(seen: Observation, index: int | None) -> bytes:
     Args:
         seen: what was observed.
         index: of the direction in `seen.directions` whose gates are shown; None leaves them out.
-
-    Raises:
-        UsageError: matplotlib is not installed.
     """
-    check_plots()
-    from matplotlib.figure import Figure
+    with figure(10, 7.2) as drawn:
+        grid: Any = drawn.subplots(2, 2)
+        life, opening, saturation, reach = grid.flat
+        _half_lives(life, seen)
+        if index is not None:
+            _gates(opening, saturation, seen.directions[index])
+        opening.set(xlim=(0, 1), xlabel="opening (0 shut, 1 open)", ylabel="values (%)")
+        saturation.set(xlim=(0, 100), ylim=(0, 100))
+        saturation.set(xlabel="shut, below 0.1 (% of the time)", ylabel="open, above 0.9 (% of the time)")
+        saturation.set_title("Which units are saturated: a mark for each")
+        for one in seen.reaches:
+            lags = np.arange(len(one.gradient)) * one.frame_shift - one.seconds
+            reach.semilogy(lags, _relative(one), color=light("blue"), alpha=0.5, linewidth=0.8)
+        reach.set(ylim=(10.0**-DECADES, 1.5), xlabel="seconds from the output", ylabel="gradient, relative")
+        reach.set_title("How far back and ahead outputs reach: a line for each")
+        for axes in grid.flat:
+            axes.grid(True, linewidth=0.6)
+            if axes.get_legend_handles_labels()[1]:
+                axes.legend()
+        _headline(drawn, seen, "")
+        return to_png(drawn)
 
-    figure = Figure(figsize=(10, 7), dpi=150, layout="constrained")
-    grid: Any = figure.subplots(2, 2)
-    life, opening, saturation, reach = grid.flat
-    for each in seen.directions:
-        half = each.half_life()
-        if half is not None:
-            seconds = np.sort(half.numpy())
-            finite = seconds[np.isfinite(seconds)]
-            life.step(
-                1000 * finite,
-                100 * np.arange(1, len(finite) + 1) / len(seconds),
-                where="post",
-                color=_INK[(each.layer - 1) % 4],
-                linestyle="-" if each.name == "forward" else "--",
-                label=f"layer {each.layer} {each.name}",
-            )
-    life.set(xscale="log", ylim=(0, 100), xlabel="half-life (ms)", ylabel="units with at most that (%)")
-    life.set_title("How long units remember", fontsize=10)
-    if index is not None:
-        each = seen.directions[index]
-        for name, values in each.openings.items():
-            flat = values.numpy().ravel()
-            weights = np.full(len(flat), 100 / max(len(flat), 1))
-            style = {"histtype": "step", "color": _GATES[name], "label": name}
-            opening.hist(flat, 40, range=(0, 1), weights=weights, **style)
-        for name, (shut, open_) in each.saturation().items():
-            marks = {"s": 9, "alpha": 0.6, "color": _GATES[name], "marker": _MARKERS[name], "label": name}
-            saturation.scatter(100 * shut.numpy(), 100 * open_.numpy(), linewidths=0, **marks)
-        opening.set_title(f"How far open the gates of layer {each.layer} {each.name} are", fontsize=10)
-    opening.set(xlim=(0, 1), xlabel="opening (0 shut, 1 open)", ylabel="values (%)")
-    saturation.set(xlim=(0, 100), ylim=(0, 100))
-    saturation.set(xlabel="shut, below 0.1 (% of the time)", ylabel="open, above 0.9 (% of the time)")
-    saturation.set_title("Which units are saturated", fontsize=10)
-    for each_reach in seen.reaches:
-        lags = np.arange(len(each_reach.gradient)) * each_reach.frame_shift - each_reach.seconds
-        scaled = each_reach.gradient / max(each_reach.gradient.max(), 1e-300)
-        reach.semilogy(lags, scaled, color=_INK[0], alpha=0.5, linewidth=0.8)
-    reach.set(ylim=(10.0**-DECADES, 1.5), xlabel="seconds from the output", ylabel="gradient, relative")
-    reach.set_title("How far back and ahead outputs reach", fontsize=10)
-    for axes in grid.flat:
-        axes.grid(True, color="0.9", linewidth=0.6)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(fontsize=8)
-    figure.suptitle(f"{Path(seen.transcript.audio).name}: {about(seen)}", fontsize=8, wrap=True)
-    return to_png(figure)
+
+def _headline(drawn: Figure, seen: Observation, where: str) -> None:
+    name = Path(seen.transcript.audio).name
+    drawn.suptitle(f"{name}: {about(seen)}{where}", fontsize=8, wrap=True, parse_math=False)
+
+
+def _caption(axes: Axes, text: str, label: str) -> None:
+    axes.set_title(text, fontsize=8, pad=3, parse_math=False)
+    axes.set_ylabel(label, fontsize=8)
 
 
 def _words(axes: Axes, seen: Observation) -> None:
     for word in seen.transcript.words:
-        axes.axvspan(word.start, word.end, color=_INK[0], alpha=0.12 + 0.2 * word.confidence, ec="w")
+        axes.axvspan(word.start, word.end, color=light("blue"), alpha=0.1 + 0.2 * word.confidence, ec="w")
         middle = (word.start + word.end) / 2
-        axes.text(middle, 0.5, word.text, ha="center", va="center", fontsize=8, clip_on=True)
-    axes.set(ylim=(0, 1), yticks=[], ylabel="words")
+        text: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": 8,
+            "clip_on": True,
+            "parse_math": False,
+        }
+        axes.text(middle, 0.5, word.text, **text)
+    axes.set(ylim=(0, 1), yticks=[])
+    _caption(axes, "Words, the darker the surer the recognizer is of them", "")
 
 
-def _spectrogram(figure: Figure, axes: Axes, seen: Observation) -> None:
-    top = float(seen.spectrogram.max())
-    half = seen.spectrogram_shift / 2
-    extent = (-half, (len(seen.spectrogram) - 0.5) * seen.spectrogram_shift, 0, seen.sample_rate / 2000)
-    image = axes.imshow(
-        seen.spectrogram.T - top,
-        aspect="auto",
-        origin="lower",
-        cmap="gray_r",
-        vmin=-RANGE,
+def _spectrogram(drawn: Figure, axes: Axes, seen: Observation) -> None:
+    import librosa.display  # with numba, which takes half a second
+
+    window = round(_WINDOW * seen.sample_rate)
+    hop, size = round(_HOP * seen.sample_rate), 1 << (window - 1).bit_length()
+    padded = librosa.util.fix_length(seen.waveform, size=max(len(seen.waveform), size))
+    amplitudes = np.abs(librosa.stft(padded, n_fft=size, win_length=window, hop_length=hop))
+    levels = librosa.amplitude_to_db(amplitudes, ref=max(float(amplitudes.max()), 1e-2), top_db=None)
+    times = librosa.times_like(levels, sr=seen.sample_rate, hop_length=hop)
+    bins = librosa.fft_frequencies(sr=seen.sample_rate, n_fft=size) / 1000
+    image = librosa.display.specshow(
+        levels,
+        x_coords=times,
+        y_coords=bins,
+        x_axis="s",
+        y_axis="linear",
+        ax=axes,
+        cmap=colormap("loud"),
+        vmin=-_RANGE,
         vmax=0,
-        extent=extent,
     )
-    axes.set_ylabel("kHz")
-    figure.colorbar(image, ax=axes, pad=0.01, aspect=8).set_label("dB", fontsize=8)
+    axes.set_xlabel("")
+    _caption(axes, "Spectrogram, decibels below the loudest", "frequency (kHz)")
+    drawn.colorbar(image, ax=axes, pad=0.01, aspect=8).set_label("dB", fontsize=8)
 
 
 def _tokens(axes: Axes, seen: Observation) -> None:
     times = np.arange(len(seen.log_probs)) * seen.frame_shift
     blank, *others = shown_tokens(seen)
-    axes.plot(times, np.exp(seen.log_probs[:, blank]), color="0.5", linestyle=":", linewidth=0.8)
-    for number, token in enumerate(others):
+    axes.plot(times, np.exp(seen.log_probs[:, blank]), color=light("quiet"), linestyle=":", linewidth=0.8)
+    for number, token in enumerate(others, 1):
         shares = np.exp(seen.log_probs[:, token])
-        color = _INK[number % 4]
+        color = light(SERIES[number % len(SERIES)])
         axes.plot(times, shares, color=color, linewidth=1)
         best = seen.log_probs.argmax(axis=1) == token
         for start, end in np.flatnonzero(np.diff(best, prepend=False, append=False)).reshape(-1, 2):
             peak = start + int(shares[start:end].argmax())
-            axes.text(times[peak], 1.05, seen.tokens[token], color=color, ha="center", fontsize=7)
-    axes.set(ylim=(0, 1.25), yticks=[0, 0.5, 1], ylabel="probability")
+            text: dict[str, Any] = {"color": color, "ha": "center", "fontsize": 7, "parse_math": False}
+            axes.text(times[peak], 1.05, seen.tokens[token], **text)
+    axes.set(ylim=(0, 1.25), yticks=[0, 0.5, 1])
+    _caption(axes, "CTC output: probability of each token in each frame; dotted the blank", "probability")
 
 
-def _heat(
-    figure: Figure,
-    axes: Axes,
-    values: NDArray[np.float32],
-    each: Direction,
-    label: str,
-    colours: str,
-    low: float,
-    high: float,
-) -> None:
-    extent = (-each.frame_shift / 2, (len(values) - 0.5) * each.frame_shift, 0.5, values.shape[1] + 0.5)
+def _heat(drawn: Figure, axes: Axes, each: Direction, name: str, part: Part) -> None:
+    values: NDArray[np.float32] = getattr(each.gates, name).numpy()[:, memory_order(each)]
+    high = limit_of(values) if name == "cell" else 1.0
+    is_gate = name in each.openings
     image = axes.imshow(
         values.T,
         aspect="auto",
         origin="lower",
-        cmap=colours,
-        vmin=low,
+        cmap=colormap("share" if is_gate else "signed"),
+        vmin=0.0 if is_gate else -high,
         vmax=high,
-        extent=extent,
+        extent=(-each.frame_shift / 2, (len(values) - 0.5) * each.frame_shift, 0.5, values.shape[1] + 0.5),
         interpolation="none",
     )
-    axes.set_ylabel(label)
-    figure.colorbar(image, ax=axes, pad=0.01, aspect=8)
+    note = f"; {part.note}" if part.note else ""
+    _caption(axes, f"{part.title} {part.symbol}: {part.meaning}{note}", "unit")
+    label = f"{part.symbol} (0 shut, 1 open)" if is_gate else part.symbol
+    drawn.colorbar(image, ax=axes, pad=0.01, aspect=8).set_label(label, fontsize=7)
+
+
+def _reach(axes: Axes, seen: Observation, reach: Reach) -> None:
+    times = np.arange(len(reach.gradient)) * reach.frame_shift
+    axes.semilogy(times, _relative(reach), color=light("blue"), linewidth=1)
+    axes.axvline(reach.seconds, color=light("orange"), linewidth=1)
+    axes.set_ylim(10.0**-DECADES, 1.5)
+    token = seen.tokens[reach.token]
+    _caption(axes, f"What “{token}” rests on: size of its gradient by the input, relative", "gradient")
+
+
+def _half_lives(axes: Axes, seen: Observation) -> None:
+    inks = [*SERIES, "ink", "quiet"]
+    for each in seen.directions:
+        half = each.half_life()
+        if half is not None:
+            seconds = np.sort(half.numpy())
+            finite = seconds[np.isfinite(seconds)]
+            axes.step(
+                1000 * finite,
+                100 * np.arange(1, len(finite) + 1) / len(seconds),
+                where="post",
+                color=light(inks[(each.layer - 1) % len(inks)]),
+                linestyle="-" if each.name == "forward" else "--",
+                label=f"layer {each.layer} {each.name}",
+            )
+    axes.set(xscale="log", ylim=(0, 100), xlabel="half-life (ms)", ylabel="units with at most that (%)")
+    axes.set_title(f"How long units remember; a frame has {1000 * seen.frame_shift:g} ms")
+
+
+def _gates(opening: Axes, saturation: Axes, each: Direction) -> None:
+    parts = notation(each.gates).parts
+    for name, values in each.openings.items():
+        flat = values.numpy().ravel()
+        weights = np.full(len(flat), 100 / max(len(flat), 1))
+        style: dict[str, Any] = {"color": light(parts[name].ink), "label": parts[name].title}
+        opening.hist(flat, 40, range=(0, 1), weights=weights, histtype="step", **style)
+    for name, (shut, open_) in each.saturation().items():
+        marks: dict[str, Any] = {"color": light(parts[name].ink), "label": parts[name].title}
+        marks |= {"s": 9, "alpha": 0.6, "marker": _MARKERS[parts[name].mark], "linewidths": 0}
+        saturation.scatter(100 * shut.numpy(), 100 * open_.numpy(), **marks)
+    opening.set_title(f"How far open the gates of layer {each.layer} {each.name} are")
+
+
+def _relative(reach: Reach) -> NDArray[np.float64]:
+    return reach.gradient / max(float(reach.gradient.max()), 1e-300)

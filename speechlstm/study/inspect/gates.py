@@ -37,7 +37,7 @@ class Direction:
     def openings(self) -> dict[str, Tensor]:
         """The gates that open and shut, in [0, 1], by their names; none in a plain RNN."""
         if isinstance(self.gates, LSTMGates):
-            return {"input": self.gates.input, "forget": self.gates.forget, "output": self.gates.output}
+            return {"forget": self.gates.forget, "input": self.gates.input, "output": self.gates.output}
         if isinstance(self.gates, GRUGates):
             return {"reset": self.gates.reset, "update": self.gates.update}
         return {}

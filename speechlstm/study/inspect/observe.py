@@ -1,4 +1,4 @@
-"""Everything there is to see while a recogniser hears one recording."""
+"""Everything there is to see while a recognizer works on a recording."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 
 from speechlstm.data.audio import audio_info, load_audio
 from speechlstm.decoders import Decoder
-from speechlstm.model.features import Spectrogram
+from speechlstm.model.acoustic import Stages
 from speechlstm.study.inspect.gates import Direction, listen
 from speechlstm.study.inspect.influence import Reach, influence
 from speechlstm.transcription.align import forced_alignment
 from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.formats import to_transcript
 from speechlstm.transcription.recognizer import Recognizer
-from speechlstm.types import AudioError, SpeechlstmError, Transcript
+from speechlstm.types import AudioError, Hypothesis, SpeechlstmError, Transcript
 
 MAX_SECONDS = 60.0  # longest stretch: every gate of every unit in every frame is kept
-_WINDOW = 0.025  # seconds of a frame of the spectrogram that is shown
+_STRETCH = 20.0  # seconds that are looked at in a longer recording when nothing else is asked for
+_COLUMNS = 1200  # of the picture of a whole recording
+_BLOCK = 60.0  # seconds of it that are read at once
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A recording, and what a recogniser did with it.
+    """A recording, and what a recognizer did with it.
 
     Attributes:
-        model: name of the recogniser.
+        model: name of the recognizer.
         tokens: its tokens, the blank first.
         waveform: `(samples,)`.
         sample_rate: Hz.
-        spectrogram: `(frames, bins)`, decibels below full scale, bins from 0 Hz to half the sample rate.
-        spectrogram_shift: seconds from one of its frames to the next.
         log_probs: `(frames, vocab)`, natural logs.
         frame_shift: seconds from one encoder frame to the next.
         transcript: words with times.
@@ -42,14 +42,16 @@ class Observation:
         directions: what each direction of each recurrent layer did.
         reaches: what single outputs rest on.
         shares: for each bidirectional layer what each direction contributes, `(frames, 2)`, forward first.
+        offset: where in the recording the waveform begins, in seconds; other times count from there.
+        recording_seconds: length of the whole recording.
+        overview: of a longer recording than the waveform, the lowest and highest sample in equal parts of it,
+            `(parts, 2)`.
     """
 
     model: str
     tokens: list[str]
     waveform: NDArray[np.float32]
     sample_rate: int
-    spectrogram: NDArray[np.float32]
-    spectrogram_shift: float
     log_probs: NDArray[np.float32]
     frame_shift: float
     transcript: Transcript
@@ -57,78 +59,96 @@ class Observation:
     directions: list[Direction]
     reaches: list[Reach]
     shares: dict[int, NDArray[np.float64]]
+    offset: float
+    recording_seconds: float
+    overview: NDArray[np.float32] | None
 
     @property
     def seconds(self) -> float:
-        """Length of the recording."""
+        """Length of what was looked at."""
         return len(self.waveform) / self.sample_rate
 
 
 def observe(
-    bundle: Recognizer,
+    recognizer: Recognizer,
     path: str | Path,
     decoder: Decoder,
     text: str | None = None,
     offset: float = 0.0,
     duration: float | None = None,
 ) -> Observation:
-    """Let a recogniser hear a recording, and watch.
+    """Watch a recognizer at work on a recording.
 
     Args:
-        bundle: the recogniser.
+        recognizer: whose model is watched.
         path: audio file.
         decoder: finds the words, if there is no text.
-        text: what is said, to be aligned.
-        offset: where the stretch to hear begins, in seconds; times count from there.
-        duration: its length in seconds; None: to the end.
+        text: the transcript, to be aligned.
+        offset: where the stretch to look at begins, in seconds; times count from there.
+        duration: its length in seconds; None: to the end, or of a recording that is too long its first seconds.
 
     Raises:
         AudioError: the file cannot be read, or the stretch is too long.
         SpeechlstmError: the text cannot be aligned.
     """
-    seconds = audio_info(path).duration - offset if duration is None else duration
+    whole = audio_info(path).duration
+    seconds = whole - offset if duration is None else duration
     if seconds > MAX_SECONDS:
-        raise AudioError(
-            f"{path}: {seconds:.0f} s are too many to look at, at most {MAX_SECONDS:.0f}; choose a stretch with "
-            "offset= and duration="
-        )
-    waveform = load_audio(path, bundle.sample_rate, offset, duration)
-    model = bundle.bundle.model
-    batch, lengths = torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)])
+        if duration is not None or text is not None:
+            raise AudioError(
+                f"{path}: {seconds:.0f} s are too many to look at, at most {MAX_SECONDS:.0f}; choose a stretch with "
+                "offset= and duration="
+            )
+        duration = _STRETCH
+    rate, model = recognizer.sample_rate, recognizer.bundle.model
+    waveform = load_audio(path, rate, offset, duration)
+    seconds = len(waveform) / rate
     with torch.no_grad():
-        stages = model.trace(batch, lengths)
-        spectrum = Spectrogram(bundle.sample_rate, window=_WINDOW, normalize="none")
-        power, _ = spectrum(batch, lengths)
-    if text is None:
-        hypotheses = decoder(stages.log_probs, stages.lengths)[0]
-    else:
-        tokens = bundle.tokenizer.encode(text)
-        if not tokens:
-            raise SpeechlstmError("text= is empty, so that there is nothing to align")
-        aligned, _ = forced_alignment(stages.log_probs[0].numpy(), tokens)
-        hypotheses = [replace(aligned, text=bundle.tokenizer.normalize(text))]
-    transcript = to_transcript(
-        hypotheses,
-        bundle.tokenizer,
-        bundle.frame_shift,
-        str(path),
-        len(waveform) / bundle.sample_rate,
-        find_pauses(waveform, bundle.sample_rate),
-    )
+        stages = model.trace(torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)]))
+    hypotheses = _hypotheses(recognizer, decoder, stages, text)
+    pauses = find_pauses(waveform, rate)
     reaches, shares = influence(model.encoder, stages.features, model.feature_shift)
-    full_scale = float(spectrum.window.sum()) / 2  # amplitude that a sine of full scale has in its bin
     return Observation(
-        bundle.name,
-        list(bundle.tokenizer.tokens),
-        waveform,
-        bundle.sample_rate,
-        (power[0].numpy() * 10 / np.log(10) - 20 * np.log10(full_scale)).astype(np.float32),
-        spectrum.frame_shift,
-        stages.log_probs[0].numpy(),
-        bundle.frame_shift,
-        transcript,
-        text is not None,
-        listen(model.encoder, stages.features, bundle.frame_shift),
-        reaches,
-        shares,
+        model=recognizer.name,
+        tokens=list(recognizer.tokenizer.tokens),
+        waveform=waveform,
+        sample_rate=rate,
+        log_probs=stages.log_probs[0].numpy(),
+        frame_shift=model.frame_shift,
+        transcript=to_transcript(
+            hypotheses, recognizer.tokenizer, model.frame_shift, str(path), seconds, pauses
+        ),
+        aligned=text is not None,
+        directions=listen(model.encoder, stages.features, model.frame_shift),
+        reaches=reaches,
+        shares=shares,
+        offset=offset,
+        recording_seconds=whole,
+        overview=_envelope(path, rate, whole) if seconds < whole - 0.1 else None,
     )
+
+
+def _hypotheses(
+    recognizer: Recognizer, decoder: Decoder, stages: Stages, text: str | None
+) -> list[Hypothesis]:
+    """Return what the decoder finds, or the alignment of a given text."""
+    if text is None:
+        return decoder(stages.log_probs, stages.lengths)[0]
+    tokens = recognizer.tokenizer.encode(text)
+    if not tokens:
+        raise SpeechlstmError("text= is empty, so that there is nothing to align")
+    aligned, _ = forced_alignment(stages.log_probs[0].numpy(), tokens)
+    return [replace(aligned, text=recognizer.tokenizer.normalize(text))]
+
+
+def _envelope(path: str | Path, sample_rate: int, seconds: float) -> NDArray[np.float32]:
+    """Return the lowest and highest sample in each of `_COLUMNS` equal parts of a recording, a block at a time."""
+    step = seconds / _COLUMNS
+    together = max(1, round(_BLOCK / step))
+    found = []
+    for first in range(0, _COLUMNS, together):
+        count = min(together, _COLUMNS - first)
+        block = load_audio(path, sample_rate, first * step, count * step)
+        edges = np.linspace(0, len(block), count, endpoint=False).astype(int)
+        found.append(np.stack((np.minimum.reduceat(block, edges), np.maximum.reduceat(block, edges)), 1))
+    return np.concatenate(found)

@@ -23,10 +23,8 @@ function rangeChart(found, key, name, axis, digits) {
     room = (high - low) * 0.03 || 0.5;
   const { svg, x, y, top, bottom } = plot({
     name: `Word error rate by ${name}`,
-    xs: [low - room, high + room],
-    ys: [0, ceiling(found)],
-    xLabel: axis,
-    yLabel: "word error rate (%)",
+    x: { low: low - room, high: high + room, label: axis },
+    y: { low: 0, high: ceiling(found), label: RATES },
   });
   for (const [index, group] of found.entries()) {
     const last = index === found.length - 1,

@@ -1,4 +1,21 @@
-/* How many errors there are, of which kind and why, and how another recogniser compares. */
+/* How many errors there are, of which kind and why, and how another recognizer compares. */
+const signed = (rate) => `${rate > 0 ? "+" : rate < 0 ? "−" : "±"}${(100 * Math.abs(rate)).toFixed(2)}`;
+const between = (interval) =>
+  interval
+    ? `95 %: ${(100 * interval[0]).toFixed(2)} to ${(100 * interval[1]).toFixed(2)} %`
+    : "no interval: too few";
+
+/* The top of an axis of error rates in per cent: a round number above everything that is drawn. */
+function ceiling(groups) {
+  const most = Math.max(
+    1,
+    ...groups.map((group) => 100 * Math.max(group.rate ?? 0, group.interval?.[1] ?? 0)),
+  );
+  const { step } = ticks(0, most);
+  return Math.ceil(most / step - 1e-9) * step;
+}
+const RATES = "word error rate (%)";
+
 const stepNames = { s: "substitutions", d: "deletions", i: "insertions" };
 const causeNames = {
   search: "search errors: the right text had the higher score",
@@ -104,8 +121,8 @@ function kinds() {
       "Wrong utterances by cause",
       reasons,
       "",
-      "A wider search can only mend search errors; model errors need a better recogniser or language model. Unreachable are texts with characters that the " +
-        "recogniser cannot write, more tokens than frames, or words that the decoder rules out. Scores: CTC over all alignments, with what the decoder adds.",
+      "A wider search can only mend search errors; model errors need a better recognizer or language model. Unreachable are texts with characters that the " +
+        "recognizer cannot write, more tokens than frames, or words that the decoder rules out. Scores: CTC over all alignments, with what the decoder adds.",
     ),
   );
   if (oracle.length)
@@ -138,10 +155,8 @@ function oracleChart(points) {
     name: "Oracle word error rate by length of the list",
     width: 380,
     height: 240,
-    xs: [1, points.at(-1).n],
-    ys: [0, ceiling(points)],
-    xLabel: "hypotheses to choose from (n)",
-    yLabel: "word error rate (%)",
+    x: { low: 1, high: points.at(-1).n, label: "hypotheses to choose from (n)" },
+    y: { low: 0, high: ceiling(points), label: RATES },
   });
   const known = points.filter((point) => point.interval);
   const edge = (end) => known.map((point) => `${x(point.n)},${y(100 * point.interval[end])}`);
@@ -173,10 +188,12 @@ function comparison() {
     room = (high - low) * 0.12 || 1;
   const { svg, x, top, bottom } = plot({
     name: "Difference of the word error rates",
-    xs: [low - room, high + room],
-    ys: [0, 0],
-    xLabel: "← better here    difference (percentage points)    better there →",
-    yLabel: "",
+    x: {
+      low: low - room,
+      high: high + room,
+      label: "← better here    difference (percentage points)    better there →",
+    },
+    y: { low: 0, high: 0 },
     height: 120,
   });
   const middle = (top + bottom) / 2;

@@ -3,7 +3,6 @@ for (const [index, u] of data.utterances.entries()) {
   u.index = index;
   u.audio = byId(`audio-${index}`);
 }
-document.title = `Errors: ${data.setup.bundle}, ${data.setup.manifest}`;
 byId("title").textContent = `Errors of ${data.setup.bundle} on ${data.setup.manifest}`;
 byId("setup").textContent = `decoder ${data.setup.decoder}; speechlstm ${data.setup.version}`;
 for (const part of [tiles, comparison, kinds, groups, words, confidence]) part();

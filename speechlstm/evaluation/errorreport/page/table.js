@@ -5,12 +5,12 @@ const ROWS = 100;
 function steps(reference, hypothesis, letters) {
   const left = reference.split(" ").filter(Boolean),
     right = hypothesis.split(" ").filter(Boolean);
-  let heard = 0;
+  let place = 0;
   return [...letters].map((letter) => ({
     letter,
     reference: letter === "i" ? "" : left.shift(),
     hypothesis: letter === "d" ? "" : right.shift(),
-    place: letter === "d" ? null : heard++,
+    place: letter === "d" ? null : place++,
   }));
 }
 
@@ -23,8 +23,8 @@ function marked(reference, hypothesis, letters) {
   const found = element("span", { dir: "auto" });
   for (const step of steps(reference, hypothesis, letters)) {
     const text = step.letter === "d" ? step.reference : step.hypothesis;
-    const said = { s: `said: ${step.reference}`, d: "deleted", i: "inserted" }[step.letter];
-    found.append(said ? element("mark", { class: step.letter, title: said }, text) : text, " ");
+    const note = { s: `reference: ${step.reference}`, d: "deleted", i: "inserted" }[step.letter];
+    found.append(note ? element("mark", { class: step.letter, title: note }, text) : text, " ");
   }
   return found;
 }
@@ -57,7 +57,7 @@ const columns = [
     : null,
   { name: "cause", value: (u) => u.cause ?? null, show: (u) => u.cause ?? "" },
   {
-    name: two ? "heard here" : "heard",
+    name: two ? "hypothesis here" : "hypothesis",
     style: "text",
     value: (u) => u.hypothesis,
     show: (u) => marked(u.reference, u.hypothesis, u.steps),
@@ -65,7 +65,7 @@ const columns = [
   },
   two
     ? {
-        name: "heard by the other",
+        name: "hypothesis of the other",
         style: "text",
         value: (u) => u.other?.text ?? null,
         show: (u) => (u.other ? marked(u.reference, u.other.text, u.other.steps) : ""),

@@ -1,18 +1,15 @@
 /* The chosen utterance: its words one below the other, its sound, and what else was in the running. */
+const SOUND_RATE = 16000; // Hz in which a recording is looked at
 const LETTERS = { s: "substituted", d: "deleted", i: "inserted" };
 
-/* Bytes from base64. */
-const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-
 const utterance = {
-  address: null, // of the recording that is loaded
-  picture: null, // its samples and rate
+  picture: null, // the recording that is loaded, and where it is drawn
   until: Infinity, // seconds at which a word that is played ends
 
   show(u) {
     this.picture = null;
-    if (this.address) URL.revokeObjectURL(this.address);
-    this.address = null;
+    const player = byId("utterance").querySelector("audio");
+    if (player) URL.revokeObjectURL(player.src);
     const fact = (name, value) =>
       value === "" ? null : element("span", {}, `${name} `, element("b", { dir: "auto" }, value));
     byId("utterance").replaceChildren(
@@ -27,8 +24,8 @@ const utterance = {
         fact("rate", u.speed === null ? "" : `${decimal(u.speed, 2)} words/s`),
         fact("file", u.file + (u.offset ? ` from ${u.offset} s` : "")),
       ),
-      this.pairs(u.reference, u.hypothesis, u.steps, u.words, two ? "heard here" : "heard"),
-      u.other ? this.pairs(u.reference, u.other.text, u.other.steps, [], "by the other") : "",
+      this.pairs(u.reference, u.hypothesis, u.steps, u.words, two ? "hypothesis here" : "hypothesis"),
+      u.other ? this.pairs(u.reference, u.other.text, u.other.steps, [], "of the other") : "",
       this.cause(u),
       element("div", { class: "sound" }),
       this.alternatives(u),
@@ -36,7 +33,7 @@ const utterance = {
     this.load(u);
   },
 
-  pairs(reference, hypothesis, letters, words, heard) {
+  pairs(reference, hypothesis, letters, words, name) {
     const found = steps(reference, hypothesis, letters).map((step) => {
       const word = step.place === null ? null : words[step.place];
       const note = step.letter === "=" ? "" : step.letter.toUpperCase();
@@ -45,13 +42,13 @@ const utterance = {
         element("span", { class: "hypothesis" }, step.hypothesis || "∅"),
         element("small", {}, element("b", {}, note), word ? ` ${(100 * word[2]).toFixed(0)}` : ""),
       ];
-      const said = [
+      const notes = [
         LETTERS[step.letter],
         word ? `${word[0].toFixed(2)} to ${word[1].toFixed(2)} s, confidence ${word[2].toFixed(3)}` : null,
       ];
       const attributes = {
         class: `pair ${step.letter === "=" ? "" : step.letter}`,
-        title: said.filter(Boolean).join("; ") || null,
+        title: notes.filter(Boolean).join("; ") || null,
       };
       return word
         ? element(
@@ -68,8 +65,8 @@ const utterance = {
       element(
         "div",
         { class: "side" },
-        element("span", {}, "said"),
-        element("span", {}, heard),
+        element("span", {}, "reference"),
+        element("span", {}, name),
         element("small", { title: "confidence of the word in per cent" }, words.length ? "conf. (%)" : ""),
       ),
       element("div", { class: "pairs", dir: "auto" }, ...(found.length ? found : [empty])),
@@ -84,9 +81,9 @@ const utterance = {
       "p",
       {},
       element("b", {}, causeNames[u.cause].replace("errors", "error")),
-      ". CTC score (natural log): of the right text ",
+      ". CTC score (natural log): of the reference ",
       element("b", {}, score(u.ctc[0])),
-      ", of what was heard ",
+      ", of the hypothesis ",
       element("b", {}, score(u.ctc[1])),
       added ? `; with what the decoder adds ${score(u.total[0])} and ${score(u.total[1])}.` : ".",
     );
@@ -138,38 +135,31 @@ const utterance = {
       );
       return;
     }
-    const content = bytes(u.audio.textContent);
-    this.address = URL.createObjectURL(new Blob([content], { type: "audio/ogg" }));
-    const audio = element("audio", { controls: "", preload: "auto", src: this.address });
-    const canvas = element("canvas", { role: "img", "aria-label": "Spectrogram with the recognised words" });
+    const audio = element("audio", { controls: "", preload: "auto" });
     const cursor = element("div", { class: "cursor" });
-    place.append(audio, element("div", { class: "spectrogram" }, canvas, cursor));
+    const frame = element("div", { class: "spectrogram" }, element("canvas"), cursor);
+    place.append(audio, frame);
     audio.addEventListener("play", () => this.follow(audio, cursor));
     audio.addEventListener("seeked", () => this.follow(audio, cursor));
-    canvas.addEventListener("click", (event) => {
-      if (this.picture)
-        this.play(Math.max(0, spectrogram.time(event.offsetX, canvas, this.picture)), Infinity);
+    frame.addEventListener("click", (event) => {
+      if (!this.picture) return;
+      const { left, width } = this.picture.chart;
+      const share = (event.clientX - frame.getBoundingClientRect().left - left) / width;
+      this.play(clamp(share, 0, 1) * this.picture.seconds, Infinity);
     });
-    const decoder = new OfflineAudioContext(1, 1, 16000);
-    const decoded = await decoder.decodeAudioData(content.buffer);
+    const sound = await listen(audio, u.audio.textContent, "audio/ogg", SOUND_RATE);
     if (table.chosen !== u) return;
-    const samples = decoded.getChannelData(0);
-    this.picture = {
-      canvas,
-      samples,
-      rate: decoded.sampleRate,
-      seconds: samples.length / decoded.sampleRate,
-      words: this.spoken(u),
-    };
-    spectrogram.draw(this.picture);
+    const seconds = sound.samples.length / sound.rate;
+    this.picture = { frame, sound, seconds, words: this.timed(u) };
+    this.redraw();
     this.follow(audio, cursor);
   },
 
-  /* The recognised words with their times and the letter of their error. */
-  spoken(u) {
-    const heard = steps(u.reference, u.hypothesis, u.steps).filter((step) => step.place !== null);
-    return u.words.length === heard.length
-      ? heard.map((step, index) => ({
+  /* The recognized words with their times and the letter of their error. */
+  timed(u) {
+    const shown = steps(u.reference, u.hypothesis, u.steps).filter((step) => step.place !== null);
+    return u.words.length === shown.length
+      ? shown.map((step, index) => ({
           text: step.hypothesis,
           letter: step.letter,
           start: u.words[index][0],
@@ -188,7 +178,7 @@ const utterance = {
 
   follow(audio, cursor) {
     if (!audio.isConnected || !this.picture) return;
-    cursor.style.left = `${spectrogram.place(audio.currentTime, this.picture.canvas, this.picture)}px`;
+    cursor.style.left = `${this.picture.chart.x(audio.currentTime)}px`;
     if (audio.paused) return;
     if (audio.currentTime >= this.until) {
       audio.pause();
@@ -197,7 +187,35 @@ const utterance = {
     requestAnimationFrame(() => this.follow(audio, cursor));
   },
 
+  /* Draw the spectrogram with the recognized words above it, in the color of their error. */
   redraw() {
-    if (this.picture) spectrogram.draw(this.picture);
+    if (!this.picture) return;
+    const { frame, sound, seconds, words } = this.picture,
+      width = frame.clientWidth;
+    if (!width) return;
+    const chart = plot({
+      name: "Spectrogram with the recognized words",
+      x: { low: 0, high: seconds, label: "time (s)", marks: marksOf(0, seconds, Math.max(3, width / 110)) },
+      y: { low: 0, high: sound.rate / 2000, label: "frequency (kHz)" },
+      width,
+      height: 250,
+      edges: { left: 52, right: 12, top: 22, bottom: 40 },
+    });
+    this.picture.chart = chart;
+    const pen = penOn(frame.querySelector("canvas"), chart.width, chart.height);
+    drawSpectrogram(pen, sound, 0, seconds, chart.width, chart.height);
+    for (const word of words) {
+      const [start, wide] = [chart.x(word.start), Math.max(1, chart.x(word.end) - chart.x(word.start) - 1)];
+      const ink = { s: "orange", i: "green" }[word.letter] ?? "ink",
+        most = Math.max(2, Math.floor(Math.max(wide, 12) / 7));
+      const text = word.text.length > most ? `${word.text.slice(0, most - 1)}…` : word.text;
+      const [style, high] = [`fill:var(--${ink})`, word.letter === "=" ? 1 : 3];
+      chart.svg.append(
+        shape("rect", { style, x: start, y: chart.top - 4, width: wide, height: high }),
+        shape("text", { style, x: start + wide / 2, y: chart.top - 8, "text-anchor": "middle" }, text),
+      );
+    }
+    frame.querySelector("svg")?.remove();
+    frame.append(chart.svg);
   },
 };

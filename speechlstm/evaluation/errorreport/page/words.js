@@ -19,7 +19,7 @@ function counted(title, columns, rows, filter) {
             "tr",
             {},
             ...columns.map((name) =>
-              element("th", { class: ["said", "times"].includes(name) ? "number" : null }, name),
+              element("th", { class: ["spoken", "times"].includes(name) ? "number" : null }, name),
             ),
             element("th"),
           ),
@@ -54,15 +54,15 @@ function words() {
       (step) => step.letter === letter && step.reference === reference && step.hypothesis === hypothesis,
     );
   byId("words").append(
-    counted("Most confused", ["reference", "hypothesis", "said", "times"], data.confusions, ([a, b]) => ({
+    counted("Most confused", ["reference", "hypothesis", "spoken", "times"], data.confusions, ([a, b]) => ({
       name: `${a} → ${b}`,
       holds: has("s", a, b),
     })),
-    counted("Most deleted", ["word", "said", "times"], data.deleted, ([word]) => ({
+    counted("Most deleted", ["word", "spoken", "times"], data.deleted, ([word]) => ({
       name: `${word} deleted`,
       holds: has("d", word, ""),
     })),
-    counted("Most inserted", ["word", "said", "times"], data.inserted, ([word]) => ({
+    counted("Most inserted", ["word", "spoken", "times"], data.inserted, ([word]) => ({
       name: `${word} inserted`,
       holds: has("i", "", word),
     })),
@@ -73,17 +73,15 @@ function confidence() {
   const found = data.calibration;
   if (!found) {
     byId("confidence").append(
-      card("Reliability", element("p", { class: "quiet" }, "No words were recognised.")),
+      card("Reliability", element("p", { class: "quiet" }, "No words were recognized.")),
     );
     return;
   }
   const filled = found.bins.filter((bin) => bin.count);
   const curve = plot({
     name: "Share of right words by confidence",
-    xs: [0, 1],
-    ys: [0, 100],
-    xLabel: "confidence of a recognised word",
-    yLabel: "words that are right (%)",
+    x: { low: 0, high: 1, label: "confidence of a recognized word" },
+    y: { low: 0, high: 100, label: "words that are right (%)" },
   });
   curve.svg.append(
     shape("line", { class: "ideal", x1: curve.x(0), y1: curve.y(0), x2: curve.x(1), y2: curve.y(100) }),
@@ -96,11 +94,8 @@ function confidence() {
   );
   const amounts = plot({
     name: "Words by confidence",
-    xs: [0, 1],
-    ys: [0, Math.max(...filled.map((bin) => bin.count))],
-    xLabel: "confidence of a recognised word",
-    yLabel: "words",
-    height: 290,
+    x: { low: 0, high: 1, label: "confidence of a recognized word" },
+    y: { low: 0, high: Math.max(...filled.map((bin) => bin.count)), label: "words" },
   });
   for (const bin of filled) {
     const text = `confidence ${bin.low.toFixed(1)} to ${bin.high.toFixed(1)}, ${bin.confidence.toFixed(3)} on average: ${percent(bin.rate)} right, ${between(bin.interval)}, ${whole(bin.count)} words`;
