@@ -26,7 +26,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from speechlstm import configs
-from speechlstm.training import fit as training
+from speechlstm.training import parts
+from speechlstm.training.fit import fit
 
 ROUNDS, WRITINGS = 3, 5
 BETWEEN = 300.0  # seconds
@@ -57,7 +58,7 @@ def start(overrides: list[str], out: Path, act: Callable[[pl.Trainer], None]) ->
     """Train two batches, doing something between them, and return after how much time the first began."""
     cfg = configs.load("train", [*overrides, f"out={out}"])
     pl.seed_everything(cfg.seed, verbose=False)
-    model, data = training.prepare(cfg)
+    trainer, model, data, last = parts.assemble(cfg, out, overrides)
     begun = clocks()
     reached: Clocks | None = None
 
@@ -71,7 +72,7 @@ def start(overrides: list[str], out: Path, act: Callable[[pl.Trainer], None]) ->
 
     model.on_train_batch_start = look  # type: ignore[method-assign]
     with contextlib.suppress(SystemExit):
-        training.fit(cfg, model, data, out)
+        fit(trainer, model, data, out / "checkpoints", last)
     assert reached and (out / "checkpoints/last.ckpt").exists()
     return reached
 

@@ -45,7 +45,7 @@ from tqdm import tqdm
 from speechlstm import configs
 from speechlstm.configs import build
 from speechlstm.data.audio import load_audio
-from speechlstm.training import fit as training
+from speechlstm.training import parts
 from speechlstm.training.data import SpeechData, collate
 from speechlstm.training.module import TrainingModule
 from speechlstm.training.sampler import BucketSampler, Key
@@ -230,7 +230,7 @@ def main() -> None:
     cfg = configs.load("train", [*sys.argv[1:], *settings, f"out={folder.name}"])
     pl.seed_everything(cfg.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
-    model, data = training.prepare(cfg)
+    model, data = parts.prepare(cfg)
     steady = [node for name, node in cfg.callbacks.items() if name != "best"]  # which waits for a validation
 
     def trainer(ours: bool, more: list[pl.Callback]) -> pl.Trainer:

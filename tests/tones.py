@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.cli import train
-from speechlstm.training import fit as training
+from speechlstm.training import parts
+from speechlstm.training.fit import fit as train_model
 from speechlstm.training.module import TrainingModule
 from speechlstm.types import Utterance
 
@@ -52,7 +53,7 @@ def write(folder: Path, name: str, texts: list[str]) -> list[Utterance]:
         line = {"audio_filepath": f"{name}{index}.wav", "duration": len(audio) / RATE, "text": text}
         lines.append(line)
     (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    return training.read(str(folder / f"{name}.jsonl"))
+    return parts.read(str(folder / f"{name}.jsonl"))
 
 
 def write_both(folder: Path) -> None:
@@ -70,8 +71,9 @@ def fit(*overrides: str) -> tuple[TrainingModule, pl.Trainer]:
     """Train in this process, without command or bundle."""
     cfg = load(*overrides)
     torch.manual_seed(cfg.seed)
-    model, data = training.prepare(cfg)
-    return model, training.fit(cfg, model, data, Path(cfg.out))[0]
+    trainer, model, data, last = parts.assemble(cfg, Path(cfg.out), overrides)
+    train_model(trainer, model, data, Path(cfg.out) / "checkpoints", last)
+    return model, trainer
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> int:

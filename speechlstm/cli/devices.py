@@ -21,7 +21,7 @@ def choose_devices(trainer: DictConfig) -> Devices:
         UsageError: settings that do not fit together, or that this machine has no devices for.
     """
     if trainer.get("strategy") is not None:
-        from speechlstm.training.ranks import ManyDevices  # Lightning takes seconds to import
+        from speechlstm.training.devices import ManyDevices  # Lightning takes seconds to import
 
         return ManyDevices(trainer)
     number = trainer.devices

@@ -1,12 +1,15 @@
-"""Train a recogniser on manifests and write it as a bundle."""
+"""Train a recognizer on manifests and write it as a bundle."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shlex
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -19,49 +22,67 @@ from speechlstm.data.files import locked, write_atomically
 from speechlstm.model.bundle import Bundle, check_place
 from speechlstm.model.provenance import sketch
 from speechlstm.model.selftest import save_bundle
-from speechlstm.training import fit as training
-from speechlstm.training import ranks
+from speechlstm.training import summary
+from speechlstm.training.fit import Trained, fit
+from speechlstm.training.messages import is_first, say
+from speechlstm.training.parts import Parts, assemble
 from speechlstm.types import UsageError
 
 
 @configs.main("train")
-def main(cfg: DictConfig) -> None:
-    """Train, keep the best weights, write them as a bundle."""
+def main(cfg: DictConfig) -> float:
+    """Train, keep the best weights, write them as a bundle; the word error rate is what a sweep makes small."""
     out = Path(HydraConfig.get().runtime.output_dir)
     if Path(cfg.out).resolve() != out.resolve():  # a job of a sweep, whose folder everything goes to
         cfg.out = os.path.relpath(out)
-    if cfg.bundle.dtype not in ("float32", "float16"):
-        raise UsageError(f"bundle.dtype is {cfg.bundle.dtype!r}, but must be float32 or float16")
-    check_place(Path(cfg.bundle.path))  # now, not after hours of training
-    # The first rank speaks for all, which write into one folder.
-    with locked(out) if ranks.is_first() else contextlib.nullcontext():
-        train(cfg, out)
+    bundle = Path(cfg.bundle.path)
+    with contextlib.ExitStack() as held:
+        with discarded(out):
+            if cfg.bundle.dtype not in ("float32", "float16"):
+                raise UsageError(f"bundle.dtype is {cfg.bundle.dtype!r}, but must be float32 or float16")
+            check_place(bundle)  # now, not after hours of training
+            if is_first():  # it speaks for all ranks, which write into one folder
+                held.enter_context(locked(out))
+                if out.resolve() not in bundle.resolve().parents:
+                    held.enter_context(locked(bundle.with_name(f".{bundle.name}.training")))
+            pl.seed_everything(cfg.seed, verbose=False)
+            torch.set_float32_matmul_precision("high")
+            parts = assemble(cfg, out, configs.task_overrides())
+        say(*summary.beginning(parts.trainer, parts.model, parts.data), file=sys.stdout)
+        trained = fit(parts.trainer, parts.model, parts.data, out / "checkpoints", parts.last)
+        return export(cfg, parts, trained, Path(cfg.out)) if parts.trainer.is_global_zero else math.nan
 
 
-def train(cfg: DictConfig, out: Path) -> None:
-    """Train into a folder that no other process uses."""
-    pl.seed_everything(cfg.seed, verbose=False)
-    torch.set_float32_matmul_precision("high")
-    model, data = training.prepare(cfg)
-    trainer, seconds = training.fit(cfg, model, data, out)
-    if not trainer.is_global_zero:
-        return
+def export(cfg: DictConfig, parts: Parts, trained: Trained, out: Path) -> float:
+    """Write the bundle of a trained model and say how good it is; return the word error rate."""
+    model, data = parts.model, parts.data
     record = {key: OmegaConf.to_container(cfg[key], resolve=True) for key in ("features", "encoder", "data")}
     config = record | {"name": str(cfg.name), "sample_rate": cfg.sample_rate, "seed": cfg.seed}
     config["trained_on"] = sketch(data.train_set.utterances)
     bundle = Bundle(model.acoustic, model.tokenizer, config)
-    score = training.validate(model.cpu(), data)
+    validation = summary.validate(model.cpu(), data)
+    score = validation.score()
+    command = shlex.join(["speechlstm", "train", *sys.argv[1:]])
+    card = summary.model_card(cfg, data, score, command, trained, summary.parameters(model))
+    save_bundle(bundle, cfg.bundle.path, card, getattr(torch, cfg.bundle.dtype))
     low, high = score.interval()
     figures = {"wer": score.wer, "cer": score.cer, "wer_interval": [low, high], "words": score.words.length}
-    command = shlex.join(["speechlstm", "train", *sys.argv[1:]])
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    card = training.model_card(cfg, data, score, command, seconds, parameters)
-    save_bundle(bundle, cfg.bundle.path, card, getattr(torch, cfg.bundle.dtype))
     write_atomically(out / "score.json", json.dumps(figures) + "\n")
-    print(
-        f"dev: WER {score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {score.words.length} words), CER {score.cer:.2%}"
-    )
-    print(f"bundle: {cfg.bundle.path}\n\n  speechlstm transcribe FILE bundle={cfg.bundle.path}")
+    say(*summary.ending(cfg, trained, validation, out), file=sys.stdout)
+    return score.wer
+
+
+@contextlib.contextmanager
+def discarded(out: Path) -> Iterator[None]:
+    """Remove a training's folder if it cannot begin, unless there was something in it before."""
+    mine = {".hydra", "train.log", ".lock", ".holder"}  # what Hydra and the lock have written
+    fresh = is_first() and out.exists() and {path.name for path in out.iterdir()} <= mine
+    try:
+        yield
+    except Exception:
+        if fresh and not (out / "checkpoints").exists():
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import math
 import os
 import re
 import sys
+import traceback
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from speechlstm.model import registry
 from speechlstm.model.installed import CONF, conf_folders, missing_settings
-from speechlstm.types import SpeechlstmError, UsageError
+from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 _TARGETS = ("speechlstm.", "torch.optim.", "pytorch_lightning.")  # what a config may instantiate
 
@@ -49,16 +53,23 @@ def more_conf_folders() -> Iterator[tuple[str, Path]]:
         yield "working folder", own
 
 
-def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Callable[[], None]]:
+Task = Callable[[DictConfig], int | float | None]
+
+
+def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
     """Make a command's function into a program: config in, exit status out.
 
-    The function gets the composed config and returns the exit status (None means 0). Errors of the package
-    are printed as one line; `debug=true` on the command line shows the traceback too.
+    The function gets the composed config and returns the exit status (None means 0), or, as a float, the objective
+    that a sweep is to make small. Errors of the package are printed as one line; `debug=true` on the command line
+    shows the traceback too. A job of a sweep that fails does not end the others; the exit status is 3 then.
     """
 
-    def decorate(task: Callable[[DictConfig], int | None]) -> Callable[[], None]:
+    def decorate(task: Task) -> Callable[[], None]:
+        failed: list[bool] = []  # of each job of a sweep in this process
+
         @functools.wraps(task)
-        def wrapped(cfg: DictConfig) -> None:
+        def wrapped(cfg: DictConfig) -> float:
+            status: int | float
             try:
                 for key in _leave_out(cfg, config_name, task_overrides()):
                     print(
@@ -73,8 +84,17 @@ def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Cal
                 if cfg.get("debug"):
                     raise
                 status = _report(error, config_name)
-            if status:
+            except Exception:
+                if HydraConfig.get().mode is not RunMode.MULTIRUN:
+                    raise
+                traceback.print_exc()  # a fault of this package, of which other jobs may be free
+                status = 1
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                failed.append(isinstance(status, int) and status != 0)
+                return math.nan if failed[-1] else status
+            if isinstance(status, int) and status:
                 sys.exit(status)
+            return status
 
         @functools.wraps(task)
         def program() -> None:
@@ -82,7 +102,9 @@ def main(config_name: str) -> Callable[[Callable[[DictConfig], int | None]], Cal
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here, to be explained
             try:
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(wrapped)()
-            except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+                if any(failed):
+                    sys.exit(1 if all(failed) else SOME_FAILED)
+            except (SpeechlstmError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
                 foreign = isinstance(error, ValueError) and _NULL_GROUP not in str(error)
                 if "debug=true" in sys.argv or foreign:
                     raise
@@ -110,8 +132,15 @@ def _report(error: Exception, config_name: str) -> int:
 
 def register_plugins() -> None:
     """Tell Hydra about the plugins' config folders; calling it again changes nothing."""
+    OmegaConf.register_new_resolver("file_name", _file_name, replace=True)
     if PluginSearchPath not in Plugins.instance().discover(SearchPathPlugin):
         Plugins.instance().register(PluginSearchPath)
+
+
+def _file_name(text: str) -> str:
+    """Return the name of a file or folder for any text, such as the settings of a job: `${file_name:...}`."""
+    name = text.replace("/", "+")
+    return name if len(name.encode()) <= 120 else f"{name[:100]}-{zlib.crc32(text.encode()):08x}"
 
 
 def load(config_name: str, overrides: list[str] | None = None) -> DictConfig:

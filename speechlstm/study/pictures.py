@@ -8,9 +8,9 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from speechlstm.evaluation.plots import can_draw, colormap, figure
+from speechlstm.training.loggers import log_image, shows_images
 from speechlstm.training.module import TrainingModule
 from speechlstm.types import Batch, UsageError
 
@@ -21,9 +21,10 @@ _MOST = 40  # tokens that are shown
 class PosteriorPicture(pl.Callback):
     """Draws features and CTC posteriors of one utterance in each validation, as `val/posteriors`.
 
-    They are for TensorBoard and Weights & Biases. The utterance is the longest one of the middle batch, which is of
-    median length and the same each time. A network that learns first puts out nothing but blanks; then the tokens
-    stand as a descending line of short spikes. Without matplotlib, or where neither is a logger, nothing is drawn.
+    They are for loggers that show pictures, such as TensorBoard's. The utterance is the longest one of the middle
+    batch, which is of median length and the same each time. A network that learns first puts out nothing but blanks;
+    then the tokens stand as a descending line of short spikes. Without matplotlib, or where no logger shows pictures,
+    nothing is drawn.
     """
 
     @torch.no_grad()
@@ -42,7 +43,7 @@ class PosteriorPicture(pl.Callback):
             return
         if not isinstance(pl_module, TrainingModule):
             raise UsageError(f"posteriors are drawn of a TrainingModule, not of a {type(pl_module).__name__}")
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger | WandbLogger)]
+        boards = [logger for logger in trainer.loggers if shows_images(logger)]
         if not boards or not can_draw():
             return
         index = int(batch.lengths.argmax())
@@ -59,10 +60,7 @@ class PosteriorPicture(pl.Callback):
             f"{name}, epoch {trainer.current_epoch}\nreference: {reference}\nhypothesis: {hypothesis}",
         )
         for board in boards:
-            if isinstance(board, WandbLogger):
-                board.log_image("val/posteriors", [picture], trainer.global_step)
-            else:
-                board.experiment.add_image("val/posteriors", picture, trainer.global_step, dataformats="HWC")
+            log_image(board, "val/posteriors", picture, trainer.global_step)
 
 
 def draw(

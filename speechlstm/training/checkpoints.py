@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from speechlstm.training import ranks
+from speechlstm.training.messages import is_first, say
 from speechlstm.types import SpeechlstmError
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -108,9 +108,9 @@ def find_last(folder: Path) -> Path | None:
         raise SpeechlstmError(
             f"{last}: damaged checkpoint ({damage}); delete it to train anew, or use another out="
         )
-    if ranks.is_first():
+    if is_first():
         last.replace(broken := last.with_suffix(".damaged"))
-        ranks.say(f"{last}: damaged checkpoint ({damage}); kept as {broken.name}")
+        say(f"{last}: damaged checkpoint ({damage}); kept as {broken.name}")
     return previous
 
 

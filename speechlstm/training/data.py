@@ -211,6 +211,10 @@ class SpeechData(pl.LightningDataModule):
         self._sampler(True, devices, 0)
         self._sampler(False, devices, 0)
 
+    def batches(self, devices: int) -> int:
+        """Return how many training batches each of so many devices has in an epoch."""
+        return len(self._sampler(True, devices, 0))
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Return shuffled batches of the training part.
 

@@ -1,69 +1,36 @@
-"""The recogniser in training: the stages in order, CTC loss, validation."""
+"""The model in training: the stages in order, the loss, the update, validation."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from speechlstm.decoders import Decoder
-from speechlstm.evaluation import metrics
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.training import ranks
+from speechlstm.training.loggers import log_transcripts
 from speechlstm.training.loss import CtcLoss, ctc_loss
+from speechlstm.training.messages import say
+from speechlstm.training.validation import Validation
 from speechlstm.types import Batch, UsageError
 
-_LENGTHS = ("total_steps", "T_max")  # what PyTorch's schedules call the updates of a training
+_SHOWN = 3  # transcripts of each validation that are logged
 ACOUSTIC = "acoustic."  # what the names of the acoustic model's weights begin with in a checkpoint
-
-
-@dataclass
-class Heard:
-    """What a validation has gathered so far, on one device.
-
-    Attributes:
-        pairs: `(utterance id, reference, hypothesis)`.
-        loss: CTC loss, summed over tokens.
-        tokens: target tokens.
-        blanks: frames in which the blank is likeliest.
-        frames: encoder frames.
-    """
-
-    pairs: list[tuple[str, str, str]] = field(default_factory=list)
-    loss: float = 0.0
-    tokens: int = 0
-    blanks: int = 0
-    frames: int = 0
-
-    def score(self) -> metrics.Score:
-        """Return word and character errors of the pairs."""
-        return metrics.corpus((said, heard) for _, said, heard in self.pairs)
-
-    @classmethod
-    def merged(cls, parts: list[Heard]) -> Heard:
-        """Return what all devices have heard, in an order that does not depend on how they shared it."""
-        return cls(
-            sorted(pair for part in parts for pair in part.pairs),
-            math.fsum(part.loss for part in parts),
-            sum(part.tokens for part in parts),
-            sum(part.blanks for part in parts),
-            sum(part.frames for part in parts),
-        )
+_LENGTHS = ("total_steps", "T_max")  # what PyTorch's schedules call the updates of a training
 
 
 class TrainingModule(pl.LightningModule):
-    """Features, augmentation and encoder as one function, trained by CTC (Graves 2006).
+    """An acoustic model in training, by CTC (Graves 2006) or another loss.
 
     An update is the gradient of the loss per token of all its batches, on however many devices and however many of
     them accumulated: two devices make the same update as one with both their batches.
@@ -72,7 +39,7 @@ class TrainingModule(pl.LightningModule):
         acoustic: waveforms -> log-probabilities.
         tokenizer: ids -> text, for validation.
         decoder: searches the log-probabilities in validation.
-        loss: what training makes small.
+        loss: what training minimizes.
         augment: features -> features in training, or null.
         optimizer: parameters -> optimizer.
         scheduler: optimizer -> learning-rate schedule, stepped after each update; see `scheduled`.
@@ -95,19 +62,19 @@ class TrainingModule(pl.LightningModule):
         self.acoustic, self.augment = acoustic, augment
         self.tokenizer, self.decoder, self.loss = tokenizer, decoder, loss
         self.optimizer, self.scheduler, self.seed = optimizer, scheduler, seed
-        self.heard = Heard()  # in the running validation
+        self.validation = Validation()  # the running one
         self.tokens = 0  # of the batches of the running update
         self.lost = False  # whether the loss of one of them was not finite
         self.skipped = 0  # updates in a row that were skipped, because their gradient was not finite
+        self.planned = 0  # updates of the whole training, as last planned
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths.
 
-        In training what lower layers of the encoder say may follow, each as the log-probabilities.
+        In training the outputs of lower layers of the encoder may follow, each as the log-probabilities.
         """
-        outputs: tuple[Tensor, ...] = self.acoustic(
-            waveforms, lengths, self.augment if self.training else None
-        )
+        augment = self.augment if self.training else None
+        outputs: tuple[Tensor, ...] = self.acoustic(waveforms, lengths, augment)
         return outputs
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
@@ -116,14 +83,12 @@ class TrainingModule(pl.LightningModule):
         views = self.loss.views  # each with masks and dropout of its own
         log_probs, lengths, *middle = self(batch.waveforms.repeat(views, 1), batch.lengths.repeat(views))
         loss, parts = self.loss(log_probs, batch.targets, lengths, batch.target_lengths, middle)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
+        self.log("train/loss", loss, batch_size=len(batch))
         for name, value in parts.items():
             self.log(f"train/{name}", value, batch_size=len(batch))
         tokens = int(batch.target_lengths.sum())
         self.tokens += tokens
-        accumulated = (
-            self._trainer.accumulate_grad_batches if self._trainer else 1
-        )  # Lightning divides by that
+        accumulated = self._trainer.accumulate_grad_batches if self._trainer else 1  # Lightning divides by it
         summed = loss * (tokens * accumulated)
         if not math.isfinite(float(loss.detach())):
             self.lost = True
@@ -153,8 +118,7 @@ class TrainingModule(pl.LightningModule):
         norm = torch.nn.utils.get_total_norm(gradients)
         self.log("train/gradient_norm", norm)
         if not norm.isfinite():
-            scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-            self.skipped += int(not scaled or bool(lost))
+            self.skipped += int(not self._scaled() or bool(lost))
             for each in parameters:
                 each.grad = None
             return
@@ -164,6 +128,11 @@ class TrainingModule(pl.LightningModule):
         elif gradient_clip_val:
             torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
+    def _scaled(self) -> bool:
+        """Return whether the loss is scaled, as in fp16."""
+        plugin = getattr(self._trainer, "precision_plugin", None)
+        return getattr(plugin, "scaler", None) is not None
+
     def _batch_number(self) -> int:
         """Return which batch of the training this is, counting those of all ranks."""
         if self._trainer is None:
@@ -172,76 +141,78 @@ class TrainingModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Decode the batch and keep what the end of the epoch reports."""
+        self.add(self.validation, batch)
+
+    def add(self, validation: Validation, batch: Batch) -> None:
+        """Decode a batch into a validation."""
         log_probs, lengths, *_ = self(batch.waveforms, batch.lengths)
-        heard = self.heard
-        heard.pairs += self.transcripts(batch, log_probs, lengths)
+        validation.pairs += self.transcripts(batch, log_probs, lengths)
         within = torch.arange(log_probs.shape[1], device=lengths.device) < lengths.unsqueeze(1)
-        heard.blanks += int((log_probs.argmax(-1) == 0)[within].sum())
-        heard.frames += int(lengths.sum())
+        validation.blanks += int((log_probs.argmax(-1) == 0)[within].sum())
+        validation.frames += int(lengths.sum())
         if tokens := int(batch.target_lengths.sum()):
             known = batch.target_lengths > 0  # a text that the tokenizer cannot spell has no loss
             targets, target_lengths = batch.targets[known], batch.target_lengths[known]
             loss, _ = ctc_loss(log_probs[known], targets, lengths[known], target_lengths)
-            heard.loss += float(loss) * tokens
-            heard.tokens += tokens
+            validation.loss += float(loss) * tokens
+            validation.tokens += tokens
 
     def transcripts(self, batch: Batch, log_probs: Tensor, lengths: Tensor) -> list[tuple[str, str, str]]:
         """Decode a batch into `(utterance id, reference, hypothesis)`."""
         pairs = []
-        for utterance, found in zip(batch.utterances, self.decoder(log_probs, lengths), strict=True):
-            pairs.append((utterance.id, self.tokenizer.normalize(utterance.text), str(found[0].text)))
+        for utterance, hypotheses in zip(batch.utterances, self.decoder(log_probs, lengths), strict=True):
+            pairs.append((utterance.id, self.tokenizer.normalize(utterance.text), str(hypotheses[0].text)))
         return pairs
 
     def on_validation_epoch_end(self) -> None:
-        """Log error rates, loss and share of blanks of all ranks, and show three transcripts."""
-        heard, self.heard = Heard.merged(ranks.gather(self.heard)), Heard()
-        score = heard.score()
-        self.log("val/wer", score.wer, prog_bar=True)
+        """Log error rates, loss and share of blanks of all ranks, and three transcripts."""
+        validation, self.validation = Validation.merged(ranks.gather(self.validation)), Validation()
+        score = validation.score()
+        self.log("val/wer", score.wer)
         self.log("val/cer", score.cer)
-        figures = {"val/blank_rate": heard.blanks / max(heard.frames, 1)}
-        if heard.tokens:
-            figures = {"val/loss": heard.loss / heard.tokens} | figures
-        for name, value in figures.items():
-            self.log(name, value)
-        samples = "\n".join(f"    said  {said}\n    heard {text}" for _, said, text in heard.pairs[-3:])
-        shown = " ".join(f"{name[4:]} {value:.3f}" for name, value in figures.items())
-        self.print(
-            f"\nepoch {self.current_epoch}: wer {score.wer:.2%} cer {score.cer:.2%} {shown}\n{samples}"
-        )
+        self.log("val/blank_rate", validation.blank_rate)
+        if validation.tokens:
+            self.log("val/loss", validation.loss / validation.tokens)
+        if not self.trainer.is_global_zero:
+            return
+        rows = [pair[1:] for pair in validation.pairs[-_SHOWN:]]
         for logger in self.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text("val/samples", samples, self.global_step)
-            elif isinstance(logger, WandbLogger):
-                rows = [[said, text] for _, said, text in heard.pairs[-3:]]
-                logger.log_text("val/samples", ["said", "heard"], rows, step=self.global_step)
+            log_transcripts(logger, "val/transcripts", rows, self.current_epoch, self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the tokenizer with the weights."""
+        """Keep the tokenizer with the weights, and how many updates are planned."""
         checkpoint["tokenizer"] = self.tokenizer.to_dict()
+        checkpoint["planned"] = self.planned
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights that were trained for other tokens; the length of the schedule is this training's.
+        """Refuse weights that were trained for other tokens; the length of the schedule is this training's."""
+        self.check_tokens(checkpoint)
+        self.planned = checkpoint.get("planned", 0)
+        for state in checkpoint.get("lr_schedulers", []):
+            for name in (*_LENGTHS, "_schedule_phases"):
+                state.pop(name, None)
+
+    def check_tokens(self, checkpoint: Mapping[str, Any]) -> None:
+        """See whether a checkpoint was trained for the tokens of this training.
 
         Raises:
             UsageError: the tokens differ.
         """
-        for state in checkpoint.get("lr_schedulers", []):
-            for name in (*_LENGTHS, "_schedule_phases"):
-                state.pop(name, None)
         there = checkpoint.get("tokenizer", {}).get("tokens", [])
         here = list(self.tokenizer.tokens)
-        if there != here:
-            gone, new = sorted(set(there) - set(here)), sorted(set(here) - set(there))
-            difference = "; ".join(
-                f"{what}: {' '.join(map(repr, tokens[:10]))}{' ...' if len(tokens) > 10 else ''}"
-                for what, tokens in (("only there", gone), ("only here", new))
-                if tokens
-            )
-            raise UsageError(
-                f"the checkpoint was trained for {len(there)} tokens, but this training text has {len(here)} "
-                f"({difference or 'in another order'}); use the old training text, or another out=, "
-                "with init_from= to begin with its weights"
-            )
+        if there == here:
+            return
+        gone, new = sorted(set(there) - set(here)), sorted(set(here) - set(there))
+        difference = "; ".join(
+            f"{what}: {' '.join(map(repr, tokens[:10]))}{' ...' if len(tokens) > 10 else ''}"
+            for what, tokens in (("only there", gone), ("only here", new))
+            if tokens
+        )
+        raise UsageError(
+            f"the checkpoint was trained for {len(there)} tokens, but this training text has {len(here)} "
+            f"({difference or 'in another order'}); use the old training text, or another out=, "
+            "with init_from= to begin with its weights"
+        )
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule.
@@ -252,15 +223,22 @@ class TrainingModule(pl.LightningModule):
         part = "optimizer"
         try:  # all weights: a frozen one has no gradient, so that nothing is done
             optimizer = self.optimizer(list(self.parameters()))
-            if getattr(getattr(self._trainer, "precision_plugin", None), "scaler", None) is not None:
+            if self._scaled():
                 # A fused optimizer would take the scale of fp16 off the gradients itself, after they are clipped.
                 optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
             if self.scheduler is None:
                 return optimizer
             part = "scheduler"
-            schedule = scheduled(self.scheduler, optimizer, int(self.trainer.estimated_stepping_batches))
-        except (TypeError, ValueError, ZeroDivisionError) as error:  # the last: a rise of exactly one update
+            steps = int(self.trainer.estimated_stepping_batches)
+            schedule = scheduled(self.scheduler, optimizer, steps)
+        except (TypeError, ValueError, ArithmeticError) as error:  # the last: no end, or a rise of one update
             raise UsageError(f"a setting under {part}. does not fit: {error}") from error
+        if self.planned not in (0, steps):
+            say(
+                f"the training was planned with {self.planned} updates and now has {steps}; from here on the learning "
+                f"rate is that of a training of {steps}"
+            )
+        self.planned = steps
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

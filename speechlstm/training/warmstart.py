@@ -1,74 +1,138 @@
-"""Beginning with the weights of another recogniser, whatever its alphabet, and keeping parts of them as they are."""
+"""Beginning with the weights of another recognizer, whatever its alphabet, and keeping parts of them as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from speechlstm.model.acoustic import acoustic_state, has_row_per_token, is_encoder_weight
 from speechlstm.model.bundle import load_bundle
-from speechlstm.training import ranks
 from speechlstm.training.checkpoints import Checkpoints
+from speechlstm.training.messages import say
 from speechlstm.training.module import ACOUSTIC, TrainingModule
 from speechlstm.types import SpeechlstmError, UsageError
 
+_OF_TRAINING = ("dropout", "intermediate")  # settings of an encoder that change nothing but how it is trained
+SHIPPED = "pretrained"  # name of the bundle that comes with the package
 
-def initialise(model: TrainingModule, path: str | Path, settings: Mapping[str, Any]) -> None:
-    """Copy the weights that fit by name and shape from a bundle or checkpoint, and say on stderr what was not copied.
+
+class Source(NamedTuple):
+    """What a training can begin with.
+
+    Attributes:
+        name: what `init_from` says, for messages.
+        weights: of features and encoder, by name.
+        tokens: the token of each id.
+        settings: of features and encoder.
+    """
+
+    name: str
+    weights: Mapping[str, Tensor]
+    tokens: Sequence[str]
+    settings: Mapping[str, Mapping[str, Any]]
+
+
+def read(name: str | Path) -> Source:
+    """Read a bundle or a checkpoint.
+
+    Args:
+        name: a bundle's folder, a checkpoint's file, or `pretrained`, the bundle that comes with the package.
+
+    Raises:
+        SpeechlstmError: it is damaged, or neither.
+        OSError: it cannot be read.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        checkpoint = Checkpoints({}).load_checkpoint(path, weights_only=True)
+        try:
+            weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)
+            return Source(str(name), weights, checkpoint["tokenizer"]["tokens"], checkpoint["settings"])
+        except KeyError as error:
+            raise SpeechlstmError(f"{path}: no checkpoint of speechlstm, it lacks {error}") from None
+    bundle = load_bundle(None if str(name) == SHIPPED and not path.exists() else path)
+    return Source(str(name), bundle.model.state_dict(), bundle.tokenizer.tokens, bundle.config)
+
+
+def adopt(
+    cfg: DictConfig, settings: Mapping[str, Mapping[str, Any]], overrides: Sequence[str] = ()
+) -> list[str]:
+    """Give a training the features and the encoder that the weights it begins with were trained in.
+
+    What the command line sets stays, and so does what only changes how an encoder is trained. Features for another
+    sample rate are not taken.
+
+    Args:
+        cfg: of the training; changed.
+        settings: of features and encoder, as a bundle or checkpoint has them.
+        overrides: the command line.
+
+    Returns:
+        what has changed: `encoder.num_layers=3 (was 4)`.
+    """
+    given = {each.lstrip("+~").partition("=")[0] for each in overrides}
+    changes = []
+    for stage in ("features", "encoder"):
+        here: dict[str, Any] = OmegaConf.to_container(cfg[stage], resolve=True)  # type: ignore[assignment]
+        there = dict(settings[stage])
+        if stage in given or (stage == "features" and there.get("sample_rate") != cfg.sample_rate):
+            continue
+        kept = [key for key in here if f"{stage}.{key}" in given]
+        if here.get("name") == there.get("name"):
+            kept += [key for key in here if key in _OF_TRAINING]
+        with open_dict(cfg):
+            cfg[stage] = there | {key: here[key] for key in kept}
+        for key in sorted(here.keys() | cfg[stage].keys()):
+            if key in here and cfg[stage].get(key, here[key]) != here[key]:
+                changes.append(f"{stage}.{key}={cfg[stage][key]} (was {here[key]})")
+    return changes
+
+
+def initialize(model: TrainingModule, source: Source, verbose: bool = False) -> None:
+    """Copy the weights that fit by name and shape, and say how many did.
 
     What belongs to a token goes where that token now is; what belongs to a new token stays as it was drawn.
 
     Args:
         model: gets the weights.
-        path: folder of a bundle, or a checkpoint file.
-        settings: the model's own settings, by stage; those that differ are named.
+        source: has them.
+        verbose: name what was not copied, and new tokens.
 
     Raises:
-        SpeechlstmError: the bundle or checkpoint is damaged, or is none.
         UsageError: no weight of the encoder fits.
-        OSError: the checkpoint cannot be read.
     """
-    path = Path(path).expanduser()
-    weights, tokens, theirs = _read(path)
     own = model.acoustic.state_dict()  # shares memory with the model
-    known = {token: number for number, token in enumerate(tokens)}
+    known = {token: number for number, token in enumerate(source.tokens)}
     shared = [(new, known[token]) for new, token in enumerate(model.tokenizer.tokens) if token in known]
     here, there = torch.tensor(shared, dtype=torch.long).view(-1, 2).T
-    fits, skipped = [], []
-    for name, target in own.items():
-        axis, source = 0 if has_row_per_token(name) else None, weights.get(name)
-        if source is None:
-            skipped.append(f"{name} is not there")
-        elif _but(target, axis) != _but(source, axis):
-            skipped.append(f"{name} is of shape {_shape(target)}, there {_shape(source)}")
-        else:
-            fits.append(name)
+    fits, skipped = _compare(own, source.weights)
     if not any(is_encoder_weight(name) and not has_row_per_token(name) for name in fits):
         raise UsageError(
-            f"init_from={path}: no weight of this encoder fits; it was trained with {_differences(theirs, settings)}"
+            f"init_from={source.name}: no weight of this encoder fits, for settings of encoder. or features. that "
+            f"differ: {skipped[0]}; leave them out, or use other weights"
         )
     for name in fits:
+        weight = source.weights[name].to(own[name].dtype)
         if has_row_per_token(name):
-            own[name].index_copy_(0, here, weights[name].index_select(0, there).to(own[name].dtype))
+            own[name].index_copy_(0, here, weight.index_select(0, there))
         else:
-            own[name].copy_(weights[name])
-    said = [f"init_from={path}: {len(fits)} of {len(own)} weights copied"]
+            own[name].copy_(weight)
     new = [token for token in model.tokenizer.tokens if token not in known]
-    if new or len(tokens) != len(shared):
-        more = " ..." if len(new) > 20 else ""
-        said.append(
-            f"  the output layer knows {len(shared)} of {len(model.tokenizer.tokens)} tokens; "
-            f"new: {' '.join(map(repr, new[:20])) or 'none'}{more}"
+    more = "" if verbose or not (skipped or new) else "; verbose=true names the others"
+    say(
+        f"init_from={source.name}: {len(fits)} of {len(own)} weights copied, {len(shared)} of "
+        f"{len(model.tokenizer.tokens)} tokens known{more}"
+    )
+    if verbose:
+        say(
+            *(f"  not copied: {reason}" for reason in skipped),
+            f"  new tokens: {' '.join(map(repr, new)) or 'none'}",
         )
-    skipped += [f"{name} is there only" for name in weights if name not in own]
-    said += [f"  not copied: {reason}" for reason in skipped]
-    if differences := _differences(theirs, settings):
-        said.append(f"  it was trained with {differences}")
-    ranks.say(*said)
 
 
 def freeze(encoder: nn.Module, parts: Sequence[str]) -> None:
@@ -94,36 +158,21 @@ def freeze(encoder: nn.Module, parts: Sequence[str]) -> None:
         raise UsageError(f"freeze is {list(parts)}, which leaves nothing to train")
     if parts:
         left = sum(weights.numel() for weights in encoder.parameters() if weights.requires_grad)
-        ranks.say(f"frozen: {', '.join(map(str, parts))}; {left / 1e6:.2f} million weights are trained")
+        say(f"frozen: {', '.join(map(str, parts))}; {left / 1e6:.2f} million weights are trained")
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], list[str], Mapping[str, Any]]:
-    """Return the weights by name, the tokens and the settings by stage."""
-    if path.is_file():
-        checkpoint = Checkpoints({}).load_checkpoint(path, weights_only=True)
-        try:
-            weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)
-            return weights, checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
-        except KeyError as error:
-            raise SpeechlstmError(f"{path}: no checkpoint of speechlstm, it lacks {error}") from None
-    bundle = load_bundle(path)
-    return bundle.model.state_dict(), list(bundle.tokenizer.tokens), bundle.config
-
-
-def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Return which settings of the stages differ, and what they were."""
-    found = []
-    for stage in ("features", "encoder"):
-        there, here = theirs[stage], ours[stage]
-        for key in sorted(there.keys() & here.keys()):
-            if there[key] != here[key]:
-                found.append(f"{stage}.{key}={there[key]} (here {here[key]})")
-    return ", ".join(found)
-
-
-def _but(tensor: Tensor, axis: int | None) -> list[int]:
-    """Return the shape without one dimension."""
-    return [size for number, size in enumerate(tensor.shape) if number != axis]
+def _compare(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
+    """Return the names of the weights that fit, and why the others do not."""
+    fits, skipped = [], []
+    for name, target in own.items():
+        rows = int(has_row_per_token(name))  # the number of tokens may differ
+        if name not in theirs:
+            skipped.append(f"{name} is not there")
+        elif target.shape[rows:] != theirs[name].shape[rows:]:
+            skipped.append(f"{name} is of shape {_shape(target)}, there {_shape(theirs[name])}")
+        else:
+            fits.append(name)
+    return fits, [*skipped, *(f"{name} is there only" for name in theirs if name not in own)]
 
 
 def _shape(tensor: Tensor) -> str:

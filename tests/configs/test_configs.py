@@ -21,10 +21,12 @@ from speechlstm.model.tokenizer import Characters
 from speechlstm.training.module import scheduled
 from speechlstm.types import AudioError, SpeechlstmError, TokenizerError, UsageError
 
-GROUPS = sorted(folder.name for folder in configs.CONF.iterdir() if folder.is_dir())
+GROUPS = sorted(
+    folder.name for folder in configs.CONF.iterdir() if folder.is_dir() and folder.name != "hydra"
+)
 FILES = sorted(configs.CONF.rglob("*.yaml"), key=str)
 OPTIONS = [
-    (path.parent.name, path.stem) for path in FILES if path.parent != configs.CONF
+    (path.parent.name, path.stem) for path in FILES if path.parent.parent == configs.CONF
 ]  # plugins test their own
 TEXTS = ["the quick brown fox jumps over the lazy dog", "a b c"]
 

@@ -19,7 +19,7 @@ from speechlstm.data.audio import load_audio
 from speechlstm.data.corpora import lhotse
 from speechlstm.data.corpora.base import measure
 from speechlstm.data.manifest import read_manifest
-from speechlstm.training import fit as training
+from speechlstm.training import parts
 from speechlstm.training.callbacks.interruptions import LastCheckpoint
 from speechlstm.types import UsageError, Utterance
 
@@ -256,7 +256,7 @@ def two_corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_command: Ru
     monkeypatch.chdir(tmp_path)
     for part in ("train", "dev"):
         cuts = []
-        for each in training.read(f"{part}.jsonl"):
+        for each in parts.read(f"{part}.jsonl"):
             said = SupervisionSegment(each.id, each.id, 0.0, each.duration, text=each.text)
             cuts.append(
                 MonoCut(

@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_refused(make: Callable[[], object]) -> None:
     ("name", "kinds"),
     [
         ("none", [type(None)] * 3),
-        ("specaugment", [SpeedPerturb, type(None), SpecAugment]),
+        ("specaugment", [SpeedPerturb, Chain, SpecAugment]),
         ("noisy", [SpeedPerturb, Chain, SpecAugment]),
     ],
 )

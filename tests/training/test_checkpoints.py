@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlstm.training import ranks
+from speechlstm.training import checkpoints
 from speechlstm.training.checkpoints import LAST, PREVIOUS, Checkpoints, find_damage, find_last
 from speechlstm.types import SpeechlstmError
 
@@ -194,7 +194,7 @@ def test_a_damaged_one_is_put_aside_and_the_one_before_is_found(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / LAST).write_bytes((folder / LAST).read_bytes()[:9000])
-    monkeypatch.setattr(ranks, "is_first", lambda: False)
+    monkeypatch.setattr(checkpoints, "is_first", lambda: False)
     assert step(find_last(folder)) == 1 and (folder / LAST).exists(), "one rank alone puts it aside"
     monkeypatch.undo()
     assert step(find_last(folder)) == 1

@@ -15,8 +15,7 @@ import torch
 from tones import command, last, same_end, write
 
 from speechlstm import configs
-from speechlstm.training import fit as training
-from speechlstm.training import ranks
+from speechlstm.training import messages, parallel, parts, ranks
 from speechlstm.types import SpeechlstmError
 
 # The whole of the training part is one batch on one device, and two unequal ones on two; plain gradient descent, so
@@ -31,7 +30,7 @@ sample_rate: 8000
 features: {num_mels: 20}
 encoder: {hidden_size: 8, num_layers: 1, conv_channels: 2}
 optimizer: {lr: 0.1}
-scheduler: {warmup_steps: 0}
+scheduler: {start_factor: 1.0}
 trainer: {max_epochs: 4, check_val_every_n_epoch: 1}
 logger: {tensorboard: null}
 """
@@ -129,7 +128,7 @@ def test_two_devices_make_the_updates_of_one_and_score_the_same(
     monkeypatch.syspath_prepend(here / "plugin")
     cfg = configs.load("train", ["experiment=tiny"])
     torch.manual_seed(cfg.seed)
-    begin = training.prepare(cfg)[0].state_dict()
+    begin = parts.prepare(cfg)[0].state_dict()
     monkeypatch.setattr("tones.TINY", ["experiment=tiny", "trainer=cpu"])
     assert command(monkeypatch, "out=one") == 0
     one, both = last("one"), last(two[1])
@@ -192,8 +191,8 @@ def test_a_rank_that_fails_is_shown_and_ends_all(here: Path) -> None:
 # the launcher, with other processes in the place of ranks
 
 
-def launcher(*scripts: str) -> ranks._Launcher:
-    made = ranks._Launcher(None, len(scripts) + 1, 1)  # type: ignore[arg-type]
+def launcher(*scripts: str) -> parallel.Launcher:
+    made = parallel.Launcher(None, len(scripts) + 1, 1)  # type: ignore[arg-type]
     made.procs = [subprocess.Popen(["sh", "-c", script]) for script in scripts]
     return made
 
@@ -210,14 +209,14 @@ def test_a_rank_that_ended_in_disorder_is_named(script: str, how: str) -> None:
 
 
 def test_the_others_are_ended_and_a_lost_connection_is_explained() -> None:
-    strategy = ranks.DataParallel()
+    strategy = parallel.DataParallel()
     strategy._launcher = launcher("exit 1", "sleep 900")
     strategy._launcher.procs[0].wait()
     with (
         pytest.MonkeyPatch.context() as patch,
         pytest.raises(SpeechlstmError, match=r"^rank 1 .* status 1, so all"),
     ):
-        patch.setattr(ranks, "GRACE", 0.1)
+        patch.setattr(parallel, "GRACE", 0.1)
         strategy.on_exception(RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer"))
     assert strategy._launcher.procs[1].wait() == -signal.SIGKILL
     strategy._launcher = None
@@ -230,9 +229,9 @@ def test_the_others_are_ended_and_a_lost_connection_is_explained() -> None:
 
 def test_alone_the_words_are_ones_own() -> None:
     assert ranks.gather({"a": 1}) == [{"a": 1}] and ranks.total(7) == 7 and ranks.largest(-3) == -3
-    assert ranks.is_first()
+    assert messages.is_first()
 
 
 def test_many_devices_need_the_command_line() -> None:
     with pytest.raises(SpeechlstmError, match=r"only be used from the command line, by `speechlstm COMMAND`"):
-        ranks._command()
+        parallel._command()

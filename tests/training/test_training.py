@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ import torch
 from tones import command, fit, load, write
 
 from speechlstm import configs
-from speechlstm.training import fit as training
+from speechlstm.evaluation import metrics
+from speechlstm.training import parts, summary
 from speechlstm.training.module import TrainingModule
 from speechlstm.types import ManifestError, SpeechlstmError, UsageError
 
@@ -82,7 +86,7 @@ def test_unusable_training_utterances_are_named(here: Path, capsys: pytest.Captu
         line = {"audio_filepath": "train0.wav", "duration": 0.4, "text": bad, "id": "hasty"}
         manifest.write(json.dumps(line) + "\n")
     cfg = load()
-    _, data = training.prepare(cfg)
+    _, data = parts.prepare(cfg)
     assert [utterance.id for utterance in data.train_set.utterances] == ["train0", "train4"]
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "train: 4 of 6 utterances are left out:"
@@ -105,38 +109,38 @@ def test_dev_utterances_are_left_out_for_want_of_audio_only(
     with (here / "dev.jsonl").open("a") as manifest:
         line = {"audio_filepath": "dev0.wav", "duration": 0.6, "text": "a" * 99, "id": "hasty"}
         manifest.write(json.dumps(line) + "\n")
-    model, data = training.prepare(load())
+    model, data = parts.prepare(load())
     assert [utterance.id for utterance in data.dev_set.utterances] == ["dev0", "dev1", "dev2", "hasty"]
     said = capsys.readouterr().err
     assert said.startswith("dev: 1 of 5 utterances are left out:\n  dev3: no file") and said.count("\n") == 2
-    score = training.validate(model, data)
-    assert score.words.length == 5 and model.heard.pairs == []
+    score = summary.validate(model, data).score()
+    assert score.words.length == 5 and model.validation.pairs == []
 
 
 def test_words_that_training_never_had_are_scored(here: Path) -> None:
     write(here, "dev", ["a zebra", "b"])
     model, _ = fit("tokenizer=words", "trainer.max_epochs=1", "out=run")
-    model, data = training.prepare(load("tokenizer=words"))
-    assert training.validate(model, data).words.length == 3
+    model, data = parts.prepare(load("tokenizer=words"))
+    assert summary.validate(model, data).score().words.length == 3
 
 
 def test_nothing_left_is_an_error(here: Path) -> None:
     for path in here.glob("train*.wav"):
         path.unlink()
     with pytest.raises(ManifestError, match=r"no utterance of the train part can be used; .*validate"):
-        training.prepare(load())
+        parts.prepare(load())
 
 
 # features of the whole training data
 
 
 def test_global_normalisation_is_of_the_training_part(here: Path) -> None:
-    model, data = training.prepare(load("features.normalize=global"))
-    plain, _ = training.prepare(load("features.normalize=none"))
+    model, data = parts.prepare(load("features.normalize=global"))
+    plain, _ = parts.prepare(load("features.normalize=none"))
     frames = []
     for index in range(len(data.train_set)):
         waveform = torch.from_numpy(data.train_set[index, 1.0, 0][0])[None]
-        frames.append(plain.features(waveform, torch.tensor([waveform.shape[1]]))[0][0])
+        frames.append(plain.acoustic.features(waveform, torch.tensor([waveform.shape[1]]))[0][0])
     wanted = torch.cat(frames)
     torch.testing.assert_close(model.acoustic.features.mean, wanted.mean(0), atol=1e-3, rtol=1e-4)
     torch.testing.assert_close(model.acoustic.features.std, wanted.std(0, correction=0), atol=1e-3, rtol=1e-3)
@@ -144,11 +148,69 @@ def test_global_normalisation_is_of_the_training_part(here: Path) -> None:
 
 def test_several_manifests_are_one_training_part(here: Path) -> None:
     cfg = load("data.train=[train.jsonl,dev.jsonl]")
-    _, data = training.prepare(cfg)
+    _, data = parts.prepare(cfg)
     assert len(data.train_set) == 8
 
 
 # the command
+
+
+def test_what_it_says_from_start_to_end(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("tokens: 4 (") and "'a'" in lines[0]
+    assert lines[1].startswith("train: 6 utterances, 0.0 minutes; dev: 2 utterances")
+    assert re.fullmatch(r"model: 0\.\d+ million parameters; CPU, 32-true; 2 epochs of 1 batches", lines[2])
+    epoch = r"epoch 2/2: step 2, loss \d\.\d{3}, learning rate \S+, \d+ s of audio/s, 0:00 left; WER \d+\.\d\d%, CER .*"
+    assert re.fullmatch(epoch, lines[4])
+    assert re.match(r"best epoch: [12] of 2, after 0:\d\d", lines[5]) and lines[6].startswith("dev: WER ")
+    log = Path("run/train.log").read_text()
+    assert all(line in log for line in lines if line.startswith(("tokens", "epoch", "dev")))
+
+
+def test_a_good_model_earns_no_warning() -> None:
+    half, none = metrics.corpus([("a", "a"), ("c", "d")]), metrics.corpus([("a", "")])
+    assert summary.useless(half, 0.9) is None
+    assert "100% of the words wrong. Try" in str(summary.useless(none, 0.9))
+    assert "100% of the words wrong and recognizes next to nothing" in str(summary.useless(none, 1.0))
+
+
+def test_a_start_that_fails_leaves_no_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command(monkeypatch, "out=run", "data.batch_seconds=0.1") == 2
+    assert not Path("run").exists()
+    Path("run").mkdir()
+    Path("run/mine.txt").touch()
+    assert command(monkeypatch, "out=run", "data.batch_seconds=0.1") == 2
+    assert Path("run/mine.txt").exists(), "what was there stays"
+
+
+def test_fewer_epochs_than_between_two_validations_are_validated_at_the_end(here: Path) -> None:
+    fit("out=run", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=9")
+    assert torch.load("run/checkpoints/best.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_two_trainings_do_not_write_one_bundle(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holder = "from pathlib import Path; from speechlstm.data.files import locked; import time\n"
+    holder += "with locked(Path('.mine.training')): print('held', flush=True); time.sleep(99)"
+    with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        assert command(monkeypatch, "out=run", "bundle.path=mine") == 1
+        other.kill()
+    assert ".mine.training: process" in capsys.readouterr().err and not Path("run").exists()
+
+
+def test_another_length_of_a_resumed_training_is_told(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
+    assert "planned" not in capsys.readouterr().err
+    assert command(monkeypatch, "out=run", "trainer.max_epochs=3") == 0
+    assert "planned with 1 updates and now has 3" in capsys.readouterr().err
 
 
 def test_the_model_card_and_the_bundle(
@@ -160,7 +222,7 @@ def test_the_model_card_and_the_bundle(
     card = (here / "run/bundle/README.md").read_text()
     for fact in (
         "# toy\n",
-        "| trained on | train.jsonl: 6 utterances, 0.00 hours |",
+        "| trained on | train.jsonl: 6 utterances, 0.0 minutes |",
         "| validated on | 2 utterances, 3 words |",
         "% interval",
         "greedy decoder",

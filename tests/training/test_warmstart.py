@@ -1,15 +1,18 @@
-"""Warm start: what fits is copied to where it belongs, what does not is named, and what is frozen stays."""
+"""Warm start: settings and weights come along, what fits is copied to where it belongs, what is frozen stays."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
+from tones import load
 from torch import Tensor
 
 from speechlstm.decoders import create
-from speechlstm.model.acoustic import AcousticModel
+from speechlstm.model.acoustic import AcousticModel, has_row_per_token
 from speechlstm.model.bundle import Bundle
 from speechlstm.model.encoder import Encoder
 from speechlstm.model.features import LogMel
@@ -22,7 +25,7 @@ from speechlstm.types import SpeechlstmError, UsageError
 
 RATE = 8_000
 FEATURES = {"name": "logmel", "sample_rate": RATE, "num_mels": 16}
-ENCODER = {
+ENCODER: dict[str, Any] = {
     "name": "blstm",
     "hidden_size": 6,
     "num_layers": 2,
@@ -30,101 +33,94 @@ ENCODER = {
 }
 
 
-def recogniser(
-    alphabet: str, seed: int = 0, **settings: object
-) -> tuple[TrainingModule, dict[str, dict[str, object]]]:
-    """Return a recogniser and its settings."""
+def recognizer(alphabet: str, seed: int = 0, **settings: object) -> TrainingModule:
     torch.manual_seed(seed)
-    node = ENCODER | settings
     features, tokenizer = LogMel(RATE, 16), Characters.from_texts([alphabet])
-    options = {key: value for key, value in node.items() if key != "name"}
+    options = {key: value for key, value in (ENCODER | settings).items() if key != "name"}
     encoder = Encoder(features.num_features, len(tokenizer), **options)
     decoder = create("greedy", tokenizer=tokenizer)
-    return TrainingModule(AcousticModel(features, encoder), tokenizer, decoder, CtcLoss()), {
-        "features": FEATURES,
-        "encoder": node,
-    }
+    return TrainingModule(AcousticModel(features, encoder), tokenizer, decoder, CtcLoss())
+
+
+def weights_of(model: TrainingModule) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.acoustic.state_dict().items()}
 
 
 def saved(folder: Path, alphabet: str = "ab", **settings: object) -> tuple[Path, dict[str, Tensor]]:
     """Write a bundle; return its folder and its weights."""
-    model, nodes = recogniser(alphabet, 1, **settings)
-    config = {**nodes, "name": "first", "sample_rate": RATE}
+    model = recognizer(alphabet, 1, **settings)
+    config = {"features": FEATURES, "encoder": ENCODER | settings, "name": "first", "sample_rate": RATE}
     save_bundle(Bundle(model.acoustic, model.tokenizer, config), folder / "bundle", "card")
-    return folder / "bundle", {name: value.clone() for name, value in model.state_dict().items()}
+    return folder / "bundle", weights_of(model)
 
 
-def start(model: TrainingModule, nodes: dict[str, dict[str, object]], path: Path) -> dict[str, Tensor]:
-    """Initialise; return the weights."""
-    warmstart.initialise(model, path, nodes)
-    return dict(model.state_dict())
+def start(model: TrainingModule, path: Path, verbose: bool = False) -> dict[str, Tensor]:
+    """Initialize; return the weights."""
+    warmstart.initialize(model, warmstart.read(path), verbose)
+    return weights_of(model)
 
 
-def test_the_same_alphabet_gives_the_same_recogniser(
+def test_the_same_alphabet_gives_the_same_recognizer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, theirs = saved(tmp_path)
-    found = start(*recogniser("ab"), path)
+    found = start(recognizer("ab"), path)
     assert found.keys() == theirs.keys()
     assert all(torch.equal(found[name], theirs[name]) for name in theirs)
-    assert capsys.readouterr().err == f"init_from={path}: {len(theirs)} of {len(theirs)} weights copied\n"
+    count = len(theirs)
+    said = f"init_from={path}: {count} of {count} weights copied, 4 of 4 tokens known\n"
+    assert capsys.readouterr().err == said.replace(
+        "4 of 4", f"{len(Characters.from_texts(['ab']))} of {len(Characters.from_texts(['ab']))}"
+    )
 
 
 def test_tokens_take_their_weights_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, theirs = saved(tmp_path, "bdz")
-    model, nodes = recogniser("abcd")
-    drawn = {name: value.clone() for name, value in model.state_dict().items()}
-    found = start(model, nodes, path)
+    model = recognizer("abcd")
+    drawn = weights_of(model)
+    found = start(model, path, verbose=True)
     old, new = Characters.from_texts(["bdz"]).tokens, model.tokenizer.tokens
     for number, token in enumerate(new):
         source, row = (theirs, old.index(token)) if token in old else (drawn, number)
         assert torch.equal(found["encoder.output.weight"][number], source["encoder.output.weight"][row])
         assert found["encoder.output.bias"][number] == source["encoder.output.bias"][row]
-    others = [name for name in theirs if name not in warmstart._OF_TOKENS]
+    others = [name for name in theirs if not has_row_per_token(name)]
     assert len(others) > 10 and all(torch.equal(found[name], theirs[name]) for name in others)
     said = capsys.readouterr().err
-    shared = len(set(old) & set(new))
-    assert f"the output layer knows {shared} of {len(new)} tokens; new: 'a' 'c'\n" in said
+    assert (
+        f"{len(set(old) & set(new))} of {len(new)} tokens known\n" in said and "new tokens: 'a' 'c'\n" in said
+    )
     assert "not copied" not in said
 
 
-def test_what_does_not_fit_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_fit_is_counted_in_a_line_and_named_on_demand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, theirs = saved(tmp_path, num_layers=3, conv_channels=3, subsampling=2)
-    model, nodes = recogniser("ab")
-    drawn = {name: value.clone() for name, value in model.state_dict().items()}
-    found = start(model, nodes, path)
+    model = recognizer("ab")
+    drawn = weights_of(model)
+    found = start(model, path)
     fits = {name for name in found if theirs[name].shape == found[name].shape}
     assert 0 < len(fits) < len(found)
     for name, value in found.items():
         assert torch.equal(value, (theirs if name in fits else drawn)[name])
     said = capsys.readouterr().err
-    assert said.startswith(f"init_from={path}: {len(fits)} of {len(found)} weights copied\n")
+    assert said.startswith(f"init_from={path}: {len(fits)} of {len(found)} weights copied")
+    assert said.endswith("; verbose=true names the others\n") and said.count("\n") == 1
+    start(recognizer("ab"), path, verbose=True)
+    said = capsys.readouterr().err
     assert "  not copied: encoder.subsample.conv1.weight is of shape 2x1x3x3, there 3x1x3x3\n" in said
     assert "  not copied: encoder.layers.2.rnn.weight_ih_l0 is there only\n" in said
     assert said.count("not copied") == len(found) - len(fits) + len(theirs.keys() - found.keys())
-    assert (
-        "it was trained with encoder.conv_channels=3 (here 2), encoder.num_layers=3 (here 2), encoder.sub"
-        not in said
-    )
-    assert "encoder.subsampling" not in said, "the settings of one side only are defaults"
-
-
-def test_more_layers_than_there_were(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, _ = saved(tmp_path)
-    start(*recogniser("ab", num_layers=3), path)
-    assert "  not copied: encoder.layers.2.rnn.weight_ih_l0 is not there\n" in capsys.readouterr().err
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:
     path, _ = saved(tmp_path)
-    model, nodes = recogniser("ab", hidden_size=7, conv_channels=3, layer_norm=False)
-    nodes["encoder"] |= {"num_layers": 4}
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(
-        UsageError, match=r"no weight of this encoder fits; .*encoder.hidden_size=6 \(here 7\)"
-    ):
-        warmstart.initialise(model, path, nodes)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    model = recognizer("ab", hidden_size=7, conv_channels=3, layer_norm=False)
+    before = weights_of(model)
+    with pytest.raises(UsageError, match=r"no weight of this encoder fits, .*: encoder\.\S+ is of shape"):
+        start(model, path)
+    assert all(torch.equal(value, before[name]) for name, value in weights_of(model).items())
 
 
 @pytest.mark.parametrize(
@@ -139,17 +135,65 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_recogniser_is_named(tmp_path: Path, make: object, message: str) -> None:
+def test_what_is_no_recognizer_is_named(tmp_path: Path, make: Any, message: str) -> None:
     make(tmp_path / "it")
     with pytest.raises(SpeechlstmError, match=rf"{tmp_path}/it.*{message}"):
-        warmstart.initialise(*recogniser("ab")[:1], tmp_path / "it", {})
+        warmstart.read(tmp_path / "it")
+
+
+# settings
+
+
+THERE = {
+    "features": {"name": "logmel", "sample_rate": RATE, "num_mels": 12},
+    "encoder": ENCODER | {"hidden_size": 5, "num_layers": 3, "dropout": 0.9, "intermediate": [1]},
+}
+
+
+def test_a_training_takes_the_settings_of_the_weights() -> None:
+    cfg = load("encoder.dropout=0.25")
+    changes = warmstart.adopt(cfg, THERE)
+    assert (cfg.encoder.hidden_size, cfg.encoder.num_layers, cfg.features.num_mels) == (5, 3, 12)
+    assert (cfg.encoder.dropout, list(cfg.encoder.intermediate)) == (0.25, []), (
+        "what is of training is its own"
+    )
+    assert "encoder.num_layers=3 (was 1)" in changes and "features.num_mels=12 (was 20)" in changes
+    assert not any("dropout" in change for change in changes)
+
+
+def test_the_command_line_has_the_last_word() -> None:
+    cfg = load()
+    warmstart.adopt(cfg, THERE, ["encoder.num_layers=1", "features=mfcc"])
+    assert (cfg.encoder.hidden_size, cfg.encoder.num_layers, cfg.features.num_mels) == (5, 1, 20)
+    cfg = load("encoder=blstm")
+    before = OmegaConf.to_container(cfg.encoder)
+    warmstart.adopt(cfg, THERE, ["encoder=blstm"])
+    assert OmegaConf.to_container(cfg.encoder) == before
+
+
+def test_another_kind_of_encoder_comes_whole() -> None:
+    cfg = load()
+    conformer = {"name": "conformer", "width": 8, "dropout": 0.1}
+    warmstart.adopt(cfg, THERE | {"encoder": conformer})
+    assert OmegaConf.to_container(cfg.encoder) == conformer
+
+
+def test_features_for_another_rate_stay_where_they_were() -> None:
+    cfg = load()
+    warmstart.adopt(cfg, THERE | {"features": THERE["features"] | {"sample_rate": 16_000}})
+    assert cfg.features.num_mels == 20 and cfg.encoder.num_layers == 3
+
+
+def test_the_shipped_bundle_has_a_name() -> None:
+    source = warmstart.read("pretrained")
+    assert source.settings["encoder"]["num_layers"] == 3 and len(source.weights) > 10
 
 
 # frozen parts
 
 
 def test_frozen_parts_have_no_gradient(capsys: pytest.CaptureFixture[str]) -> None:
-    model, _ = recogniser("ab")
+    model = recognizer("ab")
     warmstart.freeze(model.acoustic.encoder, ["subsample", "layers.0", "output"])
     assert capsys.readouterr().err.startswith(
         "frozen: subsample, layers.0, output; 0.00 million weights are "
@@ -178,4 +222,4 @@ def test_frozen_parts_have_no_gradient(capsys: pytest.CaptureFixture[str]) -> No
 )
 def test_what_cannot_be_frozen_is_refused(parts: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        warmstart.freeze(recogniser("ab")[0].encoder, parts)
+        warmstart.freeze(recognizer("ab").acoustic.encoder, parts)

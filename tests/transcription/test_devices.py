@@ -22,7 +22,7 @@ from speechlstm.cli import evaluate, transcribe
 from speechlstm.cli.devices import choose_devices
 from speechlstm.model.bundle import Bundle
 from speechlstm.model.selftest import save_bundle, synthesize
-from speechlstm.training import fit as training
+from speechlstm.training import parts
 from speechlstm.transcription import devices
 from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.transcription.recognizer import load as load_recognizer
@@ -159,7 +159,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder / "talks")
         cfg = load("data.train=talk.jsonl", "data.dev=talk.jsonl")
         torch.manual_seed(2)
-        model, _ = training.prepare(cfg)
+        model, _ = parts.prepare(cfg)
     as_if_trained(model.acoustic.encoder)
     stages = {stage: OmegaConf.to_container(cfg[stage], resolve=True) for stage in ("features", "encoder")}
     config = stages | {"name": "tones", "sample_rate": cfg.sample_rate}

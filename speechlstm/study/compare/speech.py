@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from speechlstm import configs
 from speechlstm.study.compare import results
 from speechlstm.study.compare.networks import nearest
-from speechlstm.training import fit as training
+from speechlstm.training import parts
 from speechlstm.training.checkpoints import LAST, Checkpoints
 from speechlstm.types import SpeechlstmError, UsageError
 
@@ -119,7 +119,7 @@ def sized(trial: SpeechTrial, cfg: DictConfig) -> tuple[list[str], int]:
         trial: which network.
         cfg: of the experiment, with its own encoder.
     """
-    texts = [utterance.text for utterance in training.read(cfg.data.train)]
+    texts = [utterance.text for utterance in parts.read(cfg.data.train)]
     tokens = len(configs.build_part("tokenizer", cfg.tokenizer, texts=texts))
     features = configs.build_part("features", cfg.features).num_features
 

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, WeightAveragi
 
 from speechlstm.training import ranks
 from speechlstm.training.checkpoints import LAST
+from speechlstm.training.messages import say
 from speechlstm.types import SpeechlstmError
 
 SIGNALS = (
@@ -170,7 +171,7 @@ class LastCheckpoint(Checkpoint):
             raise KeyboardInterrupt
         self.received = number
         name = signal.Signals(number).name
-        ranks.say(f"{name}: stopping after this batch, with a checkpoint")
+        say(f"{name}: stopping after this batch, with a checkpoint")
 
     def _act(self, place: Place, always: bool = False, postponed: bool = False) -> None:
         """Write the checkpoint if it is time for it, and stop if a signal has come; all ranks do the same."""
@@ -203,6 +204,6 @@ def requeue() -> None:
         return
     try:
         subprocess.run(["scontrol", "requeue", job], check=True)
-        ranks.say(f"SLURM will start job {job} again")
+        say(f"SLURM will start job {job} again")
     except (OSError, subprocess.CalledProcessError) as error:
-        ranks.say(f"SLURM cannot start job {job} again: {error}")
+        say(f"SLURM cannot start job {job} again: {error}")

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from speechlstm.training import ranks
+from speechlstm.training.messages import say
 from speechlstm.types import SpeechlstmError, UsageError
 
 
@@ -63,9 +64,7 @@ class SkippedUpdates(Callback):
         if trainer.is_global_zero:
             with self.path.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in everywhere)
-        ranks.say(
-            f"step {trainer.global_step}: loss or gradient not finite; skipped, and named in {self.path}"
-        )
+        say(f"step {trainer.global_step}: loss or gradient not finite; skipped, and named in {self.path}")
         if in_a_row >= self.patience:
             raise SpeechlstmError(
                 f"the loss or gradient was not finite in {in_a_row} updates in a row; their utterances are in "

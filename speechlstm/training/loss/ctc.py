@@ -12,9 +12,9 @@ from speechlstm.types import SpeechlstmError, UsageError
 
 
 class CtcLoss:
-    """Connectionist temporal classification (Graves 2006), optionally with consistency regularisation.
+    """Connectionist temporal classification (Graves 2006), optionally with consistency regularization.
 
-    With `consistency` above 0 the encoder hears each utterance twice, under other masks and other dropout, and
+    With `consistency` above 0 the encoder gets each utterance twice, under other masks and other dropout, and
     besides spelling the text from both it must agree with itself frame by frame: Yao et al., CR-CTC: Consistency
     regularization on CTC for improved speech recognition, ICLR 2025. It costs a second forward and backward pass.
 
@@ -32,7 +32,15 @@ class CtcLoss:
         if not 0 <= intermediate <= 1:
             raise UsageError(f"loss.intermediate is {intermediate!r}, but must be a share from 0 to 1")
         self.consistency, self.intermediate = consistency, intermediate
-        self.views = 2 if consistency else 1  # how often the encoder hears each utterance
+        self.views = 2 if consistency else 1  # how often the encoder gets each utterance
+
+    def prepare(self, targets: Sequence[Sequence[int]], vocab_size: int) -> None:
+        """Learn what a loss has to know of the training texts before the first batch; CTC has to know nothing.
+
+        Args:
+            targets: token ids of each training text.
+            vocab_size: number of tokens, the blank included.
+        """
 
     def __call__(
         self,
@@ -49,7 +57,7 @@ class CtcLoss:
             targets: `(batch, tokens)` ids without blanks.
             lengths: `(views * batch,)` frames.
             target_lengths: `(batch,)` tokens.
-            middle: what lower layers say, each as `log_probs`.
+            middle: outputs of lower layers, each as `log_probs`.
         """
         targets, repeated = targets.repeat(self.views, 1), target_lengths.repeat(self.views)
         loss, unalignable = ctc_loss(log_probs, targets, lengths, repeated)

@@ -79,26 +79,28 @@ def test_validation_keeps_references_and_hypotheses() -> None:
     model = recognizer(Fixed([[2, 0, 2, 3], [0, 3, 1, 2], [0, 0, 0, 0]])).eval()
     model.validation_step(batch(["AaB", " b  a ", "a"]), 0)
     heard = [("0", "aab", "aab"), ("1", "b a", "b a"), ("2", "a", "")]
-    assert model.heard.pairs == heard, "normalised as the tokenizer trains"
-    assert (model.heard.blanks, model.heard.frames) == (6, 12)
-    assert model.heard.tokens == 7, "weighted by tokens, as the loss is"
+    assert model.validation.pairs == heard, "normalised as the tokenizer trains"
+    assert (model.validation.blanks, model.validation.frames) == (6, 12)
+    assert model.validation.tokens == 7, "weighted by tokens, as the loss is"
 
 
 def test_a_decoder_that_works_in_words_is_believed() -> None:
     model = recognizer(Fixed([[2, 3]]), decoder=InWords(TOKENIZER)).eval()
     model.validation_step(batch(["ab"]), 0)
-    assert model.heard.pairs == [("0", "ab", "in words")]
+    assert model.validation.pairs == [("0", "ab", "in words")]
 
 
 def test_what_cannot_be_spelled_is_scored_but_has_no_loss() -> None:
     model = recognizer(Fixed([[2, 0], [3, 3]])).eval()
     model.validation_step(batch(["xyz", "b"], targets=[[], [3]]), 0)
-    assert model.heard.pairs == [("0", "xyz", "a"), ("1", "b", "b")]
-    loss = model.heard.loss
-    assert model.heard.tokens == 1 and loss == pytest.approx(-math.log((1 + 2 * 0.001) / 1.003**2), rel=1e-3)
+    assert model.validation.pairs == [("0", "xyz", "a"), ("1", "b", "b")]
+    loss = model.validation.loss
+    assert model.validation.tokens == 1 and loss == pytest.approx(
+        -math.log((1 + 2 * 0.001) / 1.003**2), rel=1e-3
+    )
     model.validation_step(batch(["xyz", "uvw"], targets=[[], []]), 0)
-    assert len(model.heard.pairs) == 4 and (model.heard.tokens, model.heard.loss) == (1, loss)
-    assert model.heard.frames == 8
+    assert len(model.validation.pairs) == 4 and (model.validation.tokens, model.validation.loss) == (1, loss)
+    assert model.validation.frames == 8
 
 
 def test_a_training_step_depends_on_seed_and_step_only(monkeypatch: pytest.MonkeyPatch) -> None:

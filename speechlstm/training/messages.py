@@ -1,0 +1,25 @@
+"""What a training says: printed once for all ranks, and kept in the log file that Hydra opens."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+_log = logging.getLogger("speechlstm.training")
+
+
+def is_first() -> bool:
+    """Return whether this process is rank 0, which speaks and writes for all; known before there is a trainer."""
+    return int(vars(rank_zero_only)["rank"]) == 0
+
+
+def say(*lines: str, file: TextIO | None = None) -> None:
+    """Print lines once for all ranks, on stderr or elsewhere, and write them to the log."""
+    if not is_first():
+        return
+    print(*lines, sep="\n", file=file or sys.stderr, flush=True)
+    for line in lines:
+        _log.info(line)

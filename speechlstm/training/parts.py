@@ -1,0 +1,222 @@
+"""From the settings of a training to its parts: utterances, stages, data, trainer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from speechlstm.configs import build, build_part
+from speechlstm.data.doctor import cheap_checks
+from speechlstm.data.manifest import read_manifest
+from speechlstm.model.acoustic import AcousticModel
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.training import warmstart
+from speechlstm.training.callbacks.progress import Progress
+from speechlstm.training.checkpoints import Checkpoints, find_last
+from speechlstm.training.data import SpeechData
+from speechlstm.training.fit import check_checkpoint
+from speechlstm.training.messages import say
+from speechlstm.training.module import TrainingModule
+from speechlstm.transcription.devices import check_precision
+from speechlstm.types import ManifestError, UsageError, Utterance
+
+
+class Parts(NamedTuple):
+    """What a training consists of.
+
+    Attributes:
+        trainer: with callbacks, loggers and checkpoints.
+        model: what is trained.
+        data: what it is trained on.
+        last: checkpoint to go on from, or None.
+    """
+
+    trainer: pl.Trainer
+    model: TrainingModule
+    data: SpeechData
+    last: Path | None
+
+
+def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts:
+    """Make all parts of a training: one that goes on from its last checkpoint, or begins, with weights or without.
+
+    Args:
+        cfg: settings; with `init_from` those of features and encoder become those of the weights.
+        out: the training's folder.
+        overrides: the command line, whose settings stay as they are.
+
+    Raises:
+        SpeechlstmError: manifests, settings, a checkpoint or a bundle that cannot be used.
+    """
+    last = find_last(out / "checkpoints")
+    content = Checkpoints({}).load_checkpoint(last, weights_only=True) if last else None
+    source = warmstart.read(cfg.init_from) if cfg.init_from and not content else None
+    if cfg.init_from:
+        theirs = content["settings"] if content else source.settings if source else {}
+        changes = warmstart.adopt(cfg, theirs, overrides)
+        if changes and cfg.verbose:
+            say(*(f"as in {cfg.init_from}: {change}" for change in changes))
+    model, data = prepare(cfg)
+    trainer = make_trainer(cfg, data)
+    if content:
+        check_checkpoint(content, model, settings(cfg))
+        say(f"going on from {last}")
+    elif source:
+        warmstart.initialize(model, source, cfg.verbose)
+    warmstart.freeze(model.acoustic.encoder, cfg.freeze)
+    return Parts(trainer, model, data, last)
+
+
+def read(manifests: str | Sequence[str] | ListConfig) -> list[Utterance]:
+    """Read one manifest or several one after the other."""
+    paths = [manifests] if isinstance(manifests, str) else list(manifests)
+    return [utterance for path in paths for utterance in read_manifest(path)]
+
+
+def select(
+    utterances: Sequence[Utterance],
+    cfg: DictConfig,
+    tokenizer: Tokenizer,
+    features: Any,
+    encoder: Any,
+    part: str,
+) -> list[Utterance]:
+    """Return the utterances that can be used, and name the others with their reasons on stderr.
+
+    An utterance of the dev part is left out only when there is no audio: a text that the tokenizer cannot spell, or
+    that is too long to be aligned, is scored all the same, or the error rate would be flattered.
+
+    Raises:
+        ManifestError: none is left.
+    """
+
+    def frames(seconds: float) -> int:
+        length = torch.tensor(features.num_frames(round(seconds * cfg.sample_rate)))
+        return int(encoder.output_lengths(length))
+
+    train = part == "train"
+    problems = cheap_checks(utterances, tokenizer, frames) if train else cheap_checks(utterances)
+    reasons: dict[str, str] = {}
+    for problem in problems:
+        scored = problem.kind == "empty text" and not train  # whatever is recognized then counts as inserted
+        if problem.severity == "error" and problem.utterance is not None and not scored:
+            reasons.setdefault(problem.utterance, problem.message)
+    for utterance in utterances if train else ():
+        if not cfg.data.min_seconds <= utterance.duration <= cfg.data.max_seconds:
+            limits = (
+                f"{cfg.data.min_seconds:g} to {cfg.data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
+            )
+            reasons.setdefault(utterance.id, f"{utterance.duration:.2f} s long, outside {limits}")
+    if reasons:
+        say(f"{part}: {len(reasons)} of {len(utterances)} utterances are left out:")
+    for name, reason in reasons.items():
+        say(f"  {name}: {reason}")
+    kept = [utterance for utterance in utterances if utterance.id not in reasons]
+    if not kept:
+        raise ManifestError(f"no utterance of the {part} part can be used; `speechlstm validate` tells more")
+    return kept
+
+
+def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
+    """Build the stages of a training, and its data, from its config.
+
+    Raises:
+        SpeechlstmError: manifests or settings that cannot be used.
+    """
+    train, dev = read(cfg.data.train), read(cfg.data.dev)
+    tokenizer = build_part("tokenizer", cfg.tokenizer, texts=[utterance.text for utterance in train])
+    features = build_part("features", cfg.features)
+    if features.sample_rate != cfg.sample_rate:
+        raise UsageError(
+            f"features.sample_rate is {features.sample_rate}, but sample_rate, of the audio, is {cfg.sample_rate}"
+        )
+    encoder = build_part(
+        "encoder", cfg.encoder, num_features=features.num_features, vocab_size=len(tokenizer)
+    )
+    train = select(train, cfg, tokenizer, features, encoder, "train")
+    dev = select(dev, cfg, tokenizer, features, encoder, "dev")
+    data = load(cfg, train, dev, tokenizer)
+    if getattr(features, "normalize", None) == "global":
+        features.estimate((batch.waveforms, batch.lengths) for batch in data.train_dataloader())
+    loss = build(cfg.loss)
+    loss.prepare(data.train_set.targets, len(tokenizer))
+    model = TrainingModule(
+        AcousticModel(features, encoder),
+        tokenizer,
+        build_part("decoder", cfg.decoder, tokenizer=tokenizer),
+        loss,
+        build(cfg.augment.features),
+        build(cfg.optimizer),
+        build(cfg.scheduler),
+        cfg.seed,
+    )
+    return model, data
+
+
+def load(
+    cfg: DictConfig, train: Sequence[Utterance], dev: Sequence[Utterance], tokenizer: Tokenizer
+) -> SpeechData:
+    """Make the data of a training; with `data.cache` all audio is read, and what cannot be read is named.
+
+    Raises:
+        ManifestError: nothing can be read.
+    """
+    data = SpeechData(
+        train,
+        dev,
+        tokenizer.encode,
+        cfg.sample_rate,
+        cfg.data.batch_seconds,
+        cfg.data.num_workers,
+        cfg.data.cache,
+        build(cfg.augment.speed),
+        build(cfg.augment.waveform),
+        cfg.seed,
+    )
+    for part, dataset in (("train", data.train_set), ("dev", data.dev_set)) if cfg.data.cache else ():
+        for failure in dataset.fill():
+            say(f"{part}: left out: {failure}")
+        if not dataset.utterances:
+            raise ManifestError(f"no audio of the {part} part can be read; `speechlstm validate` tells more")
+    return data
+
+
+def make_trainer(cfg: DictConfig, data: SpeechData) -> pl.Trainer:
+    """Make the trainer with its callbacks, loggers and checkpoints.
+
+    Raises:
+        UsageError: settings that this machine or the data cannot serve.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(
+        logging.WARNING
+    )  # what it tells is told here in its place
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    callbacks = [build(node) for node in (cfg.callbacks or {}).values() if node]
+    loggers = [build(node) for node in (cfg.logger or {}).values() if node]
+    trainer: pl.Trainer = build(
+        cfg.trainer,
+        callbacks=[*callbacks, Progress()],
+        logger=loggers,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        plugins=[Checkpoints(settings(cfg))],
+    )
+    check_precision(str(cfg.trainer.precision), trainer.strategy.root_device)
+    data.check(trainer.num_nodes * trainer.num_devices)
+    every, last = trainer.check_val_every_n_epoch, trainer.max_epochs
+    if every and last and 0 < last < every:
+        trainer.check_val_every_n_epoch = last  # or nothing would be validated, and so nothing kept
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    return trainer
+
+
+def settings(cfg: DictConfig) -> dict[str, Any]:
+    """Return what a checkpoint says of the model: the settings of its features and encoder."""
+    return {part: OmegaConf.to_container(cfg[part], resolve=True) for part in ("features", "encoder")}

@@ -1,0 +1,47 @@
+"""What a validation gathers, on each device and of all."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from speechlstm.evaluation import metrics
+
+
+@dataclass
+class Validation:
+    """What a validation has gathered so far, on one device.
+
+    Attributes:
+        pairs: `(utterance id, reference, hypothesis)`.
+        loss: CTC loss, summed over tokens.
+        tokens: target tokens.
+        blanks: frames in which the blank is likeliest.
+        frames: encoder frames.
+    """
+
+    pairs: list[tuple[str, str, str]] = field(default_factory=list)
+    loss: float = 0.0
+    tokens: int = 0
+    blanks: int = 0
+    frames: int = 0
+
+    def score(self) -> metrics.Score:
+        """Return word and character errors of the pairs."""
+        return metrics.corpus((reference, hypothesis) for _, reference, hypothesis in self.pairs)
+
+    @property
+    def blank_rate(self) -> float:
+        """The share of frames in which the blank is likeliest."""
+        return self.blanks / max(self.frames, 1)
+
+    @classmethod
+    def merged(cls, parts: list[Validation]) -> Validation:
+        """Return what all devices have gathered, in an order that does not depend on how they shared it."""
+        return cls(
+            sorted(pair for part in parts for pair in part.pairs),
+            math.fsum(part.loss for part in parts),
+            sum(part.tokens for part in parts),
+            sum(part.blanks for part in parts),
+            sum(part.frames for part in parts),
+        )
