@@ -2,59 +2,133 @@
 
 from __future__ import annotations
 
-import ast
-import difflib
 import importlib
-import logging
 import os
+import signal
 import sys
-import warnings
 from pathlib import Path
+from typing import Any
 
-_COMMANDS = Path(__file__).parent
+_FOLDER = Path(__file__).parent
+_NO_COMMANDS = ("__init__", "main", "devices")
+_GROUPS = {  # what people come to do
+    "transcribe recordings": ("transcribe", "align", "verify"),
+    "train a recognizer": ("prepare", "validate", "listen", "train"),
+    "measure and decode": ("evaluate", "lm", "tune", "decoders", "plugins"),
+    "understand the networks": ("inspect", "compare"),
+}
+_HYDRA_FLAGS = {
+    "--hydra-help", "--cfg", "--resolve", "--package", "--run", "--multirun", "--config-path", "--config-name",
+    "--config-dir", "--info", "-c", "-p", "-r", "-m", "-cp", "-cn", "-cd", "-i",
+}  # fmt: skip
 
 
-def commands() -> dict[str, str]:
-    """Return each command's name and the first line of its module's docstring, without importing any."""
-    modules = sorted(
-        path for path in _COMMANDS.glob("*.py") if path.stem not in ("__init__", "main", "devices")
-    )
-    summaries = (
-        (path.stem, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))) for path in modules
-    )
-    return {name: (summary or "").partition("\n")[0] for name, summary in summaries}
+def commands() -> list[str]:
+    """Return the names of all commands, those of one purpose together."""
+    found = {path.stem for path in _FOLDER.glob("*.py")}.difference(_NO_COMMANDS)
+    ordered = [name for group in _GROUPS.values() for name in group if name in found]
+    return ordered + sorted(found.difference(ordered))
+
+
+def summary(command: str) -> str:
+    """Return the first line of a command's docstring, without importing its module."""
+    with (_FOLDER / f"{command}.py").open(encoding="utf-8") as file:
+        return file.readline().strip().strip('"')
 
 
 def main() -> None:
     """Run the command that the first argument names. Exit status 2 when there is no such command."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    known = commands()
+    # Until a command runs there is nothing to put in order, so that an interrupt ends the process at once.
+    own_handler = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if own_handler:
+        signal.signal(signal.SIGINT, _leave)
+    name, *arguments = sys.argv[1:] or ["--help"]
+    flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if name in ("-h", "--help", "help"):
-        print("usage: speechlstm COMMAND [FILE ...] [KEY=VALUE ...]\n")
-        print("\n".join(f"  {command:<12} {summary}" for command, summary in known.items()))
-        print("\nspeechlstm COMMAND --help shows a command's settings.")
+        print(_overview())
         return
-    if name in ("-V", "--version"):
+    if name in ("-V", "--version") or "--version" in flags:
         from speechlstm import __version__
 
         print(f"speechlstm {__version__}")
         return
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        print(f"error: no command {name!r}{hint}; there are: {', '.join(known)}", file=sys.stderr)
-        sys.exit(2)
+    if name not in commands():
+        _fail(f"no command {name!r}{_nearest(name, commands())}; there are: {', '.join(commands())}")
+    if "--help" in flags or "-h" in flags:
+        from speechlstm.configs.help import command_help
+
+        print(command_help(name, summary(name), flags))
+        return
+    _refuse_options(name, flags)
     # Lightning starts further ranks by running `sys.argv` again, so it must name the command's own file.
-    sys.argv = [str(_COMMANDS / f"{name}.py"), *sys.argv[2:]]
+    sys.argv = [str(_FOLDER / f"{name}.py"), *arguments]
     # That file's folder must not be searched for modules: its inspect.py is not the standard library's.
     os.environ["PYTHONSAFEPATH"] = "1"
     sys.modules["__main__"].__spec__ = None
     _silence_lightning()
-    importlib.import_module(f"speechlstm.cli.{name}").main()
+    module = importlib.import_module(f"speechlstm.cli.{name}")
+    if own_handler:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        module.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _leave(*_: Any) -> None:
+    os._exit(130)
+
+
+def _overview() -> str:
+    lines = ["usage: speechlstm COMMAND [FILE ...] [KEY=VALUE ...]"]
+    shown: set[str] = set()
+    for purpose, names in {**_GROUPS, "more": tuple(commands())}.items():
+        there = [name for name in names if name in commands() and name not in shown]
+        shown.update(there)
+        if there:
+            lines += ["", f"{purpose}:", *(f"  {name:<12} {summary(name)}" for name in there)]
+    return "\n".join([*lines, "", "speechlstm COMMAND --help shows a command's settings, with examples."])
+
+
+def _refuse_options(command: str, arguments: list[str]) -> None:
+    """Answer options in the style of other programs, such as `--format srt`, with how it is written here."""
+    for argument, following in zip(arguments, [*arguments[1:], "VALUE"], strict=False):
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith("-") or flag in _HYDRA_FLAGS or flag == "-" or Path(argument).exists():
+            continue
+        from speechlstm.configs.help import command_settings
+
+        known = [*command_settings(command), "decoder", "trainer", "experiment"]
+        key = flag.lstrip("-").replace("-", "_")
+        close = key if key in known else _closest(key, known)
+        if close:
+            _fail(f"no option {flag!r}: write {close}={value if equals else following}")
+        _fail(
+            f"no option {flag!r}: settings are written KEY=VALUE, and speechlstm {command} --help shows them"
+        )
+
+
+def _closest(word: str, known: list[str]) -> str | None:
+    import difflib  # needed for mistakes only
+
+    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = _closest(word, known)
+    return f"; did you mean {close!r}?" if close else ""
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _silence_lightning() -> None:
     """Leave out what Lightning says to nobody here: an advertisement, and how it calls torch itself."""
+    import logging
+    import warnings
+
     rank_zero = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     rank_zero.addFilter(lambda record: "litlogger" not in record.getMessage())
     warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\). is deprecated")

@@ -87,7 +87,8 @@ def run(cfg: DictConfig) -> int:
     print(f"before: WER {trials[0].score.wer:.2%}")
     if "confidence_power" in chosen:
         print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")
-    print(f"settings: {out}\n\n  speechlstm evaluate manifest=TEST.jsonl decoder={out.stem}")
+    found_there = f"--config-dir {out.parent.parent} decoder={out.stem}"
+    print(f"settings: {out}\n\n  speechlstm evaluate manifest=TEST.jsonl {found_there}")
     return SOME_FAILED if heard.problems else 0
 
 

@@ -10,9 +10,6 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from speechlstm.model import registry
 from speechlstm.types import PluginError, SpeechlstmError, UsageError
 
@@ -105,6 +102,9 @@ def settings(stage: str, name: str) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     """Read a YAML file and those of its folder, or of this package, that its list of defaults names."""
+    from omegaconf import OmegaConf  # the help of a command, which needs this module, is written without it
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         own: Any = OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, ValueError, OmegaConfBaseException) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two commands that can be listed but must not be imported for it."""
     (tmp_path / "__init__.py").write_text("")
     (tmp_path / "train.py").write_text('"""Learn.\n\nMore."""\nraise RuntimeError("imported")\n')
-    (tmp_path / "verify.py").write_text("import nothing_there\n")
-    monkeypatch.setattr(cli, "_COMMANDS", tmp_path)
+    (tmp_path / "verify.py").write_text("\nimport nothing_there\n")
+    monkeypatch.setattr(cli, "_FOLDER", tmp_path)
     return tmp_path
 
 
@@ -39,7 +40,7 @@ def test_help_lists_commands_without_importing_them(
 ) -> None:
     assert call(monkeypatch, *arguments) == 0
     printed = capsys.readouterr().out
-    assert re.findall(r"^  (\w+) +(.*)$", printed, re.MULTILINE) == [("train", "Learn."), ("verify", "")]
+    assert re.findall(r"^  (\w+) +(.*)$", printed, re.MULTILINE) == [("verify", ""), ("train", "Learn.")]
     assert "usage: speechlstm COMMAND" in printed
 
 
@@ -51,7 +52,7 @@ def test_an_unknown_command_is_a_usage_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, hint: str
 ) -> None:
     assert call(monkeypatch, name) == 2
-    assert capsys.readouterr().err == f"error: no command {name!r}{hint}; there are: train, verify\n"
+    assert capsys.readouterr().err == f"error: no command {name!r}{hint}; there are: verify, train\n"
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
@@ -64,20 +65,19 @@ def test_a_command_gets_its_arguments_and_an_argv_that_starts_it_again(tmp_path:
     """Lightning starts further ranks with `[sys.executable, *sys.argv]`."""
     command = Path(cli.__file__).parent / "verify.py"
     code = (
-        "import sys, types; from speechlstm import cli\n"
+        "import sys, types; from speechlstm.cli import main as cli\n"
         "fake = sys.modules['speechlstm.cli.verify'] = types.ModuleType('fake')\n"
         "fake.main = lambda: print(sys.argv, sys.modules['__main__'].__spec__)\n"
-        "sys.argv = ['speechlstm', 'verify', 'a b=1', '--help']; cli.main()"
+        "sys.argv = ['speechlstm', 'verify', 'a b=1', '--', '--help']; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout == f"{[str(command), 'a b=1', '--help']} None\n", done.stderr
+    assert done.stdout == f"{[str(command), 'a b=1', '--', '--help']} None\n", done.stderr
 
 
 def test_every_command_has_a_summary_and_can_be_started_as_a_file() -> None:
-    summaries = cli.commands()
-    assert {"prepare", "train", "transcribe", "evaluate"} <= set(summaries)
-    for name, summary in summaries.items():
-        assert re.fullmatch(r"[A-Z].{10,90}\.", summary), f"{name}: {summary!r}"
+    assert {"prepare", "train", "transcribe", "evaluate"} <= set(cli.commands())
+    for name in cli.commands():
+        assert re.fullmatch(r"[A-Z].{10,90}\.", cli.summary(name)), name
         tree = ast.parse((Path(cli.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
         assert ast.unparse(tree.body[-1]) == "if __name__ == '__main__':\n    main()", name
 
@@ -100,8 +100,58 @@ def test_the_installed_command_answers_mistakes(
     assert not list(tmp_path.iterdir()), "nothing is littered"
 
 
-def test_the_help_of_a_command_shows_its_settings(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "speechlstm", "prepare", "corpus=an4", "--help"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "an4" in done.stdout and "out: " in done.stdout
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "srt"], "no option '--format': write format=srt"),
+        (["--format=srt"], "no option '--format': write format=srt"),
+        (["a.wav", "--batch-seconds", "60"], "no option '--batch-seconds': write batch_seconds=60"),
+        (["--output-fromat", "x"], "no option '--output-fromat': settings are written KEY=VALUE"),
+        (["--formt", "x"], "no option '--formt': write format=x"),
+        (
+            ["-x"],
+            "no option '-x': settings are written KEY=VALUE, and speechlstm transcribe --help shows them",
+        ),
+    ],
+)
+def test_options_of_other_programs_are_answered_with_the_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert call(monkeypatch, "transcribe", *arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("name", cli.commands())
+def test_the_version_is_the_packages_in_every_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert call(monkeypatch, name, "--version") == 0
+    assert capsys.readouterr().out == f"speechlstm {speechlstm.__version__}\n"
+
+
+def test_an_interrupt_during_the_imports_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
+    """A command that takes forever to import stands for torch."""
+    code = (
+        "import sys, types, importlib\n"
+        "from speechlstm.cli import main as cli\n"
+        "def slow(name):\n print('importing', flush=True)\n import time\n time.sleep(60)\n"
+        "importlib.import_module = slow\n"
+        "sys.argv = ['speechlstm', 'verify']; cli.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_an_ignored_interrupt_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for `nohup` and for jobs that a script starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert call(monkeypatch, "--version") == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -17,6 +17,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
+from speechlstm.configs import folders
 from speechlstm.model.tokenizer import Characters
 from speechlstm.training.module import scheduled
 from speechlstm.types import AudioError, SpeechlstmError, TokenizerError, UsageError
@@ -89,59 +90,6 @@ def test_every_option_composes_and_builds(
     for part in BUILD if group == "experiment" else [group]:
         assert BUILD[part](cfg) is not None
     assert not list(tmp_path.rglob("*.ckpt")), "building writes no checkpoints"
-
-
-CROSSED = [
-    ("an4", ["scheduler=cosine", "encoder=conformer"], {"scheduler.pct_start", "encoder.hidden_size"}),
-    ("an4", ["augment=none"], {"augment.speed", "augment.features"}),
-    ("an4_warm", ["scheduler=constant"], {"scheduler.pct_start"}),
-    ("librispeech_5h", ["tokenizer=characters"], {"tokenizer.vocab_size"}),
-    ("overfit", ["scheduler=one_cycle"], {"scheduler.total_iters"}),
-    ("an4", ["encoder=bgru", "callbacks=[pictures,early_stopping]", "scheduler=one_cycle"], set()),
-]
-
-
-@pytest.mark.parametrize(("experiment", "choices", "gone"), CROSSED)
-def test_an_experiment_takes_other_options(
-    experiment: str, choices: list[str], gone: set[str], tmp_path: Path
-) -> None:
-    """What it sets for its own options is left out where another lacks it; the rest stays."""
-    overrides = ["data.train=train.jsonl", f"out={tmp_path}"]
-    plain = configs.load("train", [f"experiment={experiment}", *overrides])
-    cfg = configs.load("train", [f"experiment={experiment}", *choices, *overrides])
-    for choice in choices:
-        group = choice.partition("=")[0]
-        if group != "callbacks":
-            assert BUILD[group](cfg) is not None
-    assert all(OmegaConf.select(cfg, key) is None for key in gone)
-    for key in ("encoder.dropout", "augment.speed.low", "tokenizer.vocab_size", "callbacks.averaging.decay"):
-        if key.rpartition(".")[0] not in gone and key not in gone:
-            assert OmegaConf.select(cfg, key) == OmegaConf.select(plain, key), key
-
-
-def test_only_what_the_command_line_does_not_set_is_left_out() -> None:
-    cfg = configs.load(
-        "train", ["experiment=an4", "scheduler=cosine", "scheduler.pct_start=0.2", "data.train=a"]
-    )
-    with pytest.raises(TypeError, match="unexpected keyword argument 'pct_start'"):
-        BUILD["scheduler"](cfg)
-    assert configs.load("train", ["experiment=an4", "data.train=a"]).scheduler.pct_start == 0.1
-
-
-def test_what_is_left_out_is_told(tmp_path: Path) -> None:
-    (tmp_path / "none.jsonl").touch()
-    command = ["train", "experiment=an4", "scheduler=cosine,one_cycle", "data.train=none.jsonl"]
-    done = subprocess.run(
-        [sys.executable, "-m", "speechlstm", *command, "data.dev=none.jsonl", "--multirun"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stderr.startswith(
-        "scheduler.pct_start of the experiment is no setting of what was chosen: left out\n"
-    )
-    assert done.stderr.count("left out") == 1
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(configs.CONF)))
@@ -275,7 +223,7 @@ hydra: {run: {dir: .}, output_subdir: null}
     for name, content in files.items():
         (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "conf" / name).write_text(content)
-    monkeypatch.setattr(configs, "CONF", tmp_path / "conf")
+    monkeypatch.setattr(folders, "CONF", tmp_path / "conf")
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.chdir(tmp_path)
     return tmp_path

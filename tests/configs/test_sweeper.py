@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
@@ -35,7 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def call(*arguments: str, fault: Callable[[DictConfig], None] = lambda cfg: None) -> tuple[int, str, str]:
         @configs.main("train")
         def train(cfg: DictConfig) -> float:
-            folder = Path(configs.HydraConfig.get().runtime.output_dir)
+            folder = Path(HydraConfig.get().runtime.output_dir)
             with Path("started.txt").open("a") as log:
                 log.write(f"{folder.name} {cfg.optimizer.lr}\n")
             fault(cfg)

@@ -1,0 +1,70 @@
+"""Composes configs: the package's files, those of plugins, and the command line."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from speechlstm.configs import folders
+from speechlstm.configs.mistakes import explain
+from speechlstm.model.installed import conf_folders
+from speechlstm.types import UsageError
+
+
+class PluginSearchPath(SearchPathPlugin):
+    """Appends `conf/` of every package with parts, none of them imported."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the folders after the package's own, whose options go before those of the same name."""
+        for name, folder in conf_folders():
+            search_path.append(provider=name, path=f"file://{folder}")
+
+
+def register_plugins() -> None:
+    """Tell Hydra about the plugins' config folders; calling it again changes nothing."""
+    OmegaConf.register_new_resolver("file_name", _file_name, replace=True)
+    if PluginSearchPath not in Plugins.instance().discover(SearchPathPlugin):
+        Plugins.instance().register(PluginSearchPath)
+
+
+def _file_name(text: str) -> str:
+    """Return the name of a file or folder for any text, such as the settings of a job: `${file_name:...}`."""
+    name = text.replace("/", "+")
+    return name if len(name.encode()) <= 120 else f"{name[:100]}-{zlib.crc32(text.encode()):08x}"
+
+
+def load(config_name: str, overrides: list[str] | None = None) -> DictConfig:
+    """Compose a config without running a command.
+
+    Raises:
+        UsageError: an override names a key or option that does not exist.
+    """
+    given = overrides or []
+    try:
+        return composed(config_name, given)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(explain(error, config_name, given)) from error
+
+
+def task_overrides() -> list[str]:
+    """Return the settings that the command line, or a sweep for this job, has given; "${...}" in them as it stands."""
+    task: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return list(task)
+
+
+def composed(config_name: str, overrides: list[str]) -> DictConfig:
+    """Compose a config; what is wrong is raised as Hydra says it."""
+    register_plugins()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(folders.CONF), version_base="1.3"):
+        return compose(config_name, overrides)

@@ -1,0 +1,36 @@
+"""Where config files lie: in the package, in plugin packages, and in a folder that the command line names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from speechlstm.model.installed import CONF as CONF
+from speechlstm.model.installed import conf_folders as _of_plugins
+
+_FLAGS = ("--config-dir", "-cd")
+
+
+def given_conf_folders(arguments: Sequence[str]) -> Iterator[Path]:
+    """Yield the folder that a command line names by `--config-dir FOLDER`."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        flag, equals, value = argument.partition("=")
+        if flag in _FLAGS and (value or following):
+            yield Path(value if equals else following)
+
+
+def conf_folders(arguments: Sequence[str] = ()) -> list[Path]:
+    """Return all folders with config files, in the order in which they are searched."""
+    plugins = (folder for _, folder in _of_plugins())
+    return [CONF, *plugins, *given_conf_folders(arguments)]
+
+
+def options(group: str, folders: Sequence[Path]) -> dict[str, Path]:
+    """Return the options of a config group by name, each with the first file that has the name."""
+    files = [path for folder in folders for path in sorted((folder / group).glob("*.yaml"))]
+    return {path.stem: path for path in reversed(files)}
+
+
+def option_names(group: str, arguments: Sequence[str] = ()) -> list[str]:
+    """Return the names that can be chosen in a config group, those of plugins included."""
+    return sorted(options(group, conf_folders(arguments)))

@@ -1,0 +1,96 @@
+"""Runs a command's function as a program: config in, exit status out."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from speechlstm.configs import folders
+from speechlstm.configs.composing import register_plugins
+from speechlstm.configs.mistakes import NULL_GROUP, explain
+from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
+
+Task = Callable[[DictConfig], int | float | None]
+
+
+def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
+    """Make a command's function into a program: config in, exit status out.
+
+    The function gets the composed config and returns the exit status (None means 0), or, as a float, the objective
+    that a sweep is to make small. Errors of the package are printed as one line; `debug=true` on the command line
+    shows the traceback too. A job of a sweep that fails does not end the others; the exit status is 3 then.
+    """
+
+    def decorate(task: Task) -> Callable[[], None]:
+        failed: list[bool] = []  # of each job of a sweep in this process
+
+        @functools.wraps(task)
+        def wrapped(cfg: DictConfig) -> float:
+            status: int | float
+            try:
+                status = task(cfg) or 0
+                sys.stdout.flush()
+            except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                status = 0
+            except (SpeechlstmError, OmegaConfBaseException, OSError) as error:
+                if cfg.get("debug"):
+                    raise
+                status = _report(error, config_name)
+            except Exception:
+                if HydraConfig.get().mode is not RunMode.MULTIRUN:
+                    raise
+                traceback.print_exc()  # a fault of this package, of which other jobs may be free
+                status = 1
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                failed.append(isinstance(status, int) and status != 0)
+                return math.nan if failed[-1] else status
+            if isinstance(status, int) and status:
+                sys.exit(status)
+            return status
+
+        @functools.wraps(task)
+        def program() -> None:
+            register_plugins()
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here, to be explained
+            try:
+                hydra.main(version_base="1.3", config_path=str(folders.CONF), config_name=config_name)(
+                    wrapped
+                )()
+                if any(failed):
+                    sys.exit(1 if all(failed) else SOME_FAILED)
+            except (SpeechlstmError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+                foreign = isinstance(error, ValueError) and NULL_GROUP not in str(error)
+                if "debug=true" in sys.argv or foreign:
+                    raise
+                sys.exit(_report(error, config_name))
+            except KeyboardInterrupt:
+                sys.exit(130)
+
+        return program
+
+    return decorate
+
+
+def _report(error: Exception, config_name: str) -> int:
+    """Print an error as one line and return the exit status it means."""
+    if isinstance(error, SpeechlstmError):
+        status, message = error.exit_status, str(error)
+    elif isinstance(error, OSError) and not isinstance(error, HydraException):  # a missing option is both
+        where = f"{error.filename}: " if error.filename else ""
+        status, message = 1, f"{where}{error.strerror or error}"
+    else:
+        status, message = UsageError.exit_status, explain(error, config_name, sys.argv[1:])
+    print(f"error: {message}", file=sys.stderr)
+    return status
