@@ -163,7 +163,8 @@ def test_what_it_says_from_start_to_end(
     assert lines[0].startswith("tokens: 4 (") and "'a'" in lines[0]
     assert lines[1].startswith("train: 6 utterances, 0.0 minutes; dev: 2 utterances")
     assert re.fullmatch(r"model: 0\.\d+ million parameters; CPU, 32-true; 2 epochs of 1 batches", lines[2])
-    epoch = r"epoch 2/2: step 2, loss \d\.\d{3}, learning rate \S+, \d+ s of audio/s, 0:00 left; WER \d+\.\d\d%, CER .*"
+    epoch = r"epoch 2/2: step 2, loss \d\.\d{3}, learning rate \S+, \d+ s of audio/s, 0:00 left, \d:\d\d an epoch; "
+    epoch += r"WER \d+\.\d\d%, CER .*"
     assert re.fullmatch(epoch, lines[4])
     assert re.match(r"best epoch: [12] of 2, after 0:\d\d", lines[5]) and lines[6].startswith("dev: WER ")
     log = Path("run/train.log").read_text()

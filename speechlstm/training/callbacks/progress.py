@@ -85,7 +85,8 @@ class Progress(Callback):
             if "val/loss" in found:
                 dev += f", dev loss {found['val/loss']:.3f}"
             dev += f", blanks {found['val/blank_rate']:.0%}"
-        say(f"{_epoch(trainer)}: {figures}{dev}", file=sys.stdout)
+        took = clock(time.monotonic() - self.epoch_begun)
+        say(f"{_epoch(trainer)}: {figures}, {took} an epoch{dev}", file=sys.stdout)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
