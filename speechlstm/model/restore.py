@@ -20,7 +20,7 @@ _OLD_CLASSES = {
     "ChunkedEncoder": "chunked",
     "ConformerEncoder": "conformer",
 }
-_GONE = ("variational_dropout", "weight_noise", "weight_drop")  # of training alone
+_GONE = ("variational_dropout", "weight_noise", "weight_drop", "self_condition")  # of training alone
 _OLD_TARGET = re.compile(r"speechlstm\.(?:model\.)?(?:features|encoder)\.(\w+)")
 
 

@@ -23,6 +23,7 @@ from pytorch_lightning.strategies.launchers.launcher import _Launcher
 
 from speechlstm.configs import task_overrides
 from speechlstm.configs.arguments import files_apart, quoted
+from speechlstm.configs.folders import given_conf_folders
 from speechlstm.training import ranks
 from speechlstm.types import SpeechlstmError, UsageError
 
@@ -193,8 +194,10 @@ def _command() -> list[str]:
             "several devices can only be used from the command line, by `speechlstm COMMAND`"
         )
     hydra = HydraConfig.get()
-    # In a sweep only the settings of this job.
-    arguments = task_overrides() if hydra.mode is RunMode.MULTIRUN else sys.argv[1:]
+    arguments = sys.argv[1:]
+    if hydra.mode is RunMode.MULTIRUN:  # only the settings of this job
+        folders = [f"--config-dir={folder}" for folder in given_conf_folders(arguments)]
+        arguments = [*folders, *task_overrides()]
     folder = quoted(f"hydra.run.dir={hydra.runtime.output_dir}")
     command = [sys.executable, "-m", "speechlstm", Path(sys.argv[0]).stem]
     return [*command, folder, "hydra.output_subdir=null", *files_apart(arguments)]

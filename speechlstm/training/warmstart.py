@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from speechlstm.model.acoustic import acoustic_state, has_row_per_token, is_encoder_weight
 from speechlstm.model.bundle import load_bundle
+from speechlstm.model.restore import by_name
 from speechlstm.training.checkpoints import Checkpoints
 from speechlstm.training.messages import say
 from speechlstm.training.module import ACOUSTIC, TrainingModule
@@ -52,11 +53,12 @@ def read(name: str | Path) -> Source:
         checkpoint = Checkpoints({}).load_checkpoint(path, weights_only=True)
         try:
             weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)
-            return Source(str(name), weights, checkpoint["tokenizer"]["tokens"], checkpoint["settings"])
+            tokens, settings = checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
+            return Source(str(name), weights, tokens, _named(settings))
         except KeyError as error:
             raise SpeechlstmError(f"{path}: no checkpoint of speechlstm, it lacks {error}") from None
     bundle = load_bundle(None if str(name) == SHIPPED and not path.exists() else path)
-    return Source(str(name), bundle.model.state_dict(), bundle.tokenizer.tokens, bundle.config)
+    return Source(str(name), bundle.model.state_dict(), bundle.tokenizer.tokens, _named(bundle.config))
 
 
 def adopt(
@@ -173,6 +175,11 @@ def _compare(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[l
         else:
             fits.append(name)
     return fits, [*skipped, *(f"{name} is there only" for name in theirs if name not in own)]
+
+
+def _named(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings of features and encoder, their parts named as they are today."""
+    return {stage: by_name(settings[stage]) for stage in ("features", "encoder")}
 
 
 def _shape(tensor: Tensor) -> str:

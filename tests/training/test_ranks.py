@@ -87,7 +87,17 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(here: Path, *arguments: str, faults: str = "", run: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(here / "plugin"), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
-        [sys.executable, *run, "-m", "speechlstm", "train", *arguments, "experiment=tiny"],
+        [
+            sys.executable,
+            *run,
+            "-m",
+            "speechlstm",
+            "train",
+            "--config-dir",
+            "conf",
+            *arguments,
+            "experiment=tiny",
+        ],
         env=os.environ | {"PYTHONPATH": path, "FAULTS": faults, "OMP_NUM_THREADS": "1"},
         cwd=here,
         stdout=subprocess.PIPE,
