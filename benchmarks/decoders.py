@@ -8,7 +8,7 @@ with more than 0.95, every fourth to tenth token mistaken for one of three that 
 processor time, one thread; all decoders in one run, on the same log-probabilities, with the same thresholds: no
 token below 1e-3 of a frame (fast-ctc-decode: `beam_cut_threshold`), with a language model at most 5 tokens of a
 frame, and none that lies 14 natural logs below the best. Decoders that are not installed are left out. For real
-log-probabilities there is `speechlstm decoders bench=MANIFEST`.
+log-probabilities there is `speechlstm plugins bench=MANIFEST`.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ Three lines in a test file give all of them to pytest:
     from speechlstm.decoders.contract import DecoderContract
 
     class TestMine(DecoderContract):
-        decoder = "mine"
+        name = "mine"
 
-`speechlstm decoders check=mine` runs the same without pytest.
+`speechlstm plugins check=mine` runs the same without pytest.
 """
 
 from __future__ import annotations
@@ -16,43 +16,37 @@ import functools
 import math
 import multiprocessing
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import SkipTest  # pytest takes it for a skip, too
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from speechlstm import decoders
-from speechlstm.decoders.base import Decoder, fault
+from speechlstm.decoders.base import fault
 from speechlstm.decoders.posteriors import certain, mumbled, noise, padded, spoken
-from speechlstm.model import installed, registry
 from speechlstm.model import tokenizer as tokenizers
+from speechlstm.model.contract import Contract, require
 from speechlstm.model.registry import REQUIRED
-from speechlstm.types import Hypothesis, SpeechlstmError
+from speechlstm.types import Hypothesis
 
 
-class DecoderContract:
-    """What a decoder must do to be of use: subclass it, name the decoder, and run pytest.
+class DecoderContract(Contract):
+    """Log-probabilities to hypotheses.
 
     Attributes:
-        decoder: its name, the entry point's.
-        params: its parameters where they differ from the defaults.
         words: what the test utterances say; a decoder with a vocabulary of its own sets words of it.
         files: parameters that take a file which the contract writes about `words`: `lm` gets an ARPA model of the
             words and tokens, `lexicon` each word with its tokens. Those that the decoder requires get theirs anyway.
         beam: the parameter that widens the search, and values of it, narrow first.
-
-    A clause that cannot hold is left out, and seen to be, by setting it to None in the subclass.
     """
 
-    decoder: ClassVar[str] = ""
-    params: ClassVar[Mapping[str, Any]] = {}
+    stage = "decoder"
     words: ClassVar[Sequence[str]] = (
         "a", "the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog", "tree", "hollow", "seen",
     )  # fmt: skip
@@ -90,16 +84,16 @@ class DecoderContract:
         speech = spoken(self.tokenizer, self._text)
         for rows in ([speech[:0]], [speech[:0], speech]):
             heard = self._heard(self.make()(*padded(rows))[0][0])
-            _require(heard == "", f"an utterance without frames is heard as {heard!r}")
+            require(heard == "", f"an utterance without frames is heard as {heard!r}")
 
     def test_one_frame_is_enough(self) -> None:
         """A single frame of any token can be decoded; if the token is a word, that is heard."""
         decoder = self.make()
         for index, token in enumerate(self.tokenizer.tokens):
             [[best, *_]] = decoder(*padded([certain([index], len(self.tokenizer))]))
-            _require(len(best.tokens) <= 1, f"one frame of {token!r} became {len(best.tokens)} tokens")
+            require(len(best.tokens) <= 1, f"one frame of {token!r} became {len(best.tokens)} tokens")
             if token in self.words:
-                _require(
+                require(
                     self._heard(best) == token, f"one frame of {token!r} is heard as {self._heard(best)!r}"
                 )
 
@@ -109,7 +103,7 @@ class DecoderContract:
         """The best hypothesis comes first, and no score is greater than the one before it."""
         for found in self.make()(*padded(self._noise)):
             scores = [hypothesis.score for hypothesis in found]
-            _require(
+            require(
                 scores == sorted(scores, reverse=True), f"scores are {scores[:6]}; put the greatest first"
             )
 
@@ -119,10 +113,10 @@ class DecoderContract:
             for rank, hypothesis in enumerate(found):
                 sure = replace(hypothesis, confidences=[1.0] * len(hypothesis.tokens))
                 problem = fault(sure, len(row), len(self.tokenizer))
-                _require(not problem, f"hypothesis {rank} has {problem}")
+                require(not problem, f"hypothesis {rank} has {problem}")
                 numbers = (*hypothesis.tokens, *hypothesis.starts, *hypothesis.ends)
                 kinds = {type(number).__name__ for number in numbers} - {"int"}
-                _require(not kinds, f"tokens and frames must be int, but there are {', '.join(kinds)}")
+                require(not kinds, f"tokens and frames must be int, but there are {', '.join(kinds)}")
 
     def test_confidences_are_probabilities(self) -> None:
         """Of every hypothesis: one for each token, between 0 and 1."""
@@ -130,7 +124,7 @@ class DecoderContract:
             for hypothesis in found:
                 values = hypothesis.confidences
                 good = len(values) == len(hypothesis.tokens) and all(0 <= value <= 1 for value in values)
-                _require(good, f"confidences are {values[:6]} for {len(hypothesis.tokens)} tokens")
+                require(good, f"confidences are {values[:6]} for {len(hypothesis.tokens)} tokens")
 
     # The same whatever surrounds it.
 
@@ -164,7 +158,7 @@ class DecoderContract:
         """A new process finds the decoder by its name and gets the same results."""
         batch = padded(self._noise[:3])
         here = self.make()(*batch)
-        arguments = self.decoder, self.tokenizer.to_dict(), self._settings, *batch
+        arguments = self.name, self.tokenizer.to_dict(), {**self._settings, **self.params}, *batch
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             there = pool.submit(_decode_by_name, *arguments).result()
         for one, other in zip(here, there, strict=True):
@@ -189,32 +183,20 @@ class DecoderContract:
         impossible[:, 0] = False  # the blank stays possible
         row = noise(30, len(self.tokenizer), seed=3).masked_fill(impossible, -math.inf).log_softmax(-1)
         problem = fault(self.make()(*padded([row]))[0][0], len(row), len(self.tokenizer))
-        _require(not problem, f"half of the log-probabilities are -inf, and the decoder returns {problem}")
+        require(not problem, f"half of the log-probabilities are -inf, and the decoder returns {problem}")
 
     def test_log_probs_are_left_alone(self) -> None:
         """The caller's tensor is as it was."""
         log_probs, lengths = padded(self._noise)
         before = log_probs.clone()
         self.make()(log_probs, lengths)
-        _require(torch.equal(log_probs, before), "the decoder changes its input; work on a copy")
+        require(torch.equal(log_probs, before), "the decoder changes its input; work on a copy")
 
     # It is set up as people expect.
 
-    def test_the_yaml_composes_and_names_it(self) -> None:
-        """`conf/decoder/<name>.yaml` exists, composes, names the decoder, and has each of its parameters."""
-        settings = installed.settings("decoder", self.decoder)
-        given, own = set(settings), self._parameters.keys()
-        _require(settings.get("name") == self.decoder, f"name in the YAML must be {self.decoder}")
-        missing, unknown = sorted(own - given), sorted(given - own - {"name"})
-        _require(not missing, f"the YAML lacks {', '.join(missing)}: add each with its unit in a comment")
-        _require(not unknown, f"the YAML sets {', '.join(unknown)}, which the decoder does not take")
-        tree = OmegaConf.create({"lm": None, "decoder": settings})  # as in a command's config
-        resolved: Any = OmegaConf.to_container(tree, resolve=True)
-        registry.create("decoder", **{**resolved["decoder"], **self._settings, "tokenizer": self.tokenizer})
-
     def test_lm_weight_0_is_no_lm(self) -> None:
         """A language model that weighs nothing changes nothing."""
-        own = self._parameters
+        own = self.parameters
         if not {"lm", "lm_weight"} <= own.keys() or own["lm"] == REQUIRED:
             raise SkipTest("the decoder takes no lm with an lm_weight, or always needs one")
         batch = padded(self._mumbled)
@@ -223,7 +205,7 @@ class DecoderContract:
         for one, other in zip(without, weightless, strict=True):
             texts = self._heard(one[0]), self._heard(other[0])
             known = set(texts[0].split()) <= set(self.words)  # a model may bring its words along as a lexicon
-            _require(
+            require(
                 not known or texts[0] == texts[1],
                 f"without lm {texts[0]!r} is heard, with lm_weight=0 {texts[1]!r}",
             )
@@ -231,13 +213,13 @@ class DecoderContract:
     def test_a_wider_beam_finds_no_less(self) -> None:
         """The mean score of the best hypotheses does not fall when the beam grows."""
         name, values = self.beam
-        if name not in self._parameters:
+        if name not in self.parameters:
             raise SkipTest(f"the decoder has no {name}")
         batch = padded(self._mumbled)
         found = [self.make(**{name: value})(*batch) for value in values]
         means = [sum(hypotheses[0].score for hypotheses in each) / len(each) for each in found]
         falls = any(wide < narrow - 1e-3 for narrow, wide in pairwise(means))
-        _require(not falls, f"mean scores are {means} where {name} is {list(values)}")
+        require(not falls, f"mean scores are {means} where {name} is {list(values)}")
 
     # What the tests are made of.
 
@@ -275,53 +257,20 @@ class DecoderContract:
 
     @functools.cached_property
     def _settings(self) -> dict[str, Any]:
-        own = self._parameters
+        own = self.parameters
         written = [key for key in ("lm", "lexicon") if key in self.files or own.get(key) == REQUIRED]
-        return {key: str(self._files[key]) for key in written} | dict(self.params)
+        return {key: str(self._files[key]) for key in written}
 
-    @property
-    def _parameters(self) -> dict[str, Any]:
-        return registry.parameters("decoder", registry.load("decoder", self.decoder))
-
-    def make(self, **params: Any) -> Decoder:
-        """Make the decoder with its `params` and files; further parameters go before them."""
-        return decoders.create(self.decoder, tokenizer=self.tokenizer, **(self._settings | params))
+    def given(self) -> dict[str, Any]:
+        """Return the tokenizer, and the files that the decoder takes."""
+        return {"tokenizer": self.tokenizer, **self._settings}
 
     def _heard(self, hypothesis: Hypothesis) -> str:
         return str(hypothesis.text)
 
     def _hears(self, text: str, log_probs: Tensor, why: str = "") -> None:
         heard = self._heard(self.make()(*padded([log_probs]))[0][0])
-        _require(heard == text, f"{text!r} is heard as {heard!r}{why and ': '}{why}")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of one clause: `outcome` is `"passed"`, `"failed"` or `"skipped"`, with the reason."""
-
-    clause: str
-    outcome: str
-    reason: str = ""
-
-
-def check(contract: type[DecoderContract]) -> Iterator[Verdict]:
-    """Run a contract's clauses one after another, without pytest."""
-    names = {
-        name: None for kind in reversed(contract.__mro__) for name in vars(kind) if name.startswith("test_")
-    }
-    for name in names:
-        if getattr(contract, name) is None:  # how a subclass leaves a clause out
-            continue
-        clause = name.removeprefix("test_").replace("_", " ")
-        try:
-            getattr(contract(), name)()
-        except SkipTest as reason:
-            yield Verdict(clause, "skipped", str(reason))
-        except Exception as error:  # whatever the decoder raises
-            plain = isinstance(error, AssertionError | SpeechlstmError)
-            yield Verdict(clause, "failed", str(error) if plain else f"{type(error).__name__}: {error}")
-        else:
-            yield Verdict(clause, "passed")
+        require(heard == text, f"{text!r} is heard as {heard!r}{why and ': '}{why}")
 
 
 def _decode_by_name(
@@ -330,18 +279,13 @@ def _decode_by_name(
     return decoders.create(name, tokenizer=tokenizers.from_dict(content), **params)(log_probs, lengths)
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:  # not an assert, which pytest rewrites in test files only and `python -O` leaves out
-        raise AssertionError(message)
-
-
 def _same(one: list[Hypothesis], other: list[Hypothesis], what: str, exact: bool = False) -> None:
     contents = [
         [(each.tokens, each.starts, each.ends, each.text) for each in found] for found in (one, other)
     ]
     scores = [(a.score, b.score) for a, b in zip(one, other, strict=False)]
     close = all(a == b if exact else math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-3) for a, b in scores)
-    _require(contents[0] == contents[1] and close, f"{what} gives {one[:1]} and {other[:1]}")
+    require(contents[0] == contents[1] and close, f"{what} gives {one[:1]} and {other[:1]}")
 
 
 def _doubled(word: str) -> bool:

@@ -96,7 +96,7 @@ def best(scores: dict[tuple[int, ...], float]) -> tuple[tuple[int, ...], float]:
 
 
 class TestBeam(DecoderContract):
-    decoder = "beam"
+    name = "beam"
 
 
 # without a language model

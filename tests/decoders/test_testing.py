@@ -16,8 +16,9 @@ from torch import Tensor
 
 from speechlstm.decoders import Decoder
 from speechlstm.decoders.base import collapse
-from speechlstm.decoders.contract import DecoderContract, check
+from speechlstm.decoders.contract import DecoderContract
 from speechlstm.decoders.posteriors import certain, mumbled, padded, spoken
+from speechlstm.model.contract import check
 from speechlstm.model.registry import parameters
 from speechlstm.model.tokenizer import Characters, Tokenizer
 from speechlstm.types import Hypothesis
@@ -27,7 +28,7 @@ SPAWN = "test_a_spawned_process_gives_the_same"
 
 
 class TestGreedy(DecoderContract):
-    decoder = "greedy"
+    name = "greedy"
 
 
 class Good(Decoder):
@@ -204,7 +205,7 @@ BROKEN = [
     (FullPrecisionOnly, "half precision is taken", "BROKEN failed: TypeError: I want float32, not torch.float16"),
     (MultipliesInfinity, "impossible tokens are taken", "BROKEN returned for utterance 0 .*score nan"),
     (WritesItsInput, "log probs are left alone", "work on a copy"),
-    (NotInTheYaml, "the yaml composes and names it", "lacks left_out: add each with its unit"),
+    (NotInTheYaml, "the yaml names it and has its settings", "lacks left_out: add each with its unit"),
     (WeighsNothing, "lm weight 0 is no lm", "without lm '.*' is heard, with lm_weight=0 '"),
     (Narrows, "a wider beam finds no less", r"mean scores are \[.*\] where beam_size is \[1, 4, 16\]"),
 ]  # fmt: skip
@@ -233,7 +234,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def contract(name: str, **attributes: Any) -> type[DecoderContract]:
-    return type("Contract", (DecoderContract,), {"decoder": name, **attributes})
+    return type("Contract", (DecoderContract,), {"name": name, **attributes})
 
 
 def failures(kind: type[DecoderContract]) -> dict[str, str]:

@@ -221,7 +221,7 @@ def check(command: str, folder: Path, out: str) -> None:
         assert "best trials" in out and list((folder / "runs").rglob("study.db")), command
     elif name == "listen":
         assert len(list((folder / settings["out"]).glob("*.wav"))) == 4, command
-    elif name == "decoders":
+    elif name == "plugins":
         assert "beam" in out and "greedy" in out, command
         assert "plot" not in settings or (folder / settings["plot"]).read_bytes()[1:4] == b"PNG", command
     else:

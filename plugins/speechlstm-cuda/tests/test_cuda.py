@@ -24,7 +24,7 @@ TOKENIZER = Characters.from_texts(["abc"])  # <blank>, <space>, a, b, c
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 class TestCuda(DecoderContract):
-    decoder = "cuda"
+    name = "cuda"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

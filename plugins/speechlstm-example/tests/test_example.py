@@ -21,7 +21,7 @@ TOKENIZER = Characters.from_texts(["ab"])  # <blank>, <space>, a, b
 class TestContract(DecoderContract):
     """What every decoder must do; below, what this one promises."""
 
-    decoder = "example"
+    name = "example"
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -23,7 +23,7 @@ TOKENIZER = Characters.from_texts(["ab"])  # <blank>, <space>, a, b
 
 
 class TestFastCtc(DecoderContract):
-    decoder = "fast_ctc"
+    name = "fast_ctc"
 
 
 def brute_force(log_probs: torch.Tensor) -> tuple[tuple[int, ...], float]:

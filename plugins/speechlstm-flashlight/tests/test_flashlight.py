@@ -27,25 +27,25 @@ LEXICON = "see s e e\na a\ncab c a b\nbee b e e\n"
 
 
 class TestLexiconFree(DecoderContract):
-    decoder = "flashlight"
+    name = "flashlight"
     params: ClassVar = {"n_best": 4}
 
 
 class TestTokenLm(DecoderContract):
-    decoder = "flashlight"
+    name = "flashlight"
     test_a_spawned_process_gives_the_same = None  # takes seconds; the other two do it
     files = ("lm",)
 
 
 class TestLexicon(DecoderContract):
-    decoder = "flashlight"
+    name = "flashlight"
     test_a_spawned_process_gives_the_same = None  # takes seconds; the other two do it
     files = ("lexicon",)
     params: ClassVar = {"n_best": 4}
 
 
 class TestLexiconAndLm(DecoderContract):
-    decoder = "flashlight"
+    name = "flashlight"
     files = ("lexicon", "lm")
 
 

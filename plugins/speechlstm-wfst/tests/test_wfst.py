@@ -38,12 +38,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 class TestWfst(DecoderContract):
-    decoder = "wfst"
+    name = "wfst"
     beam = ("beam", (2.0, 6.0, 16.0))
 
 
 class TestNBest(DecoderContract):
-    decoder = "wfst"
+    name = "wfst"
     test_a_spawned_process_gives_the_same = None  # takes seconds; the one above does it
     params: ClassVar = {"n_best": 4}
     beam = ("beam", (2.0, 6.0, 16.0))

@@ -1,11 +1,13 @@
-"""`speechlstm decoders`: what it lists, checks and measures, and that a bad plugin harms nobody else."""
+"""`speechlstm plugins`: what it lists, checks and measures, and that a bad plugin harms nobody else."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,14 +17,16 @@ from spelling import TOKENS, SpellingBundle, write
 from torch import Tensor
 
 import speechlstm
-from speechlstm.cli import decoders as command
+from speechlstm import configs
+from speechlstm.cli import plugins as command
 from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders import Decoder
 from speechlstm.decoders.base import collapse
+from speechlstm.decoders.contract import DecoderContract
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.decoders.posteriors import spoken
 from speechlstm.evaluation import benchmark, logprobs
-from speechlstm.types import DecoderError, Hypothesis
+from speechlstm.types import DecoderError, Hypothesis, UsageError
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -114,7 +118,7 @@ def run(
     Path("m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["decoders.py", *arguments])
+        monkeypatch.setattr(sys, "argv", ["plugins.py", *arguments])
         try:
             command.main()
             status: int | str | None = 0
@@ -130,42 +134,71 @@ def run(
 
 
 def test_the_list_shows_package_summary_and_parameters(site: Path, run: Run) -> None:
-    plugin(site, "hears", HEARS_ALL, package="hears-all")
+    config = "# Takes the best path.\nname: hears\nbeam_size: 4\nlm: null\n"
+    plugin(site, "hears", HEARS_ALL, config, package="hears-all")
     status, out, err = run()
     assert (status, err) == (0, "")
     assert re.search(
-        r"^hears +hears-all 1\.2\n +Takes the best path\.\n +beam_size=4 lm=null$", out, re.MULTILINE
+        r"^  hears +hears-all 1\.2\n +Takes the best path\.\n +beam_size=4 lm=null$", out, re.MULTILINE
     )
     assert re.search(
-        rf"^greedy +speechlstm {speechlstm.__version__}\n +Takes each frame's most", out, re.MULTILINE
+        rf"^  greedy +speechlstm {speechlstm.__version__}\n +The most likely token of each frame",
+        out,
+        re.MULTILINE,
     )
 
 
 def test_the_list_as_json(site: Path, run: Run) -> None:
-    plugin(
-        site, "hears", HEARS_ALL.replace(", lm=None", ", lm").replace(": int = 4", ""), package="hears-all"
-    )
-    content = {each["name"]: each for each in json.loads(run("format=json")[1])}
-    assert content["hears"] == {
-        "name": "hears", "package": "hears-all", "version": "1.2", "summary": "Takes the best path.",
-        "parameters": {"beam_size": "???", "lm": "???"}, "problem": "",
+    config = "# Takes the best path.\ndefaults: [base, _self_]\nname: hears\nbeam_size: 5\n"
+    plugin(site, "hears", HEARS_ALL, config, package="hears-all")
+    (site / "hears/conf/decoder/base.yaml").write_text("name: base\nbeam_size: 4\nlm: ???\n")
+    listed = json.loads(run("format=json")[1])
+    content = {(each["stage"], each["name"]): each for each in listed}
+    assert content["decoder", "hears"] == {
+        "stage": "decoder", "name": "hears", "package": "hears-all", "version": "1.2",
+        "summary": "Takes the best path.", "parameters": {"beam_size": 5, "lm": "???"}, "problem": "",
     }  # fmt: skip
-    assert content["greedy"]["parameters"] == {}
+    assert content["decoder", "greedy"]["parameters"] == {}
+    wanted = {"features": "logmel", "encoder": "blstm", "tokenizer": "phones", "bundle": "small"}
+    assert set(wanted.items()) <= content.keys()
 
 
 def test_what_cannot_be_used_is_named_and_the_others_are_listed(site: Path, run: Run) -> None:
-    plugin(site, "torn", "import no_such_module", package="torn-off")
-    plugin(site, "leaves", "import sys; sys.exit(7)")
-    plugin(site, "odd", "Mine = 3")
+    plugin(site, "torn", HEARS_ALL, package="torn-off")
+    (site / "torn/conf/decoder/torn.yaml").unlink()
+    plugin(site, "needy", HEARS_ALL)
+    with (site / "needy-1.2.dist-info/METADATA").open("a") as metadata:
+        metadata.write("Requires-Dist: no-such-package>=3\nRequires-Dist: numpy\n")
     plugin(site, "greedy", HEARS_ALL, package="also-greedy")
     status, out, err = run()
     assert status == 1
-    assert "failed: decoder 'torn' of torn-off 1.2 cannot be imported: ModuleNotFoundError: No module" in err
-    assert "failed: decoder 'leaves' of leaves 1.2 cannot be imported: SystemExit: 7" in err
-    assert "failed: odd:Mine of odd 1.2 is not a speechlstm.decoders.Decoder" in err
-    assert "failed: decoder 'greedy' is claimed by also-greedy 1.2 and speechlstm " in err
-    assert len(err.splitlines()) == 4 and "Traceback" not in err
-    assert len(re.findall(r"^greedy +", out, re.MULTILINE)) == 2
+    assert (
+        "decoder 'torn' of torn-off 1.2 has no settings: conf/decoder/torn.yaml is missing in its package torn"
+        in err
+    )
+    assert "decoder 'needy' of needy 1.2 needs no-such-package>=3, which is not installed" in err
+    assert "decoder 'greedy' of also-greedy 1.2 is not used: speechlstm has one" in err
+    assert "Traceback" not in err and err.count("failed: ") == 3
+    assert len(re.findall(r"^  greedy +", out, re.MULTILINE)) == 2
+
+
+def test_a_command_names_the_settings_that_a_plugin_lacks(site: Path) -> None:
+    plugin(site, "torn", HEARS_ALL, package="torn-off")
+    (site / "torn/conf/decoder/torn.yaml").unlink()
+    with pytest.raises(UsageError, match=r"conf/decoder/torn\.yaml is missing in its package torn$"):
+        configs.load("transcribe", ["decoder=torn"])
+
+
+def test_the_list_imports_no_plugin_and_no_torch(site: Path) -> None:
+    plugin(site, "hears", HEARS_ALL)
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); sys.argv = ['speechlstm', 'plugins']\n"
+        "import speechlstm.cli.main as c; c.main()\n"
+        "early = {'hears', 'torch', 'numba', 'speechlstm.decoders.greedy'} & set(sys.modules); assert not early, early"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "  hears " in done.stdout
 
 
 def test_names_and_help_import_no_plugin_and_no_torch(site: Path) -> None:
@@ -178,7 +211,7 @@ def test_names_and_help_import_no_plugin_and_no_torch(site: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "decoders     List the installed decoders" in done.stdout
+    assert "plugins      List the installed parts" in done.stdout
 
 
 # check=
@@ -186,9 +219,7 @@ def test_names_and_help_import_no_plugin_and_no_torch(site: Path) -> None:
 
 def spare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the clause that starts a process."""
-    monkeypatch.setattr(
-        command.testing.DecoderContract, "test_a_spawned_process_gives_the_same", lambda self: None
-    )
+    monkeypatch.setattr(DecoderContract, "test_a_spawned_process_gives_the_same", lambda self: None)
 
 
 def test_check_prints_each_clause(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +228,7 @@ def test_check_prints_each_clause(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert (status, err) == (0, "")
     assert "passed   certain posteriors give the certain text\n" in out
     assert "skipped  a wider beam finds no less: the decoder has no beam_size\n" in out
-    assert out.endswith("decoder 'greedy' keeps the contract: 0 of 21 clauses failed\n")
+    assert out.endswith("decoder 'greedy' keeps the contract: 0 of 20 clauses failed\n")
 
 
 def test_a_failed_check_is_exit_status_1_with_the_reason(
@@ -207,8 +238,8 @@ def test_a_failed_check_is_exit_status_1_with_the_reason(
     plugin(site, "hears", HEARS_ALL)
     status, out, _ = run("check=hears")
     assert status == 1
-    assert "failed   the yaml composes and names it: the YAML lacks beam_size, lm: add each" in out
-    assert out.endswith("decoder 'hears' does NOT keep the contract: 1 of 21 clauses failed\n")
+    assert "failed   the yaml names it and has its settings: the YAML lacks beam_size, lm: add each" in out
+    assert out.endswith("decoder 'hears' does NOT keep the contract: 1 of 20 clauses failed\n")
     status, out, _ = run("check=hears", "format=json", "+settings.hears.beam_size=200")
     failed = {each["clause"]: each["reason"] for each in json.loads(out) if each["outcome"] == "failed"}
     assert status == 1 and "is heard as ''" in failed["certain posteriors give the certain text"]
@@ -381,12 +412,12 @@ def test_the_clock_runs_while_decoding_only() -> None:
     ("arguments", "status", "message"),
     [
         (["format=xml"], 2, "error: no format 'xml'; there are: table, json"),
-        (["check=greedy", "bench=m.jsonl"], 2, "error: check= and bench= are two commands"),
-        (["check=gredy"], 2, "error: no decoder 'gredy'; did you mean 'greedy'?"),
+        (["check=greedy", "bench=m.jsonl"], 2, "error: new, check= and bench= are three commands"),
+        (["check=gredy"], 2, "error: no part 'gredy'; did you mean 'greedy'?"),
         (["bench=gone.jsonl"], 1, "error: gone.jsonl: cannot read the manifest"),
         (["bench=m.jsonl", "only=[greedy,bim]"], 2, "error: no decoder 'bim'"),
         (["bench=m.jsonl", "+settings.gredy.x=1"], 2, "error: no decoder 'gredy'"),
-        (["bench=m.jsonl", "++settings.greedy=3"], 2, "error: settings are of single decoders"),
+        (["bench=m.jsonl", "++settings.greedy=3"], 2, "error: settings are of single parts"),
         (["bench=silent.jsonl"], 1, "error: silent.jsonl: no texts"),
     ],
 )
@@ -395,3 +426,51 @@ def test_wrong_usage_is_explained(arguments: list[str], status: int, message: st
     got, out, err = run(*arguments)
     assert (got, out) == (status, "")
     assert message in err and "Traceback" not in err
+
+
+# new
+
+
+def test_each_stage_has_a_package_to_start_from_that_keeps_its_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Write all four, register them as pip would, and run their own tests in one process."""
+    monkeypatch.chdir(tmp_path)
+    stages = ["decoder", "encoder", "features", "tokenizer"]
+    for stage in stages:
+        monkeypatch.setattr(sys, "argv", ["plugins.py", "new", stage, f"my_{stage}"])
+        command.main()
+        project = tomllib.loads(Path(f"my_{stage}/pyproject.toml").read_text())["project"]
+        info = tmp_path / f"my_{stage}" / f"speechlstm_my_{stage}-0.1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1.0\n")
+        [(group, points)] = project["entry-points"].items()
+        lines = "".join(f"{name} = {value}\n" for name, value in points.items())
+        (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+    assert "pip install -e my_decoder\n  pytest my_decoder\n" in capsys.readouterr().out
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(f"my_{stage}" for stage in stages)}
+    tests = [f"my_{stage}" for stage in stages]
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*pytest_here, *tests], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["new", "decoder"], "write: speechlstm plugins new "),
+        (["new", "decodr", "mine"], "no stage 'decodr'; there are: features, encoder, tokenizer, decoder"),
+        (["new", "decoder", "My-Own"], "name is 'My-Own', but must be small letters, digits and _"),
+        (["new", "decoder", "greedy"], "has a decoder 'greedy' already"),
+        (["new", "decoder", "mine", "out=audio"], "audio: is there already"),
+        (["check=grady"], "no part 'grady'; did you mean 'greedy'"),
+        (["check=decodr/greedy"], "no stage 'decodr'"),
+    ],
+)
+def test_what_cannot_be_written_or_checked_is_wrong_usage(
+    run: Run, arguments: list[str], message: str
+) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "") and message in err

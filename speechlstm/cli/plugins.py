@@ -1,7 +1,8 @@
-"""List the installed decoders, check one, or compare their errors and speed on a manifest."""
+"""List the installed parts, check one, write a package for one of your own, or compare decoders on a manifest."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import sys
@@ -14,31 +15,46 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads
+from speechlstm.cli import templates
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data.manifest import read_manifest
-from speechlstm.decoders import contract as testing
-from speechlstm.decoders import names
-from speechlstm.evaluation import benchmark, logprobs
 from speechlstm.model import installed, registry
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
+
+_CONTRACTS = {
+    "features": ("speechlstm.model.features.contract", "FeaturesContract"),
+    "encoder": ("speechlstm.model.encoder.contract", "EncoderContract"),
+    "tokenizer": ("speechlstm.model.tokenizer.contract", "TokenizerContract"),
+    "decoder": ("speechlstm.decoders.contract", "DecoderContract"),
+}
 
 
 def main() -> None:
     """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
+    if sys.argv[1:2] == ["new"]:  # new STAGE NAME [out=FOLDER]
+        names = [
+            argument for argument in sys.argv[2:] if "=" not in argument and not argument.startswith("-")
+        ]
+        rest = [argument for argument in sys.argv[2:] if argument not in names]
+        words = [f"{key}={value}" for key, value in zip(("new", "name"), names[:2], strict=False)]
+        if len(names) != 2:
+            print(f"error: write: speechlstm plugins new {'|'.join(_CONTRACTS)} NAME", file=sys.stderr)
+            sys.exit(UsageError.exit_status)
+        sys.argv[1:] = [*words, *rest]
     quote_arguments()
     run()
 
 
-@configs.main("decoders")
+@configs.main("plugins")
 def run(cfg: DictConfig) -> int:
-    """List, check or compare. Exit status 1 when a decoder failed, 3 when only some audio did."""
+    """List, check, write or compare. Exit status 1 when a part failed, 3 when only some audio did."""
     if cfg.format not in ("table", "json"):
         raise UsageError(f"no format {cfg.format!r}; there are: table, json")
-    if cfg.check is not None and cfg.bench is not None:
-        raise UsageError("check= and bench= are two commands; give one of them")
+    if sum(cfg[key] is not None for key in ("new", "check", "bench")) > 1:
+        raise UsageError("new, check= and bench= are three commands; give one of them")
+    if cfg.new is not None:
+        return new(cfg)
     if cfg.check is not None:
         return check(cfg)
     if cfg.bench is not None:
@@ -47,33 +63,41 @@ def run(cfg: DictConfig) -> int:
 
 
 def show(cfg: DictConfig) -> int:
-    """Print name, package, summary and parameters of each decoder."""
-    found = installed.installed("decoder")
+    """Print name, package, summary and settings of each part, stage by stage; none is imported."""
+    parts = [part for stage in registry.GROUPS for part in installed.installed(stage)]
     if cfg.format == "json":
-        print(json.dumps([asdict(each) for each in found], indent=1, ensure_ascii=False, default=str))
+        print(json.dumps([asdict(each) for each in parts], indent=1, ensure_ascii=False, default=str))
     else:
         width = max(60, shutil.get_terminal_size((110, 24)).columns)
-        column = max((len(each.name) for each in found), default=0) + 2
-        indent = " " * column
-        for each in found:
-            print(f"{each.name:<{column}}{each.package} {each.version}")
-            params = " ".join(f"{key}={_shown(value)}" for key, value in (each.parameters or {}).items())
-            for text in (each.summary, params):
+        column = max(len(each.name) for each in parts) + 2
+        stage = ""
+        for each in parts:
+            if each.stage != stage:
+                print(f"{'' if not stage else chr(10)}{each.stage}")
+                stage = each.stage
+            print(f"  {each.name:<{column}}{each.package} {each.version}")
+            settings = " ".join(f"{key}={_shown(value)}" for key, value in (each.parameters or {}).items())
+            indent = " " * (column + 2)
+            for text in (each.summary, settings):
                 if text:
                     print(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
-    problems = dict.fromkeys(each.problem for each in found if each.problem)
-    for problem in problems:
+    problems = [each.problem for each in parts if each.problem]
+    for problem in dict.fromkeys(problems):
         print(f"failed: {problem}", file=sys.stderr)
     return 1 if problems else 0
 
 
 def check(cfg: DictConfig) -> int:
-    """Put one decoder through the contract and print each clause."""
-    attributes = {"decoder": cfg.check, "params": _settings(cfg).get(cfg.check, {})}
-    contract = type(f"Contract of {cfg.check}", (testing.DecoderContract,), attributes)
+    """Put one part through the contract of its stage and print each clause."""
+    from speechlstm.model import contract as contracts  # the contracts bring torch: not for the list
+
+    stage, name = _find(cfg.check)
+    module, kind = _CONTRACTS[stage]
+    attributes = {"name": name, "params": _settings(cfg).get(name, {})}
+    contract = type(f"Contract of {name}", (getattr(importlib.import_module(module), kind),), attributes)
     contract().make()  # what cannot be made keeps no clause: one error, not twenty
     verdicts = []
-    for verdict in testing.check(contract):
+    for verdict in contracts.check(contract):
         verdicts.append(verdict)
         if cfg.format == "table":
             reason = f": {verdict.reason}" if verdict.reason else ""
@@ -83,12 +107,48 @@ def check(cfg: DictConfig) -> int:
         print(json.dumps([asdict(verdict) for verdict in verdicts], indent=1, ensure_ascii=False))
     else:
         kept = "does NOT keep" if failed else "keeps"
-        print(f"\ndecoder {cfg.check!r} {kept} the contract: {failed} of {len(verdicts)} clauses failed")
+        print(f"\n{stage} {name!r} {kept} the contract: {failed} of {len(verdicts)} clauses failed")
     return 1 if failed else 0
+
+
+def new(cfg: DictConfig) -> int:
+    """Write a package to start from, which keeps the contract as it is."""
+    if cfg.new not in _CONTRACTS:
+        raise UsageError(f"no stage {cfg.new!r}; there are: {', '.join(_CONTRACTS)}")
+    folder = templates.write(cfg.new, str(cfg.name), None if cfg.out is None else Path(str(cfg.out)))
+    print(f"{folder}: a package with the {cfg.new} {cfg.name!r}\n")
+    print(f"  pip install -e {folder}\n  pytest {folder}\n  speechlstm plugins check={cfg.name}")
+    return 0
+
+
+def _find(wanted: str) -> tuple[str, str]:
+    """Return stage and name of `NAME` or `STAGE/NAME`."""
+    stage, slash, name = str(wanted).partition("/")
+    if slash:
+        if stage not in _CONTRACTS:
+            raise UsageError(f"check={wanted}: no stage {stage!r}; there are: {', '.join(_CONTRACTS)}")
+        registry.entry(stage, name)  # raises, naming what there is
+        return stage, name
+    stages = [each for each in _CONTRACTS if wanted in registry.names(each)]
+    if len(stages) > 1:
+        raise UsageError(
+            f"{wanted!r} is of several stages: check={' or check='.join(f'{each}/{wanted}' for each in stages)}"
+        )
+    if not stages:
+        known = sorted(name for each in _CONTRACTS for name in registry.names(each))
+        raise UsageError(
+            f"no part {wanted!r}{registry.nearest(wanted, known)}; installed are: {', '.join(known)}"
+        )
+    return stages[0], wanted
 
 
 def bench(cfg: DictConfig) -> int:
     """Measure every decoder on the log-probabilities of a manifest."""
+    import speechlstm  # these bring torch, which takes seconds: not for the list
+    from speechlstm.cli.devices import batch_threads
+    from speechlstm.decoders import names
+    from speechlstm.evaluation import benchmark, logprobs
+
     if cfg.plot is not None:
         benchmark.check_plots()  # now, not after the work
     settings = _settings(cfg)
@@ -135,7 +195,7 @@ def bench(cfg: DictConfig) -> int:
 def _settings(cfg: DictConfig) -> Mapping[str, dict[str, Any]]:
     settings = OmegaConf.to_container(cfg.settings, resolve=True)
     if not isinstance(settings, dict) or not all(isinstance(each, dict) for each in settings.values()):
-        raise UsageError("settings are of single decoders, as in +settings.flashlight.lexicon=words.txt")
+        raise UsageError("settings are of single parts, as in +settings.flashlight.lexicon=words.txt")
     return {str(name): dict(each) for name, each in settings.items()}
 
 

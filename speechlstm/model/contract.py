@@ -1,0 +1,90 @@
+"""What the contracts of all stages share: a named part, its settings in YAML, and a way to run it without pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from unittest import SkipTest  # pytest takes it for a skip, too
+
+from omegaconf import OmegaConf
+
+from speechlstm.model import installed, registry
+from speechlstm.types import SpeechlstmError
+
+SAMPLE_RATE = 8000  # Hz, of the features that are made
+
+
+class Contract:
+    """What a part must do to be of use: subclass the contract of its stage, name the part, and run pytest.
+
+    A clause that cannot hold is left out, and seen to be, by setting it to None in the subclass.
+
+    Attributes:
+        name: of the part, the entry point's.
+        params: its settings where they differ from those of its YAML.
+    """
+
+    stage: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    params: ClassVar[Mapping[str, Any]] = {}
+
+    def test_the_yaml_names_it_and_has_its_settings(self) -> None:
+        """`conf/<stage>/<name>.yaml` exists, names the part, has each of its settings, and makes it."""
+        settings = installed.settings(self.stage, self.name)
+        given, own = set(settings), set(self.parameters)
+        require(settings.get("name") == self.name, f"name in the YAML must be {self.name}")
+        missing, unknown = sorted(own - given), sorted(given - own - {"name"})
+        require(not missing, f"the YAML lacks {', '.join(missing)}: add each with its unit in a comment")
+        require(not unknown, f"the YAML sets {', '.join(unknown)}, which the {self.stage} does not take")
+        self.make()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The settings that the class takes, with its own defaults."""
+        return registry.parameters(self.stage, registry.load(self.stage, self.name))
+
+    def make(self, **params: Any) -> Any:
+        """Make the part with the settings of its YAML and its `params`; further ones go before them."""
+        tree = {"lm": None, "sample_rate": SAMPLE_RATE, "part": installed.settings(self.stage, self.name)}
+        settings: Any = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
+        return registry.create(self.stage, **{**settings["part"], **self.given(), **self.params, **params})
+
+    def given(self) -> dict[str, Any]:
+        """Return what follows from other stages."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one clause: `outcome` is `"passed"`, `"failed"` or `"skipped"`, with the reason."""
+
+    clause: str
+    outcome: str
+    reason: str = ""
+
+
+def check(contract: type[Contract]) -> Iterator[Verdict]:
+    """Run a contract's clauses one after another, without pytest."""
+    names = {
+        name: None for kind in reversed(contract.__mro__) for name in vars(kind) if name.startswith("test_")
+    }
+    for name in names:
+        if getattr(contract, name) is None:  # how a subclass leaves a clause out
+            continue
+        clause = name.removeprefix("test_").replace("_", " ")
+        try:
+            getattr(contract(), name)()
+        except SkipTest as reason:
+            yield Verdict(clause, "skipped", str(reason))
+        except Exception as error:  # whatever the part raises
+            plain = isinstance(error, AssertionError | SpeechlstmError)
+            yield Verdict(clause, "failed", str(error) if plain else f"{type(error).__name__}: {error}")
+        else:
+            yield Verdict(clause, "passed")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise an AssertionError with a message unless a condition holds."""
+    if not condition:  # not an assert, which pytest rewrites in test files only and `python -O` leaves out
+        raise AssertionError(message)
