@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -12,10 +14,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from speechlstm.configs import folders
+from speechlstm.configs.fitting import check
 from speechlstm.configs.mistakes import explain
 from speechlstm.model.installed import conf_folders
 from speechlstm.types import UsageError
@@ -28,6 +31,8 @@ class PluginSearchPath(SearchPathPlugin):
         """Add the folders after the package's own, whose options go before those of the same name."""
         for name, folder in conf_folders():
             search_path.append(provider=name, path=f"file://{folder}")
+        for folder in folders.given_conf_folders(sys.argv[1:]):
+            search_path.append(provider="command line", path=f"file://{folder.resolve()}")
 
 
 def register_plugins() -> None:
@@ -51,9 +56,28 @@ def load(config_name: str, overrides: list[str] | None = None) -> DictConfig:
     """
     given = overrides or []
     try:
-        return composed(config_name, given)
+        with_hydra = composed(config_name, given, with_hydra=True)
+        choices = with_hydra.hydra.runtime.choices
+        with open_dict(with_hydra):
+            del with_hydra["hydra"]
+        check_fit(with_hydra, config_name, choices, given)
+        return with_hydra
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(explain(error, config_name, given)) from error
+
+
+def check_fit(
+    cfg: DictConfig, config_name: str, choices: Mapping[str, Any], overrides: Sequence[str]
+) -> None:
+    """Raise a UsageError for settings that the chosen options do not have, or of the wrong kind."""
+    if overrides:
+        groups = {key: name for key, name in choices.items() if "/" not in key and "@" not in key}
+        chosen = [f"{key}={_listed(name)}" for key, name in groups.items() if key != "experiment" and name]
+        check(cfg, composed(config_name, chosen), groups, overrides)
+
+
+def _listed(name: Any) -> str:
+    return str(name).replace("'", "")  # Hydra writes a list of options as Python does
 
 
 def task_overrides() -> list[str]:
@@ -62,9 +86,19 @@ def task_overrides() -> list[str]:
     return list(task)
 
 
-def composed(config_name: str, overrides: list[str]) -> DictConfig:
-    """Compose a config; what is wrong is raised as Hydra says it."""
+def composed(config_name: str, overrides: list[str], with_hydra: bool = False) -> DictConfig:
+    """Compose a config, beside the command that may be running; what is wrong is raised as Hydra says it.
+
+    Args:
+        config_name: the command's config.
+        overrides: of the command line.
+        with_hydra: keep Hydra's own settings.
+    """
     register_plugins()
+    running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(folders.CONF), version_base="1.3"):
-        return compose(config_name, overrides)
+    try:
+        with initialize_config_dir(str(folders.CONF), version_base="1.3"):
+            return compose(config_name, overrides, return_hydra_config=with_hydra)
+    finally:
+        GlobalHydra.instance().hydra = running

@@ -9,6 +9,7 @@ from speechlstm.model.installed import CONF as CONF
 from speechlstm.model.installed import conf_folders as _of_plugins
 
 _FLAGS = ("--config-dir", "-cd")
+FLAGS_WITH_VALUE = (*_FLAGS, "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c")
 
 
 def given_conf_folders(arguments: Sequence[str]) -> Iterator[Path]:
@@ -17,6 +18,16 @@ def given_conf_folders(arguments: Sequence[str]) -> Iterator[Path]:
         flag, equals, value = argument.partition("=")
         if flag in _FLAGS and (value or following):
             yield Path(value if equals else following)
+
+
+def without_flags(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the overrides of a command line, flags and their values left out."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in FLAGS_WITH_VALUE:
+            next(rest, None)
+        elif not argument.startswith("-"):
+            yield argument
 
 
 def conf_folders(arguments: Sequence[str] = ()) -> list[Path]:

@@ -31,7 +31,7 @@ class ConfigFile:
     Attributes:
         head: its first comment lines.
         settings: by dotted key, in the order of the file.
-        groups: the option that its defaults list chooses for each group; None where the user must choose.
+        groups: the option that its defaults list chooses for each group; None for none, ??? where the user must choose.
         overrides: the options that it sets in groups of the whole config, as experiments do.
         is_global: whether its settings are those of the whole config.
     """
@@ -76,7 +76,7 @@ def _read_defaults(found: ConfigFile, node: yaml.Node, path: Path) -> None:
         for key, value in item.value:
             words = key.value.split()
             name = words[-1].lstrip("/")
-            option = None if value.value in ("???", "null") else value.value
+            option = None if value.value == "null" else value.value
             if not name.startswith("hydra/"):
                 (found.overrides if words[0] == "override" else found.groups)[name] = option
 
@@ -121,7 +121,8 @@ def command_help(command: str, summary: str, arguments: Sequence[str]) -> str:
     lines += ["", "settings:", *_table(file.settings, "", width)]
     if file.groups:
         first = next(iter(file.groups))
-        some = chosen[first] or next(iter(sorted(folders.options(first, searched))), "OPTION")
+        names = sorted(folders.options(first, searched))
+        some = chosen[first] if chosen[first] in names else next(iter(names), "OPTION")
         lines += [
             "",
             f"groups, of which each has options (* is chosen; {first}={some} --help shows its settings):",

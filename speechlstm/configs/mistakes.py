@@ -1,91 +1,129 @@
-"""Explains what is wrong with a command line."""
+"""What is wrong with a command line: its keys are compared with those of the config that it chooses."""
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hydra.errors import HydraException, OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from speechlstm.configs import folders
+from speechlstm.configs.help import read
 from speechlstm.model.installed import missing_settings
 
-NULL_GROUP = "Config group override must be"  # Hydra's ValueError for `decoder=null`
+REQUIRED = "???"
 
 
-def explain(error: Exception, config_name: str, overrides: list[str]) -> str:
-    """Return Hydra's complaint in one line, with the nearest key or the options that exist.
+def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:
+    """Return in one line what is wrong, with the nearest key or the options that exist.
 
     Args:
         error: what Hydra or OmegaConf raised.
         config_name: the command's config.
-        overrides: what the command line asks for.
+        arguments: the command line.
     """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    message = lines[0] if lines else type(error).__name__
-    if option := re.search(r"Could not (?:find|load) '([^']+)'", message):
-        group, _, name = option[1].removesuffix(".yaml").rpartition("/")
-        options = folders.option_names(group)
-        if fault := missing_settings(group, name):
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is not set: add {error.full_key}=... to the command line"
+    if isinstance(error, HydraException | ValueError):
+        if fault := next(_faults(config_name, arguments), None):
             return fault
-        return f"no {group or 'config'} {name!r}{_nearest(name, options)}; there are: {', '.join(options)}"
-    if group_missing := re.search(r"You must specify '([^']+)'", message):
-        group = group_missing[1]
-        return f"{group} is not set: add {group}=... with one of: {', '.join(folders.option_names(group))}"
-    if missing := re.search(r"Missing mandatory value: (\S+)", message):
-        return f"{missing[1]} is not set: add {missing[1]}=... to the command line"
-    if there := re.search(r"Could not append to config. An item is already at '([^']+)'", message):
-        return f"there is a setting {there[1]!r} already: write {there[1]}=... without a +"
-    if key := re.search(r"Could not (?:override|delete)[^']*'([^']+)'", message):
-        known = _settings(config_name, overrides)
-        if key[1] in ("device", "devices") and "trainer.devices" in known:
-            return (
-                f"no setting {key[1]!r}; devices are chosen by trainer=cpu, trainer=gpu or trainer.devices=2"
-            )
-        target = known.get(f"{key[1].rpartition('.')[0]}._target_", "speechlstm.")
-        add = "" if target.startswith("speechlstm.") else f"; for another of {target}, write +{key[1]}=..."
-        return f"no setting {key[1]!r}{_nearest(key[1], sorted(known))}{add}"
-    ambiguous = re.search(r"Ambiguous value for argument '(.*)'", message)
-    if ambiguous or isinstance(error, OverrideParseException):
-        text = ambiguous[1] if ambiguous else getattr(error, "override", message)
-        if "=" not in text:
-            return f"{text!r} is not a setting: write KEY=VALUE"
-        return f"cannot read {text}: a value with signs in it needs quotes twice, as in 'KEY=\"a, (b)\"'"
-    if NULL_GROUP in message:
-        return "a group of settings cannot be null: choose one of its options, or leave it out with ~GROUP"
-    where = next((line.split()[-1] for line in lines if line.startswith("full_key:")), "")
-    detail = f"{message} {lines[1]}" if message.endswith("composing config:") and len(lines) > 1 else message
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+            group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").rpartition("/")
+            return no_option(group.lstrip("/"), name, arguments)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    where = error.full_key if isinstance(error, OmegaConfBaseException) else ""
+    detail = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return f"{where}: {detail}" if where else detail
 
 
-def _nearest(word: str, known: list[str]) -> str:
+def no_option(group: str, name: str, arguments: Sequence[str]) -> str:
+    """Return that a group has no such option, and those that it has."""
+    options = folders.option_names(group, arguments)
+    if fault := missing_settings(group, name):
+        return fault
+    return f"no {group or 'config'} {name!r}{_nearest(name, options)}; there are: {', '.join(options)}"
+
+
+def _faults(config_name: str, arguments: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong with the overrides, the gravest first."""
+    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
+    overrides: list[Override] = []
+    for text in folders.without_flags(arguments):
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException:
+            yield _unreadable(text)
+            return
+        if override.is_sweep_override() and not multirun:
+            yield _unreadable(text)
+        overrides.append(override)
+    path = folders.CONF / f"{config_name}.yaml"
+    groups = read(path).groups if path.is_file() else {}
+    given = {each.key_or_group: each for each in overrides}
+    for group, chosen in groups.items():
+        if group not in given and chosen == REQUIRED:
+            options = ", ".join(folders.option_names(group, arguments))
+            yield f"{group} is not set: add {group}=... with one of: {options}"
+        elif group in given and not given[group].is_delete() and not given[group].is_sweep_override():
+            yield from _option_faults(group, given[group].value(), arguments)
+    selected = [str(each.input_line) for each in overrides if each.key_or_group in groups]
+    yield from _key_faults(
+        config_name, selected, [each for each in overrides if each.key_or_group not in groups]
+    )
+
+
+def _option_faults(group: str, value: Any, arguments: Sequence[str]) -> Iterator[str]:
+    if value is None:
+        yield "a group of settings cannot be null: choose one of its options, or leave it out with ~GROUP"
+    for name in value if isinstance(value, list) else [value]:
+        if str(name) not in folders.option_names(group, arguments):
+            yield no_option(group, str(name), arguments)
+
+
+def _key_faults(config_name: str, chosen: list[str], overrides: list[Override]) -> Iterator[str]:
+    """Yield which keys there are not, or are already, in the config with these options."""
+    from speechlstm.configs.composing import composed  # which explains its errors by this module
+
+    try:
+        known = dict(settings(OmegaConf.to_container(composed(config_name, chosen), resolve=False)))
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return  # of an experiment's own faults
+    for override in overrides:
+        key = override.key_or_group
+        if override.package is not None or key.partition(".")[0].partition("/")[0] == "hydra":
+            continue
+        if override.is_add() and not override.is_force_add() and key in known:
+            yield f"there is a setting {key!r} already: write {key}=... without a +"
+        elif not override.is_add() and not override.is_force_add() and key not in known:
+            yield _no_setting(key, known)
+
+
+def _no_setting(key: str, known: Mapping[str, Any]) -> str:
+    if key in ("device", "devices") and "trainer.devices" in known:
+        return f"no setting {key!r}; devices are chosen by trainer=cpu, trainer=gpu or trainer.devices=2"
+    target = str(known.get(f"{key.rpartition('.')[0]}._target_", "speechlstm."))
+    add = "" if target.startswith("speechlstm.") else f"; for another of {target}, write +{key}=..."
+    return f"no setting {key!r}{_nearest(key, sorted(known))}{add}"
+
+
+def _unreadable(text: str) -> str:
+    if "=" not in text:
+        return f"{text!r} is not a setting: write KEY=VALUE"
+    return f"cannot read {text}: a value with signs in it needs quotes twice, as in 'KEY=\"a, (b)\"'"
+
+
+def settings(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield all settings of a config, and the parts that hold them, by their dotted keys."""
+    for name, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{name}", value
+        yield from settings(value, f"{prefix}{name}.")
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _settings(config_name: str, overrides: list[str]) -> dict[str, Any]:
-    """Return all settings by their dotted names, with the options that the overrides choose."""
-    from speechlstm.configs.composing import composed
-
-    tree: Any = {}
-    for chosen in (list(_choices(overrides).values()), []):
-        with contextlib.suppress(HydraException, OmegaConfBaseException):
-            tree = tree or OmegaConf.to_container(composed(config_name, chosen))
-
-    def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-        for name, value in node.items() if isinstance(node, dict) else ():
-            yield f"{prefix}{name}", value
-            yield from walk(value, f"{prefix}{name}.")
-
-    return dict(walk(tree, ""))
-
-
-def _choices(overrides: list[str]) -> dict[str, str]:
-    """Return the overrides that choose an option, by their group."""
-    settings = ((each.partition("=")[0], each) for each in overrides if "=" in each)
-    return {group: each for group, each in settings if (folders.CONF / group).is_dir()}

@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from speechlstm.configs import folders
-from speechlstm.configs.composing import register_plugins
-from speechlstm.configs.mistakes import NULL_GROUP, explain
+from speechlstm.configs.composing import check_fit, register_plugins, task_overrides
+from speechlstm.configs.mistakes import explain
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 Task = Callable[[DictConfig], int | float | None]
@@ -39,6 +39,8 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
         def wrapped(cfg: DictConfig) -> float:
             status: int | float
             try:
+                choices = HydraConfig.get().runtime.choices
+                check_fit(cfg, config_name, choices, task_overrides())
                 status = task(cfg) or 0
                 sys.stdout.flush()
             except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
@@ -71,7 +73,8 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 if any(failed):
                     sys.exit(1 if all(failed) else SOME_FAILED)
             except (SpeechlstmError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
-                foreign = isinstance(error, ValueError) and NULL_GROUP not in str(error)
+                null_group = isinstance(error, ValueError) and "Config group override must be" in str(error)
+                foreign = isinstance(error, ValueError) and not null_group
                 if "debug=true" in sys.argv or foreign:
                     raise
                 sys.exit(_report(error, config_name))

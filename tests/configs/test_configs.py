@@ -92,6 +92,75 @@ def test_every_option_composes_and_builds(
     assert not list(tmp_path.rglob("*.ckpt")), "building writes no checkpoints"
 
 
+MISFITS = [
+    (
+        ["experiment=an4", "scheduler=cosine"],
+        "experiment=an4 sets scheduler.pct_start, which scheduler=cosine does not have: leave it out with "
+        "~scheduler.pct_start, or choose another experiment or option",
+    ),
+    (["experiment=an4", "augment=none"], "experiment=an4 sets augment.speed"),
+    (
+        ["experiment=an4", "encoder=conformer"],
+        "experiment=an4 sets encoder.hidden_size, which encoder=conformer",
+    ),
+    (
+        ["encoder.hidden_size=big"],
+        "encoder.hidden_size is 'big', but must be a number, as in encoder.hidden_size=320",
+    ),
+    (["encoder.residual=1"], "encoder.residual is 1, but must be true or false, as in encoder.residual=true"),
+    (["encoder.num_layers=true"], "encoder.num_layers is True, but must be a number"),
+    (
+        ["encoder.intermediate=2"],
+        "encoder.intermediate is 2, but must be a list, as in encoder.intermediate=[]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), MISFITS)
+def test_what_does_not_fit_is_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        configs.load("train", overrides)
+    assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["experiment=an4", "scheduler=cosine", "~scheduler.pct_start"],
+        ["experiment=an4", "callbacks=[default,pictures]", "encoder=bgru"],
+        ["encoder.projection_size=null", "seed=${sample_rate}", "trainer.devices=[1]"],
+        ["+optimizer.betas=[0.9,0.99]", "+callbacks.mine._target_=pytorch_lightning.callbacks.Timer"],
+    ],
+)
+def test_what_fits_is_taken(overrides: list[str]) -> None:
+    configs.load("train", overrides)
+
+
+def test_an_experiment_may_set_arguments_of_other_packages_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\ntrainer: {accumulate_grad_batches: 4}\ncallbacks: {mine: {_target_: a.B, c: 1}}\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    (tmp_path / "experiment" / "typo.yaml").write_text(text.replace("accumulate_grad", "acumulate_grad"))
+    monkeypatch.setattr(sys, "argv", ["train.py", "--config-dir", str(tmp_path)])
+    assert configs.load("train", ["experiment=mine"]).trainer.accumulate_grad_batches == 4
+    with pytest.raises(
+        UsageError, match=r"experiment=typo sets trainer.acumulate_grad_batches, which trainer=auto"
+    ):
+        configs.load("train", ["experiment=typo"])
+
+
+def test_a_conf_folder_counts_only_if_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf" / "decoder").mkdir(parents=True)
+    (tmp_path / "conf" / "decoder" / "tuned.yaml").write_text("name: beam\nbeam_size: 7\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="no decoder 'tuned'"):
+        configs.load("transcribe", ["decoder=tuned"])
+    monkeypatch.setattr(sys, "argv", ["transcribe.py", "--config-dir=conf"])
+    assert configs.load("transcribe", ["decoder=tuned"]).decoder.beam_size == 7
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(configs.CONF)))
 def test_every_setting_says_what_it_is(path: Path) -> None:
     """Settings that only choose another value of a commented one (experiments, variants) may go without."""
