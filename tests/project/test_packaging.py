@@ -87,11 +87,12 @@ def files(folder: Path, prefix: str) -> set[str]:
 
 def test_wheel_has_the_package_and_its_configs_and_nothing_else(names: set[str]) -> None:
     expected = files(PACKAGE, "speechlstm") | files(ROOT / "conf", "speechlstm/configs/conf")
+    expected |= files(ROOT / "hydra_plugins", "hydra_plugins")
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert {
         "speechlstm/py.typed",
         "speechlstm/data/samples/samples.jsonl",
-        "speechlstm/conf/train.yaml",
+        "speechlstm/configs/conf/train.yaml",
     } <= names
 
 
