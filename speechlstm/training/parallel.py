@@ -16,7 +16,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers.launcher import _Launcher
@@ -194,13 +193,11 @@ def _command() -> list[str]:
             "several devices can only be used from the command line, by `speechlstm COMMAND`"
         )
     hydra = HydraConfig.get()
-    arguments = sys.argv[1:]
-    if hydra.mode is RunMode.MULTIRUN:  # only the settings of this job
-        folders = [f"--config-dir={folder}" for folder in given_conf_folders(arguments)]
-        arguments = [*folders, *task_overrides()]
+    # Flags stand before overrides; these are, in a sweep, only those of this job.
+    flags = [f"--config-dir={folder}" for folder in given_conf_folders(sys.argv[1:])]
     folder = quoted(f"hydra.run.dir={hydra.runtime.output_dir}")
-    command = [sys.executable, "-m", "speechlstm", Path(sys.argv[0]).stem]
-    return [*command, folder, "hydra.output_subdir=null", *files_apart(arguments)]
+    command = [sys.executable, "-m", "speechlstm", Path(sys.argv[0]).stem, *flags]
+    return [*command, folder, "hydra.output_subdir=null", *files_apart(task_overrides())]
 
 
 def _follow(parent: int) -> None:
