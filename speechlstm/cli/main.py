@@ -47,19 +47,25 @@ def main() -> None:
     if name in ("-h", "--help", "help"):
         print(_overview())
         return
-    if name in ("-V", "--version") or "--version" in flags:
+    if name in ("-V", "--version") or ("--version" in flags and name != "--complete"):
         from speechlstm import __version__
 
         print(f"speechlstm {__version__}")
         return
+    if name == "--complete":
+        from speechlstm.configs.completion import complete
+
+        print("\n".join(complete(arguments[0], arguments[1], commands())))
+        return
     if name not in commands():
         _fail(f"no command {name!r}{_nearest(name, commands())}; there are: {', '.join(commands())}")
-    if "--help" in flags or "-h" in flags:
+    if ("--help" in flags or "-h" in flags) and name != "completion":
         from speechlstm.configs.help import command_help
 
         print(command_help(name, summary(name), flags))
         return
-    _refuse_options(name, flags)
+    if name != "completion":  # it has no settings
+        _refuse_options(name, flags)
     # Lightning starts further ranks by running `sys.argv` again, so it must name the command's own file.
     sys.argv = [str(_FOLDER / f"{name}.py"), *arguments]
     # That file's folder must not be searched for modules: its inspect.py is not the standard library's.

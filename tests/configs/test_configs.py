@@ -185,6 +185,7 @@ def test_commands_and_primary_configs_belong_together() -> None:
         "__init__",
         "main",
         "devices",
+        "completion",
     }
     assert commands == {path.stem for path in configs.CONF.glob("*.yaml")}
 
