@@ -36,7 +36,8 @@ from speechlstm.model.bundle import Bundle
 from speechlstm.transcription.align import forced_alignment
 from speechlstm.transcription.batches import hear
 from speechlstm.transcription.formats import textgrid, to_transcript
-from speechlstm.types import Hypothesis, SpeechlstmError, Utterance, Word
+from speechlstm.transcription.transcript import Word
+from speechlstm.types import Hypothesis, SpeechlstmError, Utterance
 
 RATE = 16_000
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

@@ -16,7 +16,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from speechlstm.decoders import Decoder
     from speechlstm.transcription.recognizer import Recognizer, load
-    from speechlstm.types import Hypothesis, Transcript
+    from speechlstm.transcription.transcript import Transcript
+    from speechlstm.types import Hypothesis
 
 __all__ = ["Decoder", "Hypothesis", "Recognizer", "Transcript", "__version__", "load"]
 
@@ -24,7 +25,7 @@ _PLACES = {
     "Decoder": "speechlstm.decoders.base",
     "Hypothesis": "speechlstm.types",
     "Recognizer": "speechlstm.transcription.recognizer",
-    "Transcript": "speechlstm.types",
+    "Transcript": "speechlstm.transcription.transcript",
     "load": "speechlstm.transcription.recognizer",
 }
 

@@ -94,50 +94,6 @@ class Hypothesis:
     parts: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of a transcript: its text, start and end in seconds, and a confidence in [0, 1]."""
-
-    text: str
-    start: float
-    end: float
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """Another text that the decoder found, its score, and what the score is made of: see `Hypothesis`."""
-
-    text: str
-    score: float
-    parts: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """What was said in one audio file.
-
-    Attributes:
-        audio: the path as it was given.
-        text: the best text.
-        words: its words with times in seconds and confidences.
-        score: the decoder's score of the best text, natural log.
-        duration: seconds of audio.
-        parts: what the score is made of, if the decoder tells, by name: see `Hypothesis`.
-        alternatives: further texts, best first, without the best one.
-        tokens: what the best text was made of, such as phones.
-    """
-
-    audio: str
-    text: str
-    words: list[Word]
-    score: float
-    duration: float
-    parts: dict[str, float] = field(default_factory=dict)
-    alternatives: list[Alternative] = field(default_factory=list)
-    tokens: list[str] = field(default_factory=list)
-
-
 SOME_FAILED = 3  # exit status of a command that did what it could, when some inputs failed
 
 

@@ -25,7 +25,8 @@ from speechlstm.evaluation.metrics import Counts, Score, corpus, errors
 from speechlstm.model.tokenizer import Phones, Tokenizer
 from speechlstm.model.tokenizer.phones import BOUNDARY
 from speechlstm.transcription.recognizer import Recognizer, transcribe
-from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, Transcript, UsageError, Utterance
+from speechlstm.transcription.transcript import Transcript
+from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, UsageError, Utterance
 
 _SHOWN = 10  # worst utterances, and most frequent confusions
 

@@ -18,7 +18,8 @@ from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.formats import FORMATS, find_format
 from speechlstm.transcription.inputs import find, output_paths
 from speechlstm.transcription.recognizer import transcribe
-from speechlstm.types import AudioError, Transcript, UsageError, report_failures
+from speechlstm.transcription.transcript import Transcript
+from speechlstm.types import AudioError, UsageError, report_failures
 
 _Results = Iterator[tuple[int, Transcript | AudioError | None]]  # None: written already
 

@@ -17,7 +17,7 @@ from speechlstm.evaluation.benchmark import check_plots, measure
 from speechlstm.evaluation.logprobs import LogProbs
 from speechlstm.evaluation.metrics import Score
 from speechlstm.evaluation.plots import to_png
-from speechlstm.transcription.formats import to_transcript
+from speechlstm.transcription.transcript import to_transcript
 from speechlstm.types import SpeechlstmError, UsageError
 
 # What is worth searching for, if a decoder has it, and where: weights and prices, not sizes, which cost time.

@@ -15,7 +15,8 @@ from speechlstm.data.audio import AudioInput, audio_name
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import formats as transcripts
 from speechlstm.transcription.batches import Recognized, SpeechModel, recognize
-from speechlstm.types import Hypothesis, SpeechlstmError, Transcript, Utterance, Word
+from speechlstm.transcription.transcript import Transcript, Word
+from speechlstm.types import Hypothesis, SpeechlstmError, Utterance
 
 
 @dataclass(frozen=True, slots=True)

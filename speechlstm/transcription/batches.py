@@ -17,8 +17,8 @@ from torch import Tensor
 from speechlstm.data.audio import AudioInput, audio_info, audio_name, load_audio
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription.boundaries import find_pauses
-from speechlstm.transcription.formats import to_transcript
-from speechlstm.types import AudioError, Hypothesis, Transcript, UsageError, Utterance
+from speechlstm.transcription.transcript import Transcript, to_transcript
+from speechlstm.types import AudioError, Hypothesis, UsageError, Utterance
 
 MAX_SECONDS = 600.0  # longest recording: the encoder sees it whole
 _WINDOW = 512  # recordings sorted by length at a time: bounds how long results wait for their turn

@@ -1,4 +1,4 @@
-"""Decoder output becomes a transcript with seconds, and transcripts become files people and programs read.
+"""Transcripts as files that people and programs read.
 
 Every format is a function `Transcript -> str` in `FORMATS`; its name there is also the file suffix.
 """
@@ -12,81 +12,18 @@ import re
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from speechlstm.model.tokenizer import Tokenizer, Words
-from speechlstm.transcription.boundaries import word_times
-from speechlstm.types import Alternative, DecoderError, Hypothesis, Transcript, UsageError, Word
+from speechlstm.types import UsageError
+
+if TYPE_CHECKING:
+    from speechlstm.transcription.transcript import Alternative, Transcript, Word
 
 # Subtitles keep Netflix's limits: seven seconds, two lines of 42 characters.
 MAX_PAUSE = 0.8  # seconds of silence that begin a new cue
 MAX_CUE = 7.0  # seconds a cue may last
 MAX_LINE = 42  # characters of a line
 MAX_LINES = 2  # lines of a cue
-
-
-def to_transcript(
-    hypotheses: Sequence[Hypothesis],
-    tokenizer: Tokenizer,
-    frame_shift: float,
-    audio: str,
-    duration: float,
-    pauses: Sequence[tuple[float, float]] = (),
-) -> Transcript:
-    """Give the best hypothesis its words, times and confidences.
-
-    A word begins before the first frame of its first token and ends after the last frame of its last, as
-    `speechlstm.transcription.boundaries` tells. Its confidence is that of its least certain token: unlike a product or
-    a mean this depends neither on the word's length nor on how certain its other letters are.
-
-    Args:
-        hypotheses: what the decoder found, best first, at least one.
-        tokenizer: turns the tokens into text and words.
-        frame_shift: seconds per encoder frame.
-        audio: path of the audio, as it was given.
-        duration: seconds of audio.
-        pauses: stretches of it without speech, in seconds; see `speechlstm.transcription.boundaries.find_pauses`.
-
-    Raises:
-        DecoderError: there is no hypothesis.
-    """
-    if not hypotheses:
-        raise DecoderError(
-            f"{audio}: the decoder returned no hypothesis; it must return at least an empty one"
-        )
-    texts = [tokenizer.decode(h.tokens) if h.text is None else h.text for h in hypotheses]
-    best = hypotheses[0]
-    spelled = tokenizer.words(best.tokens)
-    # Frame t is centred at t * frame_shift seconds; the last frame of a token is the one before its end.
-    spikes = [
-        (best.starts[first] * frame_shift, (best.ends[end - 1] - 1) * frame_shift)
-        for _, first, end in spelled
-    ]
-    letters = [len(text) / (end - first) for text, first, end in spelled]
-    times = word_times(spikes, letters, isinstance(tokenizer, Words), duration, pauses)
-    words = [
-        Word(text, *span, min(best.confidences[first:end]))
-        for (text, first, end), span in zip(spelled, times, strict=True)
-    ]
-    if best.text is not None:
-        words = _named(best.text.split(), words, duration)
-    others = [Alternative(text, h.score, h.parts) for text, h in zip(texts[1:], hypotheses[1:], strict=True)]
-    tokens = [tokenizer.tokens[token] for token in best.tokens]
-    return Transcript(audio, texts[0], words, best.score, duration, best.parts, others, tokens)
-
-
-def _named(texts: list[str], words: list[Word], duration: float) -> list[Word]:
-    """Give a decoder's own words the times of the tokens' words, or else shares in proportion to length."""
-    if len(texts) == len(words):
-        return [Word(text, w.start, w.end, w.confidence) for text, w in zip(texts, words, strict=True)]
-    begin, end = (words[0].start, words[-1].end) if words else (0.0, duration)
-    confidence = min((w.confidence for w in words), default=0.0)
-    rate = (end - begin) / max(sum(map(len, texts)), 1)  # seconds per character
-    spread, length = [], 0
-    for text in texts:
-        start, length = length, length + len(text)
-        spread.append(Word(text, begin + start * rate, min(begin + length * rate, end), confidence))
-    return spread
 
 
 def to_txt(transcript: Transcript) -> str:

@@ -17,7 +17,8 @@ from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription.align import Alignment, align
 from speechlstm.transcription.batches import SpeechModel, in_order, recognize
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
-from speechlstm.types import AudioError, SpeechlstmError, Transcript, UsageError, Utterance
+from speechlstm.transcription.transcript import Transcript
+from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
 
 
 class Recognizer:

@@ -23,7 +23,8 @@ from speechlstm.decoders.lm import load
 from speechlstm.evaluation.errorreport import analysis, causes, comparison, recording
 from speechlstm.evaluation.metrics import Counts, errors
 from speechlstm.model.tokenizer import Characters
-from speechlstm.types import Alternative, ManifestError, Transcript, Utterance, Word
+from speechlstm.transcription.transcript import Alternative, Transcript, Word
+from speechlstm.types import ManifestError, Utterance
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "no", "now", "ü"]), max_size=7).map(" ".join)
 PAIRS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8)

@@ -21,7 +21,8 @@ import speechlstm
 from speechlstm.cli import evaluate as command
 from speechlstm.evaluation import errorreport
 from speechlstm.evaluation.errorreport.recording import encode_opus
-from speechlstm.types import Alternative, Transcript, Utterance, Word
+from speechlstm.transcription.transcript import Alternative, Transcript, Word
+from speechlstm.types import Utterance
 
 SAID = [  # id, reference, what the audio spells, speaker
     ("one", "YES  no", "yes no", "ann"),

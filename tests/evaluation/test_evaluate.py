@@ -17,7 +17,8 @@ from speechlstm.cli import evaluate as command
 from speechlstm.data.manifest import read_manifest
 from speechlstm.evaluation.metrics import Counts
 from speechlstm.model.tokenizer import Phones
-from speechlstm.types import Transcript, Utterance
+from speechlstm.transcription.transcript import Transcript
+from speechlstm.types import Utterance
 
 SAID = [  # id, reference, what the audio spells
     ("one", "YES  no", "yes no"),

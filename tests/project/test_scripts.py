@@ -14,7 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import speechlstm
-from speechlstm.types import AudioError, Transcript, Word
+from speechlstm.transcription.transcript import Transcript, Word
+from speechlstm.types import AudioError
 
 ROOT = Path(__file__).parents[2]
 SHELL = sorted([*(ROOT / "scripts").glob("*.sh"), ROOT / ".ci" / "run"])

@@ -26,7 +26,8 @@ from speechlstm.model.tokenizer import Phones
 from speechlstm.transcription import align as module
 from speechlstm.transcription import formats as transcript
 from speechlstm.transcription.align import Alignment, align, forced_alignment
-from speechlstm.types import AudioError, SpeechlstmError, Transcript, Utterance, Word
+from speechlstm.transcription.transcript import Transcript, Word
+from speechlstm.types import AudioError, SpeechlstmError, Utterance
 
 SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
 

@@ -28,7 +28,8 @@ from speechlstm.transcription import batches as transcriber
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.inputs import Recording, find, output_paths
 from speechlstm.transcription.recognizer import transcribe
-from speechlstm.types import AudioError, Transcript, UsageError, Utterance
+from speechlstm.transcription.transcript import Transcript
+from speechlstm.types import AudioError, UsageError, Utterance
 
 NAMES = st.text(
     st.sampled_from("\\'\"${}[],=: ()~+?\n\tab0é日") | st.characters(exclude_characters="\0/"), min_size=1

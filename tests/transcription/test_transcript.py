@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from speechlstm.model.tokenizer import Characters, Subwords, Words
 from speechlstm.transcription import formats as module
-from speechlstm.transcription.formats import FORMATS, to_transcript
-from speechlstm.types import Alternative, DecoderError, Hypothesis, Transcript, Word
+from speechlstm.transcription.formats import FORMATS
+from speechlstm.transcription.transcript import Alternative, Transcript, Word, to_transcript
+from speechlstm.types import DecoderError, Hypothesis
 
 TOKENS = Characters.from_texts(["abcdefghijklmnopqrstuvwxyz "])
 CUE = re.compile(r"(\d\d+):(\d\d):(\d\d)[,.](\d{3}) --> (\d\d+):(\d\d):(\d\d)[,.](\d{3})")

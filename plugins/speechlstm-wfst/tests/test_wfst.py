@@ -23,7 +23,7 @@ from speechlstm.decoders import create
 from speechlstm.decoders.contract import DecoderContract
 from speechlstm.decoders.posteriors import mumbled, noise, spoken
 from speechlstm.model.tokenizer import Characters, Phones, Words
-from speechlstm.transcription.formats import to_transcript
+from speechlstm.transcription.transcript import to_transcript
 from speechlstm.types import SpeechlstmError
 
 LETTERS = Characters.from_texts(["see a cab bee sea"])

@@ -193,7 +193,7 @@ def _array(audio: tuple[NDArray[Any], int]) -> tuple[NDArray[np.float32], int]:
         )
     if samples.dtype.kind == "i":
         samples = samples / -float(np.iinfo(samples.dtype).min)
-    return samples.reshape(len(samples), -1).astype(np.float32), int(rate)
+    return (samples[:, None] if samples.ndim == 1 else samples).astype(np.float32), int(rate)
 
 
 def _inside(path: str, start: int, count: int | None, known: int, rate: int) -> int:

@@ -19,7 +19,8 @@ from speechlstm.evaluation.errorreport.causes import Cause
 from speechlstm.evaluation.errorreport.comparison import Comparison, compare
 from speechlstm.evaluation.metrics import Counts, Score, character_errors, share_interval
 from speechlstm.evaluation.metrics import errors as word_errors
-from speechlstm.types import Transcript, Utterance
+from speechlstm.transcription.transcript import Transcript
+from speechlstm.types import Utterance
 
 _BINS = 6  # of durations, noise and speaking rates, with as many utterances each
 _CONFIDENCE_BINS = 10

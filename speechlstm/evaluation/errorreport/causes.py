@@ -23,7 +23,8 @@ from speechlstm.decoders.base import Decoder
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription.align import forced_alignment
 from speechlstm.transcription.batches import SpeechModel, recognize
-from speechlstm.types import AudioError, Hypothesis, SpeechlstmError, Transcript, Utterance
+from speechlstm.transcription.transcript import Transcript
+from speechlstm.types import AudioError, Hypothesis, SpeechlstmError, Utterance
 
 _CERTAIN = 1e-30  # what is left of each frame's probability for all other tokens, where a search is led
 _TOLERANCE = 1e-3  # natural log: decoders add float32

@@ -16,9 +16,9 @@ from speechlstm.study.inspect.gates import Direction, listen
 from speechlstm.study.inspect.influence import Reach, influence
 from speechlstm.transcription.align import forced_alignment
 from speechlstm.transcription.boundaries import find_pauses
-from speechlstm.transcription.formats import to_transcript
 from speechlstm.transcription.recognizer import Recognizer
-from speechlstm.types import AudioError, Hypothesis, SpeechlstmError, Transcript
+from speechlstm.transcription.transcript import Transcript, to_transcript
+from speechlstm.types import AudioError, Hypothesis, SpeechlstmError
 
 MAX_SECONDS = 60.0  # longest stretch: every gate of every unit in every frame is kept
 _STRETCH = 20.0  # seconds that are looked at in a longer recording when nothing else is asked for

@@ -1,0 +1,147 @@
+"""What a recording's hypotheses become: text, and words with times in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from speechlstm.data.files import write_atomically
+from speechlstm.model.tokenizer import Tokenizer, Words
+from speechlstm.transcription import formats
+from speechlstm.transcription.boundaries import word_times
+from speechlstm.types import DecoderError, Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a transcript: its text, start and end in seconds, and a confidence in [0, 1]."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another text that the decoder found, its score, and what the score is made of: see `Hypothesis`."""
+
+    text: str
+    score: float
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was spoken in one recording.
+
+    Attributes:
+        audio: the path as it was given.
+        text: the best text.
+        words: its words with times in seconds and confidences.
+        score: the decoder's score of the best text, natural log.
+        duration: seconds of audio.
+        parts: what the score is made of, if the decoder tells, by name: see `Hypothesis`.
+        alternatives: further texts, best first, without the best one.
+        tokens: what the best text was made of, such as phones.
+    """
+
+    audio: str
+    text: str
+    words: list[Word]
+    score: float
+    duration: float
+    parts: dict[str, float] = field(default_factory=dict)
+    alternatives: list[Alternative] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+
+    def to_txt(self) -> str:
+        """Return the text on a line of its own."""
+        return formats.to_txt(self)
+
+    def to_srt(self) -> str:
+        """Return SubRip subtitles."""
+        return formats.to_srt(self)
+
+    def to_vtt(self) -> str:
+        """Return WebVTT subtitles."""
+        return formats.to_vtt(self)
+
+    def to_json(self) -> str:
+        """Return everything as one line of JSON: times in seconds, scores in natural log."""
+        return formats.to_json(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the transcript as a file in the format that its ending names: txt, json, srt, vtt, ctm or TextGrid.
+
+        Raises:
+            UsageError: there is no such format.
+            OSError: the file cannot be written; what was there is still there.
+        """
+        kind = formats.find_format(Path(path).suffix.removeprefix("."), formats.FORMATS)
+        write_atomically(path, formats.FORMATS[kind](self))
+
+
+def to_transcript(
+    hypotheses: Sequence[Hypothesis],
+    tokenizer: Tokenizer,
+    frame_shift: float,
+    audio: str,
+    duration: float,
+    pauses: Sequence[tuple[float, float]] = (),
+) -> Transcript:
+    """Give the best hypothesis its words, times and confidences.
+
+    A word begins before the first frame of its first token and ends after the last frame of its last, as
+    `speechlstm.transcription.boundaries` tells. Its confidence is that of its least certain token: unlike a product or
+    a mean this depends neither on the word's length nor on how certain its other letters are.
+
+    Args:
+        hypotheses: what the decoder found, best first, at least one.
+        tokenizer: turns the tokens into text and words.
+        frame_shift: seconds per encoder frame.
+        audio: path of the audio, as it was given.
+        duration: seconds of audio.
+        pauses: stretches of it without speech, in seconds; see `speechlstm.transcription.boundaries.find_pauses`.
+
+    Raises:
+        DecoderError: there is no hypothesis.
+    """
+    if not hypotheses:
+        raise DecoderError(
+            f"{audio}: the decoder returned no hypothesis; it must return at least an empty one"
+        )
+    texts = [tokenizer.decode(h.tokens) if h.text is None else h.text for h in hypotheses]
+    best = hypotheses[0]
+    spelled = tokenizer.words(best.tokens)
+    # Frame t is centred at t * frame_shift seconds; the last frame of a token is the one before its end.
+    spikes = [
+        (best.starts[first] * frame_shift, (best.ends[end - 1] - 1) * frame_shift)
+        for _, first, end in spelled
+    ]
+    letters = [len(text) / (end - first) for text, first, end in spelled]
+    times = word_times(spikes, letters, isinstance(tokenizer, Words), duration, pauses)
+    words = [
+        Word(text, *span, min(best.confidences[first:end]))
+        for (text, first, end), span in zip(spelled, times, strict=True)
+    ]
+    if best.text is not None:
+        words = _named(best.text.split(), words, duration)
+    others = [Alternative(text, h.score, h.parts) for text, h in zip(texts[1:], hypotheses[1:], strict=True)]
+    tokens = [tokenizer.tokens[token] for token in best.tokens]
+    return Transcript(audio, texts[0], words, best.score, duration, best.parts, others, tokens)
+
+
+def _named(texts: list[str], words: list[Word], duration: float) -> list[Word]:
+    """Give a decoder's own words the times of the tokens' words, or else shares in proportion to length."""
+    if len(texts) == len(words):
+        return [Word(text, w.start, w.end, w.confidence) for text, w in zip(texts, words, strict=True)]
+    begin, end = (words[0].start, words[-1].end) if words else (0.0, duration)
+    confidence = min((w.confidence for w in words), default=0.0)
+    rate = (end - begin) / max(sum(map(len, texts)), 1)  # seconds per character
+    spread, length = [], 0
+    for text in texts:
+        start, length = length, length + len(text)
+        spread.append(Word(text, begin + start * rate, min(begin + length * rate, end), confidence))
+    return spread
