@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
 from speechlstm.configs.arguments import quote_arguments
+from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import file_names, read_manifest
 from speechlstm.transcription.align import FORMATS, Alignment, align
@@ -41,9 +41,9 @@ def run(cfg: DictConfig) -> int:
     results = align(bundle, utterances, cfg.batch_seconds, batch_threads(cfg.threads))
     lines: dict[int, str] = {}
     failed = 0
-    for index, result in tqdm(results, "aligning", len(utterances), unit="utterance", disable=None):
+    for index, result in progress.track(results, "aligning", len(utterances), unit="utterance"):
         if isinstance(result, SpeechlstmError):
-            tqdm.write(f"failed: {result}", sys.stderr)
+            progress.write(f"failed: {result}", sys.stderr)
             failed += 1
         elif kind == "ctm":
             lines[index] = FORMATS[kind](_named(result, names[index]))

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from speechlstm import configs
 from speechlstm.configs.arguments import quote_arguments
+from speechlstm.data import progress
 from speechlstm.data.files import locked, write_atomically
 from speechlstm.study.compare import results, speech, trials
 from speechlstm.study.compare.complexity import complexity
@@ -37,13 +37,11 @@ def run(cfg: DictConfig) -> None:
     with locked(out):
         costs = _costs(cfg, out / "complexity.jsonl")
         found = []
-        for result in tqdm(
-            trials.make(todo, out / "trials.jsonl", workers), "trials", len(todo), disable=None
-        ):
+        for result in progress.track(trials.make(todo, out / "trials.jsonl", workers), "trials", len(todo)):
             found.append(result)
         write_atomically(page, render(found, costs, []))  # the trainings on speech take much longer
         heard = []
-        for result in tqdm(speech.make(spoken, out), "trainings", len(spoken), disable=None):
+        for result in progress.track(speech.make(spoken, out), "trainings", len(spoken)):
             heard.append(result)
             write_atomically(page, render(found, costs, heard))
     print(page)

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices
 from speechlstm.configs.arguments import quote_arguments
+from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import read_manifest, write_manifest
 from speechlstm.decoders import Decoder
@@ -76,7 +76,7 @@ def run(cfg: DictConfig) -> int:
         for index, result, cause in where.merge(found, len(utterances), "evaluating", "utterance"):
             results[index], causes[index] = result, cause
             if isinstance(result, AudioError):
-                tqdm.write(f"failed: {result}", sys.stderr)
+                progress.write(f"failed: {result}", sys.stderr)
         seconds = time.perf_counter() - begin
     if not where.is_first:
         return 0

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from speechlstm import configs
 from speechlstm.configs.arguments import take_inputs
+from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.evaluation.plots import check_plots
 from speechlstm.study.inspect import checkpoint, figures
@@ -51,27 +51,27 @@ def run(cfg: DictConfig) -> int:
         bundle = checkpoint.load(cfg.bundle)
         decoder = configs.build_part("decoder", cfg.decoder, tokenizer=bundle.tokenizer)
     work = zip(recordings, pages, strict=True)
-    for recording, page in tqdm(work, "watching", len(recordings), unit="recording", disable=None):
+    for recording, page in progress.track(work, "watching", len(recordings), unit="recording"):
         try:
             seen = observe(bundle, recording.path, decoder, cfg.text, cfg.offset, cfg.duration)
         except UsageError:
             raise
         except SpeechlstmError as error:
-            tqdm.write(f"failed: {error}", sys.stderr)
+            progress.write(f"failed: {error}", sys.stderr)
             failed += 1
             continue
         index = choose(seen, cfg.layer, cfg.direction)
         write_atomically(page, render(seen, cfg.layer, cfg.direction))
         if seen.overview is not None and cfg.duration is None:
             stretch = f"{seen.offset:g} to {seen.offset + seen.seconds:g} s"
-            tqdm.write(
+            progress.write(
                 f"{recording.path}: looked at {stretch} of {seen.recording_seconds:.0f} s; the page offers others",
                 sys.stderr,
             )
         if cfg.png:
             write_atomically(page.with_suffix(".png"), figures.draw_signals(seen, index))
             write_atomically(page.with_name(f"{page.stem}-memory.png"), figures.draw_memory(seen, index))
-        tqdm.write(str(page), sys.stdout)
+        progress.write(str(page), sys.stdout)
     return report_failures(failed, given)
 
 

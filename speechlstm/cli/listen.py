@@ -13,10 +13,10 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from speechlstm import configs
 from speechlstm.configs.arguments import quote_arguments
+from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import file_names, read_manifest
 from speechlstm.evaluation.plots import can_draw, to_png
@@ -52,11 +52,11 @@ def run(cfg: DictConfig) -> int:
     dataset = UtteranceDataset(utterances, lambda _: [], cfg.sample_rate, speed=speed, change=change)
     pictures = can_draw()
     failed = 0
-    for index, factor, seed in tqdm(chosen, "augmenting", unit="utterance", disable=None):
+    for index, factor, seed in progress.track(chosen, "augmenting", unit="utterance"):
         try:
             waveform, _, utterance = dataset[index, factor, seed]
         except AudioError as error:
-            tqdm.write(f"failed: {error}", sys.stderr)
+            progress.write(f"failed: {error}", sys.stderr)
             failed += 1
             continue
         _write_audio(out / f"{names[index]}.wav", waveform, cfg.sample_rate)
@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> int:
                 heard = masks(heard, lengths)
             title = f"{utterance.id}, at speed {factor:.2f}: {utterance.text}"
             _write_picture(out / f"{names[index]}.png", heard[0].numpy(), features.frame_shift, title)
-        tqdm.write(f"{out / names[index]}.wav  {len(waveform) / cfg.sample_rate:.2f} s  {utterance.text}")
+        progress.write(f"{out / names[index]}.wav  {len(waveform) / cfg.sample_rate:.2f} s  {utterance.text}")
     if not pictures:
         print("no pictures: they need matplotlib: pip install 'speechlstm[plots]'", file=sys.stderr)
     return report_failures(failed, len(chosen))

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from speechlstm import configs
 from speechlstm.cli import templates
 from speechlstm.configs.arguments import quote_arguments
+from speechlstm.data import progress
 from speechlstm.data.manifest import read_manifest
 from speechlstm.model import installed, registry
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
@@ -167,7 +167,7 @@ def bench(cfg: DictConfig) -> int:
     seconds = sum(len(row) for row in heard.rows) * bundle.frame_shift
     trials: list[benchmark.Trial] = []
     problems: dict[str, str] = {}
-    for name in tqdm(chosen, "decoding", unit="decoder", disable=None):
+    for name in progress.track(chosen, "decoding", unit="decoder"):
         try:
             own = settings.get(name, {})
             for width in benchmark.widths(name, own, cfg.beam_sizes, cfg.beams):
@@ -179,7 +179,7 @@ def bench(cfg: DictConfig) -> int:
                 raise
             origin = f"decoder {name!r} of {registry.package_of(registry.entry('decoder', name))}"
             problems[name] = str(error) if origin in str(error) else f"{origin}: {error}"
-            tqdm.write(f"failed: {problems[name]}", sys.stderr)
+            progress.write(f"failed: {problems[name]}", sys.stderr)
     setup = {"manifest": cfg.bench, "bundle": bundle.name, "utterances": len(heard.rows), "lm": cfg.lm}
     if cfg.format == "json":
         print(json.dumps(setup | {"trials": benchmark.as_json(trials), "failed": problems}, indent=1))

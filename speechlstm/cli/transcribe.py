@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices
 from speechlstm.configs.arguments import take_inputs
+from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.formats import FORMATS, find_format
@@ -69,11 +69,11 @@ def run(cfg: DictConfig) -> int:
         merged = where.merge(results, len(recordings), "transcribing", "file")
         for result in in_order(merged) if outputs is None else (each for _, each in merged):
             if isinstance(result, AudioError):
-                tqdm.write(f"failed: {result}", sys.stderr)
+                progress.write(f"failed: {result}", sys.stderr)
                 failed += 1
             elif result is not None:
                 name = f"{result.audio}: " if suffix == "txt" and given > 1 else ""
-                tqdm.write(name + FORMATS[suffix](result), sys.stdout, end="")
+                progress.write(name + FORMATS[suffix](result), sys.stdout, end="")
     return report_failures(failed, given) if where.is_first else 0
 
 

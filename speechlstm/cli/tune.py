@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
 from speechlstm.configs.arguments import quote_arguments
+from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders import Decoder
@@ -61,12 +61,14 @@ def run(cfg: DictConfig) -> int:
         return decoder
 
     tried = tuning.tune(make, heard, spans, start, cfg.trials, cfg.seed)
-    for trial in tqdm(tried, "tuning", cfg.trials, unit="trial", disable=None):
+    for trial in progress.track(tried, "tuning", cfg.trials, unit="trial"):
         trials.append(trial)
         if best is None or trial.rank < best.rank:
             best = trial
             shown = " ".join(f"{name}={value:.{_PLACES}g}" for name, value in trial.params.items())
-            tqdm.write(f"{len(trials):>4}  WER {trial.score.wer:7.2%}  CER {trial.score.cer:7.2%}  {shown}")
+            progress.write(
+                f"{len(trials):>4}  WER {trial.score.wer:7.2%}  CER {trial.score.cer:7.2%}  {shown}"
+            )
     assert best is not None
     low, high = best.score.interval()
     rounded = {name: float(f"{value:.{_PLACES}g}") for name, value in best.params.items()}

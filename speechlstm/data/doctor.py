@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.data.audio import audio_info, holder, load_audio
 from speechlstm.data.manifest import parse_line, read_lines
 from speechlstm.data.report import Problem, Report
@@ -172,7 +172,7 @@ def _listen_all(entries: Sequence[Entry], threads: int) -> dict[int, _Listened]:
         work = pool.map(
             lambda utterance: _listen(utterance, files[utterance.audio_filepath] == 1), utterances
         )
-        results = list(tqdm(work, "listening", len(utterances), unit="file", disable=None))
+        results = list(progress.track(work, "listening", len(utterances), unit="file"))
     return {id(utterance): result for utterance, result in zip(utterances, results, strict=True)}
 
 

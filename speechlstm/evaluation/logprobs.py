@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.data.audio import holder
 from speechlstm.data.files import user_cache, write_atomically
 from speechlstm.transcription.batches import recognize
@@ -65,12 +65,12 @@ def compute(
         return LogProbs(list(utterances), rows, [])
     heard: dict[int, Tensor] = {}
     problems: list[AudioError] = []
-    with tqdm(desc="listening", total=len(utterances), unit="utterance", disable=None) as bar:
+    with progress.bar("recognizing", len(utterances), "utterance") as bar:
         for batch in recognize(bundle, utterances, batch_seconds, threads):
             for recording in batch.recordings:
                 heard[recording.index] = recording.log_probs.float().cpu().clone()
             for _, problem in batch.failures:
-                tqdm.write(f"failed: {problem}", sys.stderr)
+                progress.write(f"failed: {problem}", sys.stderr)
                 problems.append(problem)
             bar.update(len(batch.recordings) + len(batch.failures))
     if not heard:

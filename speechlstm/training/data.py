@@ -11,8 +11,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.data.audio import load_audio
 from speechlstm.training import ranks
 from speechlstm.training.augment import Chain, SpeedPerturb, at_speed
@@ -60,7 +60,7 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         read: list[tuple[Utterance, list[int], np.ndarray]] = []
         with ThreadPoolExecutor(threads) as pool:
             results = pool.map(self._decode, self.utterances)
-            shown = tqdm(results, "reading audio", len(self), unit="file", disable=None)
+            shown = progress.track(results, "reading audio", len(self), unit="file")
             for utterance, target, result in zip(self.utterances, self.targets, shown, strict=True):
                 if isinstance(result, AudioError):
                     failures.append(result)

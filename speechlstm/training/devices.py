@@ -9,9 +9,9 @@ from typing import Any
 
 import torch.distributed as dist
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from speechlstm.configs import build
+from speechlstm.data import progress
 from speechlstm.training import ranks
 from speechlstm.training.parallel import DataParallel
 from speechlstm.transcription.devices import Devices, Inputs, Result
@@ -79,7 +79,7 @@ class ManyDevices(Devices):
             SpeechlstmError: the processes did not make up the same batches.
         """
         own: list[Result] = []
-        with tqdm(None, task, count, unit=unit, disable=None if self.is_first else True) as self.bar:
+        with progress.bar(task, count, unit, shown=self.is_first) as self.bar:
             for result in results:
                 own.append(result)
                 self.done += 1

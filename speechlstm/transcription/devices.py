@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.types import UsageError
 
 Inputs = TypeVar("Inputs")
@@ -74,7 +74,7 @@ class OneDevice(Devices):
 
     def merge(self, results: Iterable[Result], count: int, task: str, unit: str) -> Iterator[Result]:
         """Yield the results."""
-        yield from tqdm(results, task, count, unit=unit, disable=None)
+        yield from progress.track(results, task, count, unit=unit)
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
+from speechlstm.data import progress
 from speechlstm.data.audio import AUDIO_SUFFIXES, audio_info
 from speechlstm.types import AudioError, UsageError, Utterance
 
@@ -81,9 +80,7 @@ def measure(corpus: Corpus, threads: int = 8) -> Corpus:
     utterances = [utterance for split in corpus.splits.values() for utterance in split]
     with ThreadPoolExecutor(threads) as pool:
         results = pool.map(_measure, utterances)
-        measured = iter(
-            list(tqdm(results, "reading audio headers", len(utterances), unit="file", disable=None))
-        )
+        measured = iter(list(progress.track(results, "reading audio headers", len(utterances), unit="file")))
     splits: dict[str, list[Utterance]] = {}
     problems = list(corpus.problems)
     for name, split in corpus.splits.items():

@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.data.corpora.base import Corpus
 from speechlstm.data.manifest import write_manifest
 from speechlstm.types import SpeechlstmError, UsageError, Utterance
@@ -93,7 +93,7 @@ def read(root: str | Path, train: int = 3000, dev: int = 200, seed: int = 0) -> 
         raise UsageError(f"train={train} and dev={dev} are numbers of utterances, so neither can be below 0")
     plan = [("train", index) for index in range(train)] + [("dev", index) for index in range(dev)]
     splits: dict[str, list[Utterance]] = {}
-    for split, index in tqdm(plan, "synthesising", unit="utterance", disable=None):
+    for split, index in progress.track(plan, "synthesising", unit="utterance"):
         rng = random.Random(f"{seed} {split} {index}")
         text = sentence(rng)
         voice = f"{rng.choice(ACCENTS)}+{rng.choice(VARIANTS[split])}"

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from speechlstm.data import progress
 from speechlstm.data.audio import tar
 from speechlstm.data.corpora.base import Corpus, expect, split_name, with_dev
 from speechlstm.types import UsageError, Utterance
@@ -47,7 +46,7 @@ def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
     named = [(path, match) for path in files if (match := _NAME.fullmatch(path.name))]
     problems: list[str] = []
     splits: dict[str, list[Utterance]] = {}
-    for path, match in tqdm(named, "reading cuts", unit="file", disable=None):
+    for path, match in progress.track(named, "reading cuts", unit="file"):
         name = match["split"] or ("train" if path.parent == root else path.parent.name)
         shard = path.with_name(f"recording{match['shard'] or ''}.tar")
         splits.setdefault(split_name(name), []).extend(_file(path, shard, problems))

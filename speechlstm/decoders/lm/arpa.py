@@ -15,8 +15,8 @@ from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.decoders.lm.corpus import UNK
 from speechlstm.decoders.lm.files import decode, read_lines
 from speechlstm.decoders.lm.parse import Vocabulary, make_vocabulary, parse
@@ -44,7 +44,7 @@ def write_arpa(trie: Trie, path: str | Path) -> None:
     out = gzip.GzipFile(fileobj=content, mode="wb", mtime=0) if str(path).endswith(".gz") else content
     out.write(b"\\data\\\n")
     out.writelines(b"ngram %d=%d\n" % pair for pair in enumerate(trie.counts, 1))
-    with tqdm(None, "writing n-grams", trie.ends[-1] - 1, unit_scale=True, disable=None) as bar:
+    with progress.bar("writing n-grams", int(trie.ends[-1]) - 1, "n-gram") as bar:
         for n, (begin, end) in enumerate(pairwise(trie.ends), 1):
             out.write(b"\n\\%d-grams:\n" % n)
             for first in range(begin, end, _BLOCK):

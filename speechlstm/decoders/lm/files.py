@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from tqdm import tqdm
-
+from speechlstm.data import progress
 from speechlstm.types import SpeechlstmError
 
 _GZIP = b"\x1f\x8b"
+_MEGABYTE = 1_000_000  # bytes
 _BLOCK = 1 << 20  # bytes read at once
 
 
@@ -30,17 +30,15 @@ def _blocks(path: str | Path) -> Iterator[list[bytes]]:
     number = 0
     try:
         with Path(path).open("rb") as raw:
-            total = Path(path).stat().st_size or None
+            total = Path(path).stat().st_size // _MEGABYTE or None
             packed = raw.peek(2)[:2] == _GZIP
             file = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
-            with tqdm(
-                None, f"reading {Path(path).name}", total, unit="B", unit_scale=True, disable=None
-            ) as bar:
+            with progress.bar(f"reading {Path(path).name}", total, "MB") as bar:
                 while block := file.readlines(_BLOCK):
                     yield block
                     number += len(block)
                     if raw.seekable():  # a pipe is not
-                        bar.update(raw.tell() - bar.n)
+                        bar.update(raw.tell() // _MEGABYTE - bar.n)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SpeechlstmError(f"{path}: damaged gzip file, somewhere after line {number}: {error}") from None
     except OSError as error:

@@ -23,8 +23,8 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.decoders.lm.corpus import BOS_ID, EOS_ID, Corpus
 from speechlstm.decoders.lm.trie import NEVER, Floats, Ints, Longs, Trie
 from speechlstm.types import SpeechlstmError, UsageError
@@ -120,7 +120,7 @@ def _count(corpus: Corpus, order: int) -> list[_Order]:
     counts = np.bincount(stream, minlength=vocabulary)
     orders = [_Order(np.zeros_like(unigrams), unigrams, counts, np.zeros_like(unigrams), unigrams == BOS_ID)]
     index = stream  # of the n-gram that ends at each place
-    for n in tqdm(range(2, order + 1), "counting n-grams", unit="order", disable=None):
+    for n in progress.track(range(2, order + 1), "counting n-grams", unit="order"):
         places = places[age[places] >= n - 1]
         if not len(places):
             break

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import av
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.data.audio import load_audio
 from speechlstm.types import AudioError, Utterance
 
@@ -60,7 +60,7 @@ def measure_snr(utterances: Sequence[Utterance], sample_rate: int) -> list[float
 
     with ThreadPoolExecutor(_READERS) as pool:
         found = pool.map(measure, utterances)
-        return list(tqdm(found, "measuring noise", len(utterances), unit="utterance", disable=None))
+        return list(progress.track(found, "measuring noise", len(utterances), unit="utterance"))
 
 
 def embed(
@@ -88,7 +88,7 @@ def embed(
 
     with (
         ThreadPoolExecutor(_READERS) as pool,
-        tqdm(total=len(wanted), desc="compressing audio", unit="utterance", disable=None) as bar,
+        progress.bar("compressing audio", len(wanted), "utterance") as bar,
     ):
         for first in range(0, len(wanted) if budget else 0, _TOGETHER):
             indices = wanted[first : first + _TOGETHER]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.data.audio import AUDIO_SUFFIXES, audio_info, load_audio
 from speechlstm.training.augment.waveform import Change, Samples, rms, span
 from speechlstm.types import AudioError, UsageError
@@ -77,7 +77,7 @@ def recordings(name: str, folder: str) -> list[Recording]:
         raise UsageError(f"augment: {name} is {folder}, where there is no audio file")
     found: list[Recording] = []
     problems: list[AudioError] = []
-    for path in tqdm(paths, f"looking through {name}", unit="file", disable=None):
+    for path in progress.track(paths, f"looking through {name}", unit="file"):
         try:
             found.append((path, audio_info(path).duration))
         except AudioError as error:

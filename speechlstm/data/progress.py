@@ -1,0 +1,152 @@
+"""How far a command is: a bar with rate and time left on a terminal, a line now and then in a log.
+
+Both go to the standard error stream: the standard output is for results.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, Task
+
+Item = TypeVar("Item")
+
+LOG_SECONDS = 30.0  # between two lines in a log
+
+
+class Bar:
+    """Counts what is done; one that is not shown counts, too.
+
+    Attributes:
+        n: what is done.
+        total: what is to be done; None if nobody knows.
+    """
+
+    def __init__(self, task: str, total: int | None, unit: str) -> None:
+        self.task, self.total, self.unit, self.n = task, total, unit, 0
+        self._begun = self._logged = time.monotonic()
+
+    def update(self, n: int = 1) -> None:
+        """Count some more as done."""
+        self.n += n
+        self._show()
+
+    def _show(self) -> None:
+        """Write nothing."""
+
+    def rate(self) -> float:
+        """Return what is done in a second."""
+        return self.n / max(time.monotonic() - self._begun, 1e-9)
+
+
+class _LogBar(Bar):
+    """Writes a line after `LOG_SECONDS`, and so on."""
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._logged < LOG_SECONDS or not self.n:
+            return
+        self._logged = now
+        known, left = "", ""
+        if self.total:
+            known, left = f" of {self.total}", f", {_clock((self.total - self.n) / self.rate())} left"
+        done = f"{self.task}: {self.n}{known} {_plural(self.unit)}, {self.rate():.1f} a second"
+        print(f"{done}{left}", file=sys.stderr, flush=True)
+
+
+class _TerminalBar(Bar):
+    """Moves a bar of rich."""
+
+    live: Progress | None = None  # what all bars of this process are drawn by
+
+    def __init__(self, task: str, total: int | None, unit: str, live: Progress) -> None:
+        super().__init__(task, total, unit)
+        self._live, self.number = live, live.add_task(task, total=total, unit=unit)
+
+    def _show(self) -> None:
+        self._live.update(self.number, completed=self.n)
+
+
+@contextmanager
+def bar(task: str, total: int | None, unit: str = "item", shown: bool = True) -> Iterator[Bar]:
+    """Show a bar while the context lasts.
+
+    Args:
+        task: what is being done.
+        total: what there is to do; None if nobody knows.
+        unit: word for one of it.
+        shown: False where another process shows it.
+    """
+    if not shown:
+        yield Bar(task, total, unit)
+    elif not sys.stderr.isatty():
+        yield _LogBar(task, total, unit)
+    else:
+        outer = _TerminalBar.live
+        live = outer or _new_live()
+        if outer is None:
+            live.start()
+            _TerminalBar.live = live
+        drawn = _TerminalBar(task, total, unit, live)
+        try:
+            yield drawn
+        finally:
+            live.remove_task(drawn.number)
+            if outer is None:
+                _TerminalBar.live = None
+                live.stop()
+
+
+def track(items: Iterable[Item], task: str, total: int | None = None, unit: str = "item") -> Iterator[Item]:
+    """Yield the items, and show how many of them are done; the total is theirs, if they know it."""
+    known = len(items) if total is None and isinstance(items, Sized) else total
+    with bar(task, known, unit) as shown:
+        for item in items:
+            yield item
+            shown.update()
+
+
+def write(text: str, file: TextIO | None = None, end: str = "\n") -> None:
+    """Print a line above the bar, if there is one."""
+    file = file or sys.stdout
+    live = _TerminalBar.live
+    if live is not None and file.isatty():  # the terminal that the bar is on
+        live.console.print(text, end=end, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    else:
+        print(text, file=file, end=end, flush=True)
+
+
+def _new_live() -> Progress:
+    from rich.console import Console  # takes a tenth of a second, which only a terminal needs
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f} {_plural(task.fields['unit'])}/s" if task.speed else "")
+
+    columns: list[Any] = [
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+    ]
+    console = Console(stderr=True)
+    # Redirected streams would put results on the standard error stream.
+    return Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def _plural(unit: str) -> str:
+    return unit if unit.isupper() else f"{unit}s"
