@@ -19,7 +19,7 @@ from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.training import ranks
 from speechlstm.training.loggers import log_transcripts
-from speechlstm.training.loss import CtcLoss, ctc_loss
+from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
 from speechlstm.training.validation import Validation
 from speechlstm.types import Batch, UsageError
@@ -153,7 +153,7 @@ class TrainingModule(pl.LightningModule):
         if tokens := int(batch.target_lengths.sum()):
             known = batch.target_lengths > 0  # a text that the tokenizer cannot spell has no loss
             targets, target_lengths = batch.targets[known], batch.target_lengths[known]
-            loss, _ = ctc_loss(log_probs[known], targets, lengths[known], target_lengths)
+            loss = self.loss.measure(log_probs[known], targets, lengths[known], target_lengths)
             validation.loss += float(loss) * tokens
             validation.tokens += tokens
 

@@ -23,6 +23,7 @@ from speechlstm.training.data import SpeechData
 from speechlstm.training.fit import check_checkpoint
 from speechlstm.training.messages import say
 from speechlstm.training.module import TrainingModule
+from speechlstm.training.monitors import check_monitors
 from speechlstm.transcription.devices import check_precision
 from speechlstm.types import ManifestError, UsageError, Utterance
 
@@ -198,6 +199,7 @@ def make_trainer(cfg: DictConfig, data: SpeechData) -> pl.Trainer:
     )  # what it tells is told here in its place
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     callbacks = [build(node) for node in (cfg.callbacks or {}).values() if node]
+    check_monitors(callbacks, build(cfg.loss), cfg.decoder)
     loggers = [build(node) for node in (cfg.logger or {}).values() if node]
     trainer: pl.Trainer = build(
         cfg.trainer,

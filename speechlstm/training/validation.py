@@ -14,7 +14,7 @@ class Validation:
 
     Attributes:
         pairs: `(utterance id, reference, hypothesis)`.
-        loss: CTC loss, summed over tokens.
+        loss: what the loss measures, summed over tokens.
         tokens: target tokens.
         blanks: frames in which the blank is likeliest.
         frames: encoder frames.

@@ -17,7 +17,7 @@ from speechlstm import configs
 from speechlstm.training import parts
 from speechlstm.training.fit import fit
 from speechlstm.training.module import TrainingModule
-from speechlstm.types import AudioError, Batch
+from speechlstm.types import AudioError, Batch, UsageError
 
 RATE = 8_000
 NOISY = ["data.train=old.jsonl", "augment=noisy", "data.num_workers=1", "data.batch_seconds=0.6"]
@@ -68,10 +68,11 @@ def test_a_training_begins_with_a_checkpoint_and_goes_on_without_it(
     assert "weights copied, 4 of 5 tokens known" in said and "frozen: subsample, layers.0; " in said
     weights = one["state_dict"]
     for name, value in weights.items():
-        if name.startswith(("encoder.subsample.", "encoder.layers.0.")):
+        if name.startswith(("acoustic.encoder.subsample.", "acoustic.encoder.layers.0.")):
             assert torch.equal(value, start[name]), name
     assert not torch.equal(
-        weights["encoder.layers.1.rnn.weight_ih_l0"], start["encoder.layers.1.rnn.weight_ih_l0"]
+        weights["acoustic.encoder.layers.1.rnn.weight_ih_l0"],
+        start["acoustic.encoder.layers.1.rnn.weight_ih_l0"],
     )
     shutil.rmtree("first")
     _, two = train("second", *settings[:2], "trainer.max_epochs=2")  # nothing is frozen any more
@@ -79,7 +80,8 @@ def test_a_training_begins_with_a_checkpoint_and_goes_on_without_it(
     assert "going on from second/checkpoints/last.ckpt" in said and "copied" not in said
     assert two["global_step"] == 2 * one["global_step"]
     assert not torch.equal(
-        two["state_dict"]["encoder.layers.0.rnn.weight_ih_l0"], start["encoder.layers.0.rnn.weight_ih_l0"]
+        two["state_dict"]["acoustic.encoder.layers.0.rnn.weight_ih_l0"],
+        start["acoustic.encoder.layers.0.rnn.weight_ih_l0"],
     )
 
 
@@ -94,6 +96,18 @@ def test_a_training_that_has_stopped_early_stays_stopped(
     _, after = train("run", *settings)
     assert "epoch " not in capsys.readouterr().out
     assert after["global_step"] == before["global_step"]
+
+
+def test_a_crf_is_trained_and_its_best_weights_are_not_chosen_greedily(here: Path) -> None:
+    crf = ["data.train=old.jsonl", "loss=ctc_crf"]
+    with pytest.raises(
+        UsageError, match="goes by val/wer, but this loss trains for a decoder with a language model"
+    ):
+        train("refused", *crf)
+    trainer, last = train("crf", *crf, "callbacks.best.monitor=val/loss", "trainer.max_epochs=3")
+    found = trainer.callback_metrics
+    assert float(found["val/loss"]) > 0 and 0 < float(found["train/crf"]) < float(found["train/loss"])
+    assert last["epoch"] == 2 and Path("crf/checkpoints/best.ckpt").exists()
 
 
 def meddle(patch: pytest.MonkeyPatch, with_step: Callable[[int, int], None]) -> None:

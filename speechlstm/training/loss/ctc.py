@@ -26,6 +26,8 @@ class CtcLoss:
         intermediate: share of the lower layers' mean CTC loss in the whole, the last layer's being the rest.
     """
 
+    needs_lm = False
+
     def __init__(self, consistency: float = 0.0, intermediate: float = 0.3) -> None:
         if not consistency >= 0:
             raise UsageError(f"loss.consistency is {consistency!r}, but must be 0 or more")
@@ -41,6 +43,13 @@ class CtcLoss:
             targets: token ids of each training text.
             vocab_size: number of tokens, the blank included.
         """
+
+    def measure(self, log_probs: Tensor, targets: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:
+        """Return what a validation reports, per target token: the loss of the last layer's output.
+
+        Arguments as in `ctc_loss`.
+        """
+        return ctc_loss(log_probs, targets, lengths, target_lengths)[0]
 
     def __call__(
         self,
