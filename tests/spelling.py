@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
+from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.model.tokenizer import Characters
 
 RATE, FRAME = 16_000, 320  # Hz, samples per frame (20 ms)
@@ -21,9 +23,13 @@ class SpellingBundle:
     name, sample_rate, frame_shift, tokenizer = "spelling", RATE, FRAME / RATE, TOKENS
 
     device = torch.device("cpu")
+    bundle = SimpleNamespace(decoder={})
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
+
+    def create_decoder(self) -> GreedyDecoder:
+        return GreedyDecoder(tokenizer=TOKENS)
 
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         self.batches.append(tuple(waveforms.shape))

@@ -1,4 +1,4 @@
-"""What a command computes on: the devices that its settings name, and the threads of the processor."""
+"""What a command works with: the devices and the decoder that its settings name, the threads of the processor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import torch
 from omegaconf import DictConfig
 
+from speechlstm import configs
+from speechlstm.decoders import Decoder
 from speechlstm.transcription.devices import Devices, OneDevice
+from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import UsageError
 
 
@@ -53,3 +56,27 @@ def batch_threads(threads: int | None) -> int:
     available = torch.get_num_threads()
     torch.set_num_threads(1)
     return available if threads is None else threads
+
+
+def make_decoder(cfg: DictConfig, recognizer: Recognizer) -> Decoder:
+    """Return the decoder that a command's settings name, or the one that belongs to the bundle.
+
+    Args:
+        cfg: of the command; `lm` also replaces the language model of a decoder that the bundle brings.
+        recognizer: whose tokens it decodes.
+
+    Raises:
+        UsageError: there is no such decoder, or it takes no such settings.
+    """
+    if cfg.get("decoder") is not None:
+        decoder: Decoder = configs.build_part("decoder", cfg.decoder, tokenizer=recognizer.tokenizer)
+        return decoder
+    replaced = cfg.get("lm") is not None and "lm" in recognizer.bundle.decoder
+    return recognizer.create_decoder(**({"lm": cfg.lm} if replaced else {}))
+
+
+def decoder_name(cfg: DictConfig, recognizer: Recognizer) -> str:
+    """Return the name of that decoder."""
+    if cfg.get("decoder") is not None:
+        return str(cfg.decoder.name)
+    return str(recognizer.bundle.decoder.get("name", "greedy"))

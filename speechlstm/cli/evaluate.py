@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads, choose_devices
+from speechlstm.cli.devices import batch_threads, choose_devices, decoder_name, make_decoder
 from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> int:
     others = None
     if cfg.compare_with is not None:
         others = errorreport.read_hypotheses(cfg.compare_with, utterances, bundle.tokenizer)
-    decoder = configs.build_part("decoder", cfg.decoder, tokenizer=bundle.tokenizer)
+    decoder = make_decoder(cfg, bundle)
     results: list[Transcript | AudioError | None] = [None] * len(utterances)
     causes: list[errorreport.Cause | None] = [None] * len(utterances)
     with where.share(utterances) as utterances:
@@ -90,7 +90,7 @@ def run(cfg: DictConfig) -> int:
     hypotheses = [r.text for _, r in scored]
     score = corpus((u.text, hypothesis) for u, hypothesis in zip(references, hypotheses, strict=True))
     failed, heard = len(utterances) - len(scored), sum(r.duration for _, r in scored)
-    setup = {"manifest": cfg.manifest, "bundle": bundle.name, "decoder": cfg.decoder.name}
+    setup = {"manifest": cfg.manifest, "bundle": bundle.name, "decoder": decoder_name(cfg, bundle)}
     transcripts = [r for _, r in scored]
     comparison = errorreport.compared(references, transcripts, others) if others is not None else None
     phones = phone_errors(bundle.tokenizer, references, transcripts)

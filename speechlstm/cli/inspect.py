@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from speechlstm import configs
+from speechlstm.cli.devices import make_decoder
 from speechlstm.configs.arguments import take_inputs
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
@@ -49,7 +50,7 @@ def run(cfg: DictConfig) -> int:
     failed = len(problems)
     if recordings:
         bundle = checkpoint.load(cfg.bundle)
-        decoder = configs.build_part("decoder", cfg.decoder, tokenizer=bundle.tokenizer)
+        decoder = make_decoder(cfg, bundle)
     work = zip(recordings, pages, strict=True)
     for recording, page in progress.track(work, "watching", len(recordings), unit="recording"):
         try:

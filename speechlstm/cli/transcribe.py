@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads, choose_devices
+from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
 from speechlstm.configs.arguments import take_inputs
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
@@ -58,7 +58,7 @@ def run(cfg: DictConfig) -> int:
     if not recordings:
         return report_failures(failed, given) if where.is_first else 0
     bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision)
-    decoder = configs.build_part("decoder", cfg.decoder, tokenizer=bundle.tokenizer)
+    decoder = make_decoder(cfg, bundle)
     with where.share((recordings, outputs)) as (recordings, outputs):
         paths = [recording.path for recording in recordings]
         results: _Results = transcribe(

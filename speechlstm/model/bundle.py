@@ -26,6 +26,7 @@ from torch import Tensor
 
 from speechlstm import __version__
 from speechlstm.data.files import write_atomically
+from speechlstm.model import registry
 from speechlstm.model import tokenizer as tokenizers
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.restore import described, restore
@@ -130,14 +131,14 @@ def check_place(folder: Path) -> None:
 
 
 def load_bundle(path: str | Path | None = None) -> Bundle:
-    """Load a bundle; without a path the one that ships with the package.
+    """Load a bundle by its folder, or by the name of an installed model.
+
+    Without either it is the one installed model besides the small one that ships with the package, else that.
 
     Raises:
         BundleError: something is missing, damaged, or from another version.
     """
-    folder = SHIPPED if path is None else Path(path)
-    if not folder.is_dir():
-        raise BundleError(f"{folder}: no such folder; a bundle is the folder that `speechlstm train` writes")
+    folder = registry.find_bundle(path)
     config = _read_config(folder)
     tensors = read_tensors(folder / "model.safetensors")
     try:

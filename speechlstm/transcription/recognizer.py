@@ -33,7 +33,6 @@ class Recognizer:
 
     Attributes:
         bundle: the model and its tokenizer.
-        decoder: turns log-probabilities into hypotheses.
         precision: of the encoder.
 
     Raises:
@@ -59,7 +58,18 @@ class Recognizer:
             reason = str(error).splitlines()[0]
             raise SpeechlstmError(f"device {str(device)!r} cannot be used: {reason}") from None
         check_precision(precision, self.device)
-        self.decoder = decoder if isinstance(decoder, Decoder) else self.create_decoder(decoder, **params)
+        self._decoder: Decoder | None = None
+        if isinstance(decoder, Decoder):
+            self._decoder = decoder
+        elif decoder is not None or params:
+            self._decoder = self.create_decoder(decoder, **params)
+
+    @property
+    def decoder(self) -> Decoder:
+        """What turns log-probabilities into hypotheses; the decoder of the bundle is made when it is first used."""
+        if self._decoder is None:
+            self._decoder = self.create_decoder()
+        return self._decoder
 
     @property
     def name(self) -> str:
@@ -151,10 +161,11 @@ def load(
     decoder: str | Decoder | None = None,
     **params: Any,
 ) -> Recognizer:
-    """Load a recognizer; without a name the model that ships with the package.
+    """Load a recognizer.
 
     Args:
-        bundle: folder written by `speechlstm train`.
+        bundle: folder written by `speechlstm train`, or the name of an installed model; None takes the one installed
+            model, else the small one that ships with the package.
         device: where to compute, such as `"cpu"` or `"cuda"`.
         precision: of the encoder: `"32-true"`, `"bf16-mixed"`, or, on a GPU, `"16-mixed"`.
         decoder: the decoder, or the name of an installed one; None is the one that belongs to the bundle.
