@@ -93,7 +93,7 @@ class Bundle:
         files: dict[str, str | bytes] = {
             "model.safetensors": save_tensors(state),
             "selftest.safetensors": save_tensors(dict(selftest)),
-            "config.json": json.dumps({**self.config, **about}, ensure_ascii=False, indent=1) + "\n",
+            "config.json": json.dumps({**self.config, **about}, ensure_ascii=False) + "\n",
             "tokens.txt": "".join(f"{token}\n" for token in self.tokenizer.tokens),
             "README.md": card,
         }

@@ -1,0 +1,1 @@
+"""A trained model for speechlstm: general English."""

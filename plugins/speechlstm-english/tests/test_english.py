@@ -1,0 +1,51 @@
+"""The English model: found by its name, it reproduces its self-test and transcribes real speech."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import speechlstm_english
+
+import speechlstm
+from speechlstm.evaluation.metrics import corpus
+from speechlstm.model.bundle import load_bundle
+from speechlstm.model.selftest import verify
+
+FOLDER = Path(speechlstm_english.__file__).parent
+
+
+def test_it_reproduces_its_self_test() -> None:
+    assert verify(load_bundle(FOLDER)) < 1e-3
+
+
+def test_its_decoder_has_the_files_that_it_names() -> None:
+    settings = json.loads((FOLDER / "decoder.json").read_text(encoding="utf-8"))
+    assert all((FOLDER / settings[key]).is_file() for key in ("lm", "words"))
+    bundle = load_bundle(FOLDER)
+    assert bundle.decoder["lm"] == str(FOLDER / "lm.arpa.gz")
+    words = {line.split()[0] for line in (FOLDER / "lexicon.dic").read_text(encoding="utf-8").splitlines()}
+    assert len(words) == 51_157 and {"hello", "world"} <= words
+
+
+def test_it_is_small_enough_to_be_installed() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) <= 45e6
+
+
+def test_it_transcribes_read_books() -> None:
+    data = Path(os.environ.get("SPEECHLSTM_DATA") or Path(__file__).parents[4] / "shared" / "data")
+    folder = data / "librispeech" / "LibriSpeech" / "dev-sample"
+    if not folder.is_dir():
+        pytest.skip(f"no real speech at {folder}; set SPEECHLSTM_DATA")
+    recognizer = speechlstm.load(FOLDER)
+    texts = [line for path in sorted(folder.rglob("*.trans.txt")) for line in path.read_text().splitlines()][
+        ::60
+    ]
+    pairs = []
+    for line in texts:
+        name, _, text = line.partition(" ")
+        (audio,) = folder.rglob(f"{name}.*")
+        pairs.append((text.lower(), recognizer.transcribe(audio).text))
+    assert corpus(pairs).wer < 0.45
