@@ -28,6 +28,7 @@ from speechlstm.decoders.base import collapse
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.decoders.posteriors import noise, padded, spoken
 from speechlstm.model import registry
+from speechlstm.model.registry import GROUPS
 from speechlstm.model.tokenizer import Characters
 from speechlstm.types import DecoderError, Hypothesis, PluginError, UsageError
 
@@ -60,11 +61,11 @@ def install(folder: Path, package: str, entry: str, source: str = SOURCE, **sett
     register(folder, package, entry)
 
 
-def register(folder: Path, package: str, entry: str) -> None:
+def register(folder: Path, package: str, entry: str, group: str = "speechlstm.decoders") -> None:
     info = folder / f"{package.replace('-', '_')}-1.2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(f"[speechlstm.decoders]\n{entry}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{entry}\n")
 
 
 def test_a_plugin_is_found_configured_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,12 +364,15 @@ def test_a_plugins_own_tests_pass_and_nothing_is_imported_early(plugin: Path, tm
             assert version(requirement.name) in requirement.specifier, requirement
         except PackageNotFoundError:
             pytest.skip(f"{requirement.name} is not installed")
-    [(name, value)] = project["entry-points"]["speechlstm.decoders"].items()
-    register(tmp_path, project["name"], f"{name} = {value}")
+    [(group, entries)] = project["entry-points"].items()
+    [(name, value)] = entries.items()
+    stage = next(stage for stage, each in GROUPS.items() if each == group)
+    register(tmp_path, project["name"], f"{name} = {value}", group)
+    configured = "" if stage == "bundle" else f"; configs.load('{stage}/{name}')"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(plugin)])}
     code = (
-        "import sys, speechlstm.decoders as d; from speechlstm import configs\n"
-        f"assert {{{name!r}, 'greedy'}} <= set(d.names()); configs.load('decoder/{name}')\n"
+        "import sys; from speechlstm import configs; from speechlstm.model import registry\n"
+        f"assert {name!r} in registry.names({stage!r}) and 'greedy' in registry.names('decoder'){configured}\n"
         f"early = {{{value.partition(':')[0]!r}, 'torch', 'speechlstm.decoders.greedy'}} & set(sys.modules)\n"
         "assert not early, early\n"
         "import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]]))"
