@@ -1,4 +1,4 @@
-"""List the installed parts, check one, write a package for one of your own, or compare decoders on a manifest."""
+"""List the installed parts, check one, write a package for your own, or compare decoders."""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ def build_part(stage: str, cfg: DictConfig | dict[str, Any], /, **sizes: Any) ->
         PluginError: it cannot be imported or made.
     """
     node = cfg if isinstance(cfg, DictConfig) else OmegaConf.create(cfg)
-    if unset := sorted(key for key in OmegaConf.missing_keys(node) if key not in sizes):
+    missing = (key.removeprefix(f"{stage}.") for key in OmegaConf.missing_keys(node))
+    if unset := sorted(key for key in missing if key not in sizes):
         raise UsageError(f"{stage}.{unset[0]} is not set: add {stage}.{unset[0]}=... to the command line")
     settings: Any = OmegaConf.to_container(node, resolve=True)
     if "name" not in settings:

@@ -63,7 +63,7 @@ def load(config_name: str, overrides: list[str] | None = None) -> DictConfig:
         check_fit(with_hydra, config_name, choices, given)
         return with_hydra
     except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(explain(error, config_name, given)) from error
+        raise UsageError(explain(error, config_name, given, composed)) from error
 
 
 def check_fit(

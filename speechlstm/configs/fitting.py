@@ -34,7 +34,7 @@ def check(cfg: DictConfig, plain: DictConfig, choices: Mapping[str, Any], overri
     added = tuple(each.lstrip("+").partition("=")[0] for each in overrides if each.startswith("+"))
     ours: Any = OmegaConf.to_container(cfg, resolve=False)
     theirs: Any = OmegaConf.to_container(plain, resolve=False)
-    for key in _misfits(ours, theirs, ""):
+    for key in _misfits(ours, theirs, "") if choices.get("experiment") else ():
         if not f"{key}.".startswith(tuple(f"{each}." for each in added)):
             group = key.partition(".")[0]
             option = f"{group}={choices[group]}" if choices.get(group) else "this command"

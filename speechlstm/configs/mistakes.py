@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from speechlstm.configs import folders
@@ -18,19 +18,22 @@ from speechlstm.model.installed import missing_settings
 
 REQUIRED = "???"
 
+Composed = Callable[[str, list[str]], DictConfig]
 
-def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:
+
+def explain(error: Exception, config_name: str, arguments: Sequence[str], composed: Composed) -> str:
     """Return in one line what is wrong, with the nearest key or the options that exist.
 
     Args:
         error: what Hydra or OmegaConf raised.
         config_name: the command's config.
         arguments: the command line.
+        composed: composes the config, given its name and overrides.
     """
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} is not set: add {error.full_key}=... to the command line"
     if isinstance(error, HydraException | ValueError):
-        if fault := next(_faults(config_name, arguments), None):
+        if fault := next(_faults(config_name, arguments, composed), None):
             return fault
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
             group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").rpartition("/")
@@ -49,7 +52,7 @@ def no_option(group: str, name: str, arguments: Sequence[str]) -> str:
     return f"no {group or 'config'} {name!r}{_nearest(name, options)}; there are: {', '.join(options)}"
 
 
-def _faults(config_name: str, arguments: Sequence[str]) -> Iterator[str]:
+def _faults(config_name: str, arguments: Sequence[str], composed: Composed) -> Iterator[str]:
     """Yield what is wrong with the overrides, the gravest first."""
     multirun = any(argument in ("-m", "--multirun") for argument in arguments)
     overrides: list[Override] = []
@@ -72,9 +75,8 @@ def _faults(config_name: str, arguments: Sequence[str]) -> Iterator[str]:
         elif group in given and not given[group].is_delete() and not given[group].is_sweep_override():
             yield from _option_faults(group, given[group].value(), arguments)
     selected = [str(each.input_line) for each in overrides if each.key_or_group in groups]
-    yield from _key_faults(
-        config_name, selected, [each for each in overrides if each.key_or_group not in groups]
-    )
+    keys = [each for each in overrides if each.key_or_group not in groups]
+    yield from _key_faults(lambda: composed(config_name, selected), keys)
 
 
 def _option_faults(group: str, value: Any, arguments: Sequence[str]) -> Iterator[str]:
@@ -85,12 +87,10 @@ def _option_faults(group: str, value: Any, arguments: Sequence[str]) -> Iterator
             yield no_option(group, str(name), arguments)
 
 
-def _key_faults(config_name: str, chosen: list[str], overrides: list[Override]) -> Iterator[str]:
-    """Yield which keys there are not, or are already, in the config with these options."""
-    from speechlstm.configs.composing import composed  # which explains its errors by this module
-
+def _key_faults(compose: Callable[[], DictConfig], overrides: list[Override]) -> Iterator[str]:
+    """Yield which keys there are not, or are already, in the config with the options that are chosen."""
     try:
-        known = dict(settings(OmegaConf.to_container(composed(config_name, chosen), resolve=False)))
+        known = dict(settings(OmegaConf.to_container(compose(), resolve=False)))
     except (HydraException, OmegaConfBaseException, ValueError):
         return  # of an experiment's own faults
     for override in overrides:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from speechlstm.configs import folders
-from speechlstm.configs.composing import check_fit, register_plugins, task_overrides
+from speechlstm.configs.composing import check_fit, composed, register_plugins, task_overrides
 from speechlstm.configs.mistakes import explain
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
@@ -94,6 +94,6 @@ def _report(error: Exception, config_name: str) -> int:
         where = f"{error.filename}: " if error.filename else ""
         status, message = 1, f"{where}{error.strerror or error}"
     else:
-        status, message = UsageError.exit_status, explain(error, config_name, sys.argv[1:])
+        status, message = UsageError.exit_status, explain(error, config_name, sys.argv[1:], composed)
     print(f"error: {message}", file=sys.stderr)
     return status

@@ -57,7 +57,7 @@ def test_weights_and_prices_are_searched_unless_others_are_named() -> None:
 @pytest.mark.parametrize(
     ("wanted", "complaint"),
     [
-        ({"lm_wait": [0, 1]}, "no such parameter; it has: name, lm, lm_weight"),
+        ({"lm_wait": [0, 1]}, "no such parameter; it has: lm, lm_weight"),
         ({"lm_weight": [1, 1]}, r"search\.lm_weight is \[1, 1\], but must be \[low, high\]"),
         ({"lm_weight": [1]}, r"must be \[low, high\]"),
     ],

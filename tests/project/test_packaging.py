@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 import speechlstm
 from speechlstm import configs
@@ -139,7 +140,7 @@ def test_command_helps_from_any_folder(installed: Path) -> None:
 def test_configs_are_found_from_any_folder(installed: Path) -> None:
     out = installed / "made"
     (installed / "texts").mkdir()
-    sample = PACKAGE / "samples" / "stop.flac"
+    sample = PACKAGE / "data" / "samples" / "stop.flac"
     shutil.copy(sample, installed / "texts" / "stop.flac")
     (installed / "texts" / "stop.txt").write_text("stop")
     run(installed, "speechlstm", "prepare", "corpus=text_files", f"root={installed / 'texts'}", f"out={out}")
@@ -158,9 +159,7 @@ def test_a_bundle_of_this_checkout_is_reproduced(installed: Path) -> None:
     encoder = configs.build_part(
         "encoder", cfg.encoder, num_features=features.num_features, vocab_size=len(tokens)
     )
-    nodes = {
-        name: configs.OmegaConf.to_container(cfg[name], resolve=True) for name in ("features", "encoder")
-    }
+    nodes = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("features", "encoder")}
     bundle = Bundle(AcousticModel(features, encoder), tokens, nodes | {"name": "tiny", "sample_rate": 16_000})
     save_bundle(bundle, installed / "tiny", "# tiny\n")
     assert ": reproduced: " in run(installed, "speechlstm", "verify", f"bundle={installed / 'tiny'}")

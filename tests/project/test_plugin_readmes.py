@@ -20,7 +20,7 @@ from speechlstm.data.manifest import read_manifest
 from speechlstm.model.bundle import SHIPPED
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT / "speechlstm" / "samples"
+SAMPLES = ROOT / "speechlstm" / "data" / "samples"
 GUIDE = ROOT / "plugins" / "README.md"
 PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 

@@ -255,7 +255,7 @@ def test_demo_without_files_takes_the_samples(
     assert status == 0
     assert out.startswith("None\n"), "the shipped bundle"
     assert [line.split(",")[0] for line in out.splitlines() if ".flac," in line] == [
-        path.name for path in sorted((ROOT / "speechlstm" / "samples").glob("*.flac"))
+        path.name for path in sorted((ROOT / "speechlstm" / "data" / "samples").glob("*.flac"))
     ]
 
 

@@ -136,10 +136,10 @@ def test_two_devices_make_the_updates_of_one_and_score_the_same(
 ) -> None:
     monkeypatch.chdir(here)
     monkeypatch.syspath_prepend(here / "plugin")
-    cfg = configs.load("train", ["experiment=tiny"])
+    cfg = configs.load("train", ["--config-dir", "conf", "experiment=tiny"])
     torch.manual_seed(cfg.seed)
     begin = parts.prepare(cfg)[0].state_dict()
-    monkeypatch.setattr("tones.TINY", ["experiment=tiny", "trainer=cpu"])
+    monkeypatch.setattr("tones.TINY", ["--config-dir", "conf", "experiment=tiny", "trainer=cpu"])
     assert command(monkeypatch, "out=one") == 0
     one, both = last("one"), last(two[1])
     assert one["global_step"] == both["global_step"] == 4

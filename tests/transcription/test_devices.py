@@ -35,7 +35,7 @@ from pathlib import Path
 from speechlstm.decoders.greedy import GreedyDecoder
 
 class Mine(GreedyDecoder):
-    def __call__(self, log_probs, lengths):
+    def decode_batch(self, log_probs, lengths):
         if "LOCAL_RANK" in os.environ:
             rank = os.environ["LOCAL_RANK"]
             with Path("searched" + rank).open("a") as file:
@@ -44,7 +44,7 @@ class Mine(GreedyDecoder):
                 os.kill(os.getpid(), signal.SIGKILL)
             while not Path("searched1").exists():  # so that each has a part
                 time.sleep(0.01)
-        return super().__call__(log_probs, lengths)
+        return super().decode_batch(log_probs, lengths)
 """
 TEXTS = ["a b", "b", "c a b", "a", "b c", "c", "c c", "b a c b", "a a a"]
 SMALL = ("bundle=bundle", "decoder=mine", "batch_seconds=0.5")
