@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -31,6 +32,7 @@ def run_command(
     """Return a function that runs a module of `speechlstm.cli` here: exit status, stdout and stderr."""
 
     def call(command: ModuleType, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(logging.root, "handlers", [])  # as in a new process, where nobody has set any up
         monkeypatch.setattr(sys, "argv", [f"{command.__name__.rpartition('.')[2]}.py", *arguments])
         try:
             command.main()

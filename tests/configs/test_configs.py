@@ -78,9 +78,12 @@ def test_every_option_composes_and_builds(
         settings = OmegaConf.to_container(cfg.corpus)
         inspect.signature(get_object(settings.pop("_target_"))).bind(root=Path("here"), **settings)
         return
-    if name in ("phones", "an4_phones"):
+    if name in ("phones", "an4_phones", "english"):
         (tmp_path / "small.dic").write_text("".join(f"{word} X\n" for text in TEXTS for word in text.split()))
         cfg.tokenizer.lexicon = str(tmp_path / "small.dic")
+    if name == "english":  # its words are of phones, this test's tokens are characters
+        cfg.decoder.words = None
+        cfg.decoder.lexicon = "none"
     if name in ("subwords", "librispeech_5h"):
         cfg.tokenizer.vocab_size = 29
     if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():

@@ -167,7 +167,7 @@ def test_two_systems_are_compared(run: Run) -> None:
         (
             ["report=e.html", "report_audio=many"],
             2,
-            "report_audio is 'many', but must be a number of megabytes",
+            "report_audio is 'many', but must be a number, as in report_audio=20",
         ),
         (
             ["report=e.html", "report_audio=-1"],

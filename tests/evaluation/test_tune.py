@@ -155,7 +155,9 @@ def test_the_command_writes_an_option_of_decoder(samples: Path) -> None:
     assert tuned.name == "beam" and -1 <= tuned.word_bonus <= 1 and tuned.confidence_power > 0
     assert "cross-entropy" in done.stdout
     assert (samples / "tuning.png").read_bytes().startswith(b"\x89PNG")
-    evaluated = run(["evaluate", "manifest=dev.jsonl", "decoder=tuned", "format=json"], samples)
+    evaluated = run(
+        ["evaluate", "--config-dir", "conf", "manifest=dev.jsonl", "decoder=tuned", "format=json"], samples
+    )
     assert evaluated.returncode == 0, evaluated.stderr
     assert json.loads(evaluated.stdout)["decoder"] == "beam"
 

@@ -210,7 +210,7 @@ def truncate(path: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no folder": (shutil.rmtree, "no such folder; a bundle is the folder"),
+    "no folder": (shutil.rmtree, "no such folder, and no installed model of that name; installed are: small"),
     "no config": (lambda b: (b / "config.json").unlink(), r"config\.json: missing"),
     "no weights": (lambda b: (b / "model.safetensors").unlink(), r"model\.safetensors: missing"),
     "weights cut short": (lambda b: truncate(b / "model.safetensors"), r"model\.safetensors: damaged"),

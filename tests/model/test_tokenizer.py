@@ -280,7 +280,7 @@ def test_a_parenthesis_that_is_no_number_belongs_to_the_word(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "morse"}, "kind is 'morse', but must be one of characters, words"),
+        ({"kind": "morse"}, "kind is 'morse', but must be one of characters, phones, subwords, words"),
         ({"case": "camel"}, "case is 'camel'"),
         ({"tokens": ["a", "b"]}, "first '<blank>'"),
         ({"tokens": ["<blank>", "a", "a"]}, "must be distinct"),
