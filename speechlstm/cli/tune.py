@@ -34,10 +34,7 @@ def main() -> None:
 def run(cfg: DictConfig) -> int:
     """Tune on `cfg.manifest`. Exit status 3 when some of its audio could not be read."""
     out = Path(str(cfg.out)).expanduser()
-    if cfg.plot is not None:
-        check_plots()  # now, not after the work
-    if isinstance(cfg.trials, bool) or not isinstance(cfg.trials, int) or cfg.trials < 1:
-        raise UsageError(f"trials is {cfg.trials!r}, but must be a whole number above 0")
+    _check(cfg)
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg.decoder, resolve=True))
     spans = tuning.ranges(settings, cfg.search)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
@@ -92,6 +89,14 @@ def run(cfg: DictConfig) -> int:
     found_there = f"--config-dir {out.parent.parent} decoder={out.stem}"
     print(f"settings: {out}\n\n  speechlstm evaluate manifest=TEST.jsonl {found_there}")
     return SOME_FAILED if heard.problems else 0
+
+
+def _check(cfg: DictConfig) -> None:
+    """Refuse now what would otherwise fail after the work."""
+    if cfg.plot is not None:
+        check_plots()
+    if isinstance(cfg.trials, bool) or not isinstance(cfg.trials, int) or cfg.trials < 1:
+        raise UsageError(f"trials is {cfg.trials!r}, but must be a whole number above 0")
 
 
 def _refuse_training_data(bundle: Recognizer, utterances: list[Utterance], manifest: str) -> None:
