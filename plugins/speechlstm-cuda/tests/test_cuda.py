@@ -110,7 +110,7 @@ def test_half_precision_and_minus_infinity_are_made_fit() -> None:
 
 
 def test_what_is_no_log_probability_is_refused() -> None:
-    with pytest.raises(DecoderError, match="not normalised"):
+    with pytest.raises(DecoderError, match="not normalized"):
         with_search(best_paths)(*padded([noise(4, 5, 0).exp()]))
 
 
@@ -118,7 +118,10 @@ def test_a_failure_of_the_kernels_names_the_decoder() -> None:
     def search(log_probs: Tensor, lengths: Tensor) -> list[list[SimpleNamespace]]:
         raise RuntimeError("CUDA error: out of memory")
 
-    with pytest.raises(DecoderError, match="CudaDecoder of speechlstm_cuda failed: RuntimeError: CUDA error"):
+    with pytest.raises(
+        DecoderError,
+        match="cuda.* failed: RuntimeError: CUDA error",
+    ):
         with_search(search)(*padded([noise(4, 5, 0)]))
 
 

@@ -244,7 +244,7 @@ def test_words_that_cannot_be_spelled_are_counted_and_named(
 @pytest.mark.parametrize(
     ("params", "files", "message"),
     [
-        ({}, {}, "'lm'; its parameters are: lm, lexicon"),
+        ({}, {}, "'lm'; its settings are: lm, lexicon"),
         ({"lm": None}, {}, "sentences of a language model: add lm=FILE"),
         ({"lm": "gone"}, {}, "gone: cannot be read: No such file"),
         ({"lm": "."}, {}, r"\.: cannot be read: Is a directory"),
