@@ -120,7 +120,7 @@ def test_a_failure_of_the_kernels_names_the_decoder() -> None:
 
     with pytest.raises(
         DecoderError,
-        match="cuda.* failed: RuntimeError: CUDA error",
+        match=r"cuda.* failed: RuntimeError: CUDA error",
     ):
         with_search(search)(*padded([noise(4, 5, 0)]))
 
