@@ -136,7 +136,7 @@ def test_two_devices_make_the_updates_of_one_and_score_the_same(
 ) -> None:
     monkeypatch.chdir(here)
     monkeypatch.syspath_prepend(here / "plugin")
-    cfg = configs.load("train", ["--config-dir", "conf", "experiment=tiny"])
+    cfg = configs.load("train", [f"hydra.searchpath=[file://{here}/conf]", "experiment=tiny"])
     torch.manual_seed(cfg.seed)
     begin = parts.prepare(cfg)[0].state_dict()
     monkeypatch.setattr("tones.TINY", ["--config-dir", "conf", "experiment=tiny", "trainer=cpu"])
