@@ -73,6 +73,7 @@ def check_fit(
     if overrides:
         groups = {key: name for key, name in choices.items() if "/" not in key and "@" not in key}
         chosen = [f"{key}={_listed(name)}" for key, name in groups.items() if key != "experiment" and name]
+        chosen += [each for each in overrides if each.startswith("hydra.searchpath=")]  # where options lie
         check(cfg, composed(config_name, chosen), groups, overrides)
 
 

@@ -65,7 +65,7 @@ class Decoder:
         Raises:
             UsageError: labels that are no labels, or a label that cannot be the blank.
 
-        Example:
+        Examples:
             >>> import torch
             >>> from speechlstm.decoders.greedy import GreedyDecoder
             >>> decoder = GreedyDecoder.from_labels(["a", "b", "|"], blank=3)
