@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from speechlstm.data.audio import AudioInput, audio_name
+from speechlstm.decoders.compiled import compiled
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import formats as transcripts
 from speechlstm.transcription.batches import Recognized, SpeechModel, recognize
@@ -131,7 +131,7 @@ def forced_alignment(
     return found, path
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _viterbi(log_probs: NDArray[np.float32], tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
     """Return the best path `(frames,)` and its log-probability; state 2i + 1 is token i, even ones are blanks."""
     frames, count = len(log_probs), len(tokens)

@@ -349,7 +349,7 @@ def test_how_frames_arrive_changes_nothing(models: dict[str, NGram], pieces: lis
     for piece in log_probs.split(pieces):
         decoder.step(state, piece)
         so_far, stable = decoder.partial(state)
-        assert so_far.tokens[: len(fixed)] == fixed or stable >= len(fixed)
+        assert so_far.tokens[: len(fixed)] == fixed and stable >= len(fixed)
         fixed = so_far.tokens[:stable]
     found, whole = decoder.finish(state), decoder.decode(log_probs)
     assert found == whole

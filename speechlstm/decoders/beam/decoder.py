@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechlstm.decoders.base import Decoder
-from speechlstm.decoders.beam import fusion, vocabulary
-from speechlstm.decoders.beam.fusion import Options, endings
+from speechlstm.decoders.beam import vocabulary
+from speechlstm.decoders.beam.endings import endings, finish
+from speechlstm.decoders.beam.fusion import Options
 from speechlstm.decoders.beam.prefixes import describe
 from speechlstm.decoders.beam.search import advance
 from speechlstm.decoders.beam.workspace import NO_MODEL, Search
@@ -82,19 +83,12 @@ class BeamDecoder(Decoder):
     ) -> None:
         super().__init__(tokenizer)
         self._idle: list[Search] = []
-        for name, value, least in (
-            ("beam_size", beam_size, 1), ("n_best", n_best, 1), ("max_tokens", max_tokens, 1), ("threads", threads, 1),
-        ):  # fmt: skip
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise UsageError(f"{name} is {value!r}, but must be a whole number, {least} or more")
-        for name, number, low, high in (
-            ("token_threshold", token_threshold, 0.0, 1.0), ("beam_threshold", beam_threshold, 0.0, math.inf),
-            ("lm_weight", lm_weight, 0.0, 1e6), ("word_bonus", word_bonus, -1e6, 1e6),
-            ("unk_score", unk_score, -1e6, 1e6), ("hotword_boost", hotword_boost, 0.0, 1e6),
-            ("confidence_power", confidence_power, 1e-6, 1e6),
-        ):  # fmt: skip
-            if isinstance(number, bool | str) or not low <= number <= high:
-                raise UsageError(f"{name} is {number!r}, but must be a number from {low:g} to {high:g}")
+        _check_counts(beam_size=beam_size, n_best=n_best, max_tokens=max_tokens, threads=threads)
+        _check_numbers(
+            token_threshold=(token_threshold, 0.0, 1.0), beam_threshold=(beam_threshold, 0.0, math.inf),
+            lm_weight=(lm_weight, 0.0, 1e6), word_bonus=(word_bonus, -1e6, 1e6), unk_score=(unk_score, -1e6, 1e6),
+            hotword_boost=(hotword_boost, 0.0, 1e6), confidence_power=(confidence_power, 1e-6, 1e6),
+        )  # fmt: skip
         if lexicon not in ("none", "soft", "strict"):
             raise UsageError(f"lexicon is {lexicon!r}, but must be none, soft or strict")
         self.n_best, self.confidence_power = n_best, confidence_power
@@ -106,6 +100,7 @@ class BeamDecoder(Decoder):
         self.rules, self.texts = known.rules, known.texts
         self.lm = model.arrays if model else NO_MODEL
         self.start_state = model.start if model else 0
+        homophones = int(np.diff(self.rules.trie["first_word"]).max(initial=1))
         self.options = Options(
             beam_size=beam_size,
             max_tokens=min(max_tokens, len(tokenizer) - 1),
@@ -119,11 +114,12 @@ class BeamDecoder(Decoder):
             lm_end=model.eos if model else 0,
             lexicon=known.followed,
             strict=known.followed and lexicon == "strict",
-            homophones=int(np.diff(self.rules.trie["first_word"]).max(initial=1)),
+            homophones=homophones,
             hot=hotwords is not None,
-            gain=known.gain,
+            bound=math.exp(known.gain),
+            fused=bool(known.lm_kind or known.followed or hotwords is not None or word_bonus),
+            quick=known.lm_kind != 1 and hotwords is None and homophones == 1,
         )
-        self.fused = bool(known.lm_kind or known.followed or self.options.hot or word_bonus)
 
     def decode(self, log_probs: Tensor) -> list[Hypothesis]:
         """Decode one utterance `(frames, vocab)`; at least one hypothesis, at most `n_best`."""
@@ -148,7 +144,7 @@ class BeamDecoder(Decoder):
 
     def start(self) -> Search:
         """Return the state of a new utterance, to be given to `step`."""
-        return Search(self.options, len(self.tokenizer), self.fused, self.start_state)
+        return Search(self.options, len(self.tokenizer), self.start_state)
 
     def step(self, state: Search, log_probs: Tensor) -> None:
         """Take a search through further frames `(frames, vocab)`; how they are divided into steps changes nothing."""
@@ -175,12 +171,12 @@ class BeamDecoder(Decoder):
 
     def partial(self, state: Search) -> tuple[Hypothesis, int]:
         """Return the best hypothesis so far, and how many of its first tokens no further frame can change."""
-        logs = np.log(np.maximum(state.masses, 1e-300)) + state.beam.scale[0]
+        logs, prefixes = state.logs, state.lanes["node"].tolist()
         best = int(logs.argmax())
-        lines = [state.line(index) for index in state.prefixes]
+        lines = [state.line(index) for index in prefixes]
         together = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*lines, strict=False))
         stable = len(list(together))
-        return self._hypothesis(state, state.prefixes[best], np.full(4, logs[best])), stable
+        return self._hypothesis(state, prefixes[best], np.full(4, logs[best])), stable
 
     def finish(self, state: Search) -> list[Hypothesis]:
         """Return the hypotheses of a search, best first."""
@@ -189,21 +185,23 @@ class BeamDecoder(Decoder):
             return [self._complete(state, logs[:, 1])]
         if self.n_best == 1:
             return [
-                self._hypothesis(state, int(state.beam.node[best]), logs[best], int(words[best]), weights)
+                self._hypothesis(state, int(state.lanes["node"][best]), logs[best], int(words[best]), weights)
             ]
         found: dict[str, Hypothesis] = {}
         for i in np.argsort(-logs[:, 0], kind="stable").tolist():
             if len(found) == self.n_best or logs[i, 0] == -math.inf:
                 break
-            hypothesis = self._hypothesis(state, int(state.beam.node[i]), logs[i], int(words[i]), weights)
+            hypothesis = self._hypothesis(state, int(state.lanes["node"][i]), logs[i], int(words[i]), weights)
+            text = self.tokenizer.decode(hypothesis.tokens) if hypothesis.text is None else hypothesis.text
+            found.setdefault(text, hypothesis)
             found.setdefault(str(hypothesis.text), hypothesis)
         return list(found.values())
 
     def _complete(self, state: Search, acoustic: NDArray[np.float64]) -> Hypothesis:
         """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
         best = int(acoustic.argmax())
-        index = state.prefixes[best]
-        while not (end := fusion.finish(state.states, index, *self.rules[1:], self.options, self.lm))[0]:
+        index = int(state.lanes["node"][best])
+        while not (end := finish(state.states, index, *self.rules[1:], self.options, self.lm))[0]:
             index = int(state.nodes["parent"][index])
         _, word, total, bonus = end
         score = float(acoustic[best]) + self.options.lm_weight * total + bonus
@@ -227,7 +225,7 @@ class BeamDecoder(Decoder):
             word: the lexicon's number of the word that ends with it, -1 none.
             weights: of the prefixes of the beam, when they vote on how certain the tokens are.
         """
-        voters = state.beam.node
+        voters = np.ascontiguousarray(state.lanes["node"])
         if weights is None:
             voters, weights = np.array([index], np.int32), np.ones(1)
         spans, certain = describe(state.nodes, state.times, index, voters, weights)
@@ -240,6 +238,18 @@ class BeamDecoder(Decoder):
         parts = {"acoustic": acoustic, "lm": total, "bonus": bonus}
         confidences = (certain**self.confidence_power).tolist()
         return Hypothesis(tokens, starts, ends, score, confidences, text, parts)
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise UsageError(f"{name} is {value!r}, but must be a whole number, 1 or more")
+
+
+def _check_numbers(**numbers: tuple[float, float, float]) -> None:
+    for name, (number, low, high) in numbers.items():
+        if isinstance(number, bool | str) or not low <= number <= high:
+            raise UsageError(f"{name} is {number!r}, but must be a number from {low:g} to {high:g}")
 
 
 def _compile(search: tuple[Any, ...]) -> None:

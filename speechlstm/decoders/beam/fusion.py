@@ -6,9 +6,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from speechlstm.decoders.compiled import compiled
 from speechlstm.decoders.lm import query
 
 CONTINUES, SEPARATES, BEGINS = 0, 1, 2  # what a token does to words
@@ -19,12 +19,13 @@ STATE = np.dtype(
     [
         ("place", np.int32),  # in the lexicon: 0 between words, a trie node within one, or OUTSIDE
         ("hot", np.int32),  # in the trie of hotwords
-        ("ended", np.int32),  # whether the next three are known: 0 no, 1 yes, 2 no word can end here
-        ("end_word", np.int32),  # the word that ends here
-        ("end_lm", np.float64),  # its log-probability
-        ("end_factor", np.float64),  # and what its end multiplies into the probability
-        ("end_state", np.int64),  # the language model's state after it
-        ("state", np.int64),  # and before
+        ("asked", np.bool_),  # whether it is known what the end of its word means, which is:
+        ("allowed", np.bool_),  # that a word can end here,
+        ("end_word", np.int32),  # which one,
+        ("end_lm", np.float64),  # its log-probability,
+        ("end_factor", np.float64),  # what its end multiplies into the probability,
+        ("end_state", np.int64),  # and the language model's state after it
+        ("state", np.int64),  # of the language model
         ("lm", np.float64),  # log-probability of the words (or tokens) so far, unweighted
         ("bonus", np.float64),  # word bonus, price of unknown words, hotwords
         ("fusion", np.float64),  # all that multiplied into the probability, in logs: lm, bonus and look-ahead
@@ -38,10 +39,7 @@ TOKEN = np.dtype([("kind", np.int32), ("lm", np.int32)])  # CONTINUES and so on;
 # The lexicon as a trie. The last record closes the one before it, and is OUTSIDE, which numba finds at index -1.
 PLACE = np.dtype(
     [
-        (
-            "first",
-            np.int32,
-        ),  # the children of a node are from here to `first` of the next; sorted by their tokens
+        ("first", np.int32),  # children are from here to `first` of the next node, sorted by their tokens
         ("token", np.int32),  # that leads to the node
         ("first_word", np.int32),  # its words are from here to `first_word` of the next
         ("ahead", np.float64),  # weighted logs: the best that can still come of a partial word
@@ -66,11 +64,7 @@ HOT = np.dtype(
 
 
 class Rules(NamedTuple):
-    """What follows from the tokens, the lexicon and the hotwords; the same for all utterances.
-
-    Compiled functions are given the arrays one by one: to take one out of a tuple is to count references, which costs
-    more than what is looked up.
-    """
+    """What follows from the tokens, the lexicon and the hotwords; the same for all utterances."""
 
     tokens: NDArray[Any]  # (vocab,) TOKEN
     trie: NDArray[Any]  # (nodes + 1,) PLACE
@@ -95,10 +89,34 @@ class Options(NamedTuple):
     strict: bool
     homophones: int  # most words of the lexicon that are spelled alike
     hot: bool
-    gain: float  # most that a token within a word can gain, natural log
+    bound: float  # most that a token within a word can multiply into a probability
+    fused: bool  # whether there is anything but the acoustic model: language model, lexicon, hotwords, word bonus
+    quick: bool  # whether what a token multiplies into a probability can be looked up: see `quick_factor`
 
 
-@njit(nogil=True, cache=True, inline="always")
+class Ending(NamedTuple):
+    """What it means to end the word that a prefix is in."""
+
+    allowed: bool
+    word: int | np.int64  # of the lexicon, -1 none
+    log_prob: float
+    state: int | np.int64  # of the language model
+
+
+class Continuation(NamedTuple):
+    """A prefix with one more token; all but `allowed` and `word`, which has just ended, as in STATE."""
+
+    allowed: bool
+    fusion: float
+    word: int
+    place: int | np.int64
+    hot: int
+    state: int | np.int64
+    lm: float
+    bonus: float
+
+
+@compiled
 def child(trie, node, wanted):
     """Return the child of a trie node by a token, -1 if there is none."""
     low, high = trie[node].first, trie[node + 1].first
@@ -112,42 +130,40 @@ def child(trie, node, wanted):
     return low if low < end and trie[low].token == wanted else -1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def variants_of(place, trie):
     """Return how many words end at a place of the lexicon; at least 1, the unknown word."""
     return max(1, trie[place + 1].first_word - trie[place].first_word) if place > 0 else 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def end_of_word(state, variant, trie, words, options, lm):
-    """Return `(allowed, word, log-probability, state)` of ending the word that a prefix is in."""
+    """Return the `Ending` of the word that a prefix is in, as the variant-th of those that sound alike."""
     word, known = -1, options.lm_unknown
     if state.place > 0:
         index = trie[state.place].first_word + variant
         if index < trie[state.place + 1].first_word:
             word, known = index, words[index]
     if word < 0 and options.strict:
-        return False, word, 0.0, state.state
+        return Ending(False, word, 0.0, state.state)
     if options.lm_kind != 2:
-        return True, word, 0.0, state.state
+        return Ending(True, word, 0.0, state.state)
     log_prob, after = query(lm, state.state, known)
-    return True, word, log_prob, after
+    return Ending(True, word, log_prob, np.int64(after))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def ending(state, trie, words, options, lm):
-    """Make sure that a state knows what the end of its word means; return whether a word can end here."""
-    if state.ended == 0:
-        allowed, word, log_prob, after = end_of_word(state, 0, trie, words, options, lm)
-        state.ended = 1 if allowed else 2
-        state.end_word, state.end_lm, state.end_state = word, log_prob, after
-        price = options.unk_score if word < 0 else 0.0
-        change = options.lm_weight * log_prob + options.word_bonus + price - trie[state.place].ahead
-        state.end_factor = math.exp(change) if allowed else 0.0
-    return state.ended == 1
+    """Note in a state what the end of its word means."""
+    end = end_of_word(state, 0, trie, words, options, lm)
+    state.asked, state.allowed = True, end.allowed
+    state.end_word, state.end_lm, state.end_state = end.word, end.log_prob, end.state
+    price = options.unk_score if end.word < 0 else 0.0
+    change = options.lm_weight * end.log_prob + options.word_bonus + price - trie[state.place].ahead
+    state.end_factor = math.exp(change) if end.allowed else 0.0
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled
 def quick_factor(state, token, kind, trie, options):
     """Return what a token multiplies into the probability of a prefix, 0 if it is not allowed.
 
@@ -164,7 +180,7 @@ def quick_factor(state, token, kind, trie, options):
     return 0.0 if options.strict else factor * trie[place].out
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def hot_step(place, token, kind, between, hot):
     """Return where a token leads in the trie of hotwords, and what the bonus changes by.
 
@@ -194,13 +210,9 @@ def hot_step(place, token, kind, between, hot):
     return (0 if kind == SEPARATES else OUTSIDE), gain
 
 
-@njit(nogil=True, cache=True)
-def extend(states, index, token, variant, kinds, trie, words, hot, options, lm):
-    """Return what a prefix becomes with one more token.
-
-    Returns:
-        `(allowed, fusion, word, place, hot, state, lm, bonus)`, as in STATE
-    """
+@compiled
+def continuation(states, index, token, variant, kinds, trie, words, hot, options, lm):
+    """Return the `Continuation` of a prefix by a token, its word ended as the variant-th that sounds like it."""
     before = states[index]
     kind = kinds[token].kind
     place, state, total, bonus, word, ahead = before.place, before.state, before.lm, before.bonus, -1, 0.0
@@ -208,14 +220,17 @@ def extend(states, index, token, variant, kinds, trie, words, hot, options, lm):
         log_prob, state = query(lm, state, kinds[token].lm)
         total += log_prob
     if kind != CONTINUES and place != 0:
+        if variant == 0 and not before.asked:
+            ending(before, trie, words, options, lm)
         if variant > 0:
-            _, word, log_prob, after = end_of_word(before, variant, trie, words, options, lm)
-        elif ending(before, trie, words, options, lm):
-            word, log_prob, after = before.end_word, before.end_lm, before.end_state
+            end = end_of_word(before, variant, trie, words, options, lm)
         else:
-            return False, 0.0, word, place, 0, state, total, bonus
+            end = Ending(before.allowed, np.int64(before.end_word), before.end_lm, before.end_state)
+        if not end.allowed:
+            return Continuation(False, 0.0, -1, 0, 0, 0, 0.0, 0.0)
+        word = end.word
         if options.lm_kind == 2:
-            total, state = total + log_prob, after
+            total, state = total + end.log_prob, end.state
         bonus += options.word_bonus
         if word < 0:
             bonus += options.unk_score
@@ -226,68 +241,11 @@ def extend(states, index, token, variant, kinds, trie, words, hot, options, lm):
         elif place >= 0:
             place = child(trie, place, token)  # OUTSIDE where there is none
         if place == OUTSIDE and options.strict:
-            return False, 0.0, word, place, 0, state, total, bonus
+            return Continuation(False, 0.0, -1, 0, 0, 0, 0.0, 0.0)
         ahead = trie[place].ahead
     phrase = 0
     if options.hot:
         phrase, gain = hot_step(before.hot, token, kind, before.place == 0, hot)
         bonus += gain
-    return True, options.lm_weight * total + bonus + ahead, word, place, phrase, state, total, bonus
-
-
-@njit(nogil=True, cache=True)
-def finish(states, index, trie, words, hot, options, lm):
-    """Return `(allowed, word, lm, bonus)` of a prefix at the end of the utterance."""
-    at = states[index]
-    total, bonus, state, word = at.lm, at.bonus, at.state, -1
-    if options.hot and at.hot > 0:
-        bonus += hot[at.hot].whole - hot[at.hot].score
-    if at.place != 0:
-        allowed, word, best, state = end_of_word(at, 0, trie, words, options, lm)
-        if not allowed:
-            return False, word, total, bonus
-        for variant in range(1, variants_of(at.place, trie)):
-            _, other, log_prob, after = end_of_word(at, variant, trie, words, options, lm)
-            if log_prob > best:
-                word, best, state = other, log_prob, after
-        total += best
-        bonus += options.word_bonus
-        if word < 0:
-            bonus += options.unk_score
-    if options.lm_kind != 0:
-        total += query(lm, state, options.lm_end)[0]
-    return True, word, total, bonus
-
-
-@njit(nogil=True, cache=True)
-def endings(states, beam, rules, options, lm):
-    """Return what the prefixes of the beam are worth as whole utterances.
-
-    Returns:
-        `(prefixes, 4)` natural logs of each: score (-inf if a word is incomplete), acoustic, lm, bonus; `(prefixes,)`
-        the last word as `finish` gives it; `(prefixes,)` their probabilities among each other; which is the best.
-    """
-    width, best = beam.numbers[2], 0
-    logs, words, weights, total_weight = np.zeros((width, 4)), np.empty(width, np.int64), np.zeros(width), 0.0
-    fused = options.lm_kind != 0 or options.lexicon or options.hot or options.word_bonus != 0.0
-    for i in range(width):
-        both = beam.blank[i] + beam.token[i]
-        words[i] = -1
-        logs[i, 0] = logs[i, 1] = beam.scale[0] + (math.log(both) if both > 0.0 else -np.inf)
-        if fused:
-            index = beam.node[i]
-            allowed, words[i], total, bonus = finish(
-                states, index, rules.trie, rules.words, rules.hot, options, lm
-            )
-            logs[i, 1] -= states[index].fusion
-            logs[i, 2], logs[i, 3] = total, bonus
-            logs[i, 0] = logs[i, 1] + options.lm_weight * total + bonus if allowed else -np.inf
-        if logs[i, 0] > logs[best, 0]:
-            best = i
-    if logs[best, 0] > -np.inf:
-        for i in range(width):
-            weights[i] = math.exp(logs[i, 0] - logs[best, 0])
-            total_weight += weights[i]
-        for i in range(width):
-            weights[i] /= total_weight
-    return logs, words, weights, best
+    fusion = options.lm_weight * total + bonus + ahead
+    return Continuation(True, fusion, word, np.int64(place), phrase, np.int64(state), total, bonus)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from speechlstm.decoders.compiled import compiled
 
 VOTE = 1e-3  # least weight of a vote that is counted
 NEAR = 2  # frames by which the same token of two hypotheses may be apart
@@ -32,7 +33,7 @@ TIME = np.dtype(
 )
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def find(nodes, parent, token, word):
     """Return the child of a prefix by a token, and by the word that ended before it; -1 if there is none."""
     index = nodes[parent].child
@@ -41,7 +42,7 @@ def find(nodes, parent, token, word):
     return index
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def append(nodes, index, parent, token, word):
     """Make a node of a prefix with one more token."""
     node = nodes[index]
@@ -50,14 +51,14 @@ def append(nodes, index, parent, token, word):
     nodes[parent].child = index
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def begin(times, index, before, frame, probability):
     """Make a record of a token that is reached in a frame, with where the token before lies."""
     time = times[index]
     time.start, time.end, time.before, time.peak = frame, frame + 1, before, probability
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def describe(nodes, times, index, voters, weights):
     """Return the tokens of a prefix, and how certain they are.
 

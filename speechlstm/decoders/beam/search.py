@@ -8,6 +8,9 @@ What makes it fast: probabilities are linear float64 that are rescaled, so there
 model and bonuses multiply into them when a token is added; only the tokens that survive a frame's threshold are looked
 at, and of the continuations only those that beat the worst prefix that merely stays; prefixes are nodes of a tree, and
 a node's parent tells without any hashing whether two alignments have met.
+
+Compiled functions are given the arrays one by one, as views whose references are not counted: counting, in each call
+and wherever an array is taken out of a tuple, would cost as much as the search itself.
 """
 
 from __future__ import annotations
@@ -17,295 +20,201 @@ import math
 import numpy as np
 from numba import njit
 
-from speechlstm.decoders.beam.fusion import CONTINUES, ending, extend, quick_factor, variants_of
+from speechlstm.decoders.beam.extension import extend
+from speechlstm.decoders.beam.fusion import continuation
 from speechlstm.decoders.beam.prefixes import append, begin, find
+from speechlstm.decoders.beam.selection import least_of_best, survivors
+from speechlstm.decoders.compiled import compiled, uncounted
+from speechlstm.decoders.lm import NGramArrays
 
 STUCK = 1e-30  # what a frame costs that no prefix can explain; it counts as a blank
 
 
-@njit(nogil=True, cache=True)
-def largest(values, count, keep):
-    """Return the `keep`-th largest of the first `count` values, reordering them (Hoare's quickselect)."""
-    low, high, place = 0, count - 1, keep - 1
-    while low < high:
-        pivot = values[(low + high) >> 1]
-        i, j = low, high
-        while i <= j:
-            while values[i] > pivot:
-                i += 1
-            while values[j] < pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i, j = i + 1, j - 1
-        if place <= j:
-            high = j
-        elif place >= i:
-            low = i
-        else:
-            break
-    return values[place]
-
-
-@njit(nogil=True, cache=True)
-def survivors(row, options, tokens, probs):
-    """Put a frame's tokens above the threshold, most likely first, into `tokens` and `probs`; return how many."""
-    count = 0
-    for token in range(1, len(row)):
-        value = row[token]
-        if value < options.token_threshold or value == -np.inf:
-            continue
-        if count == options.max_tokens:
-            if value <= probs[count - 1]:
-                continue
-            count -= 1
-        place = count
-        while place > 0 and probs[place - 1] < value:
-            probs[place], tokens[place] = probs[place - 1], tokens[place - 1]
-            place -= 1
-        probs[place], tokens[place] = value, token
-        count += 1
-    for place in range(count):
-        probs[place] = math.exp(probs[place])
-    return count
-
-
-@njit(nogil=True, cache=True)
+@compiled
 def advance(log_probs, nodes, times, states, beam, rules, options, lm):
     """Take the beam through `(frames, vocab)` log-probabilities.
 
     `nodes` and `states` have room for `beam_size` more for each frame, `times` for twice as many.
     """
-    # Taking an array out of a tuple counts references: here, not in the loops.
-    node, above, parent, last, factor = beam.node, beam.above, beam.parent, beam.last, beam.factor
-    blank, tail, both, new_blank, new_tail = (
-        beam.blank, beam.token, beam.both, beam.new_blank, beam.new_token
+    lanes, candidates = uncounted(beam.lanes), uncounted(beam.candidates)
+    children, taken = uncounted(beam.children), uncounted(beam.taken)
+    tokens, probs, prob = uncounted(beam.tokens), uncounted(beam.probs), uncounted(beam.prob)
+    renewed, ranked, free, now = (
+        uncounted(beam.renewed),
+        uncounted(beam.ranked),
+        uncounted(beam.free),
+        beam.now[0],
+    )
+    kinds, trie, words, hot = (
+        uncounted(rules.tokens), uncounted(rules.trie), uncounted(rules.words), uncounted(rules.hot)
     )  # fmt: skip
-    moved, free, back, born, born_of, taken = (
-        beam.moved, beam.free, beam.back, beam.born, beam.born_of, beam.taken
+    log_probs, nodes, times, states = (
+        uncounted(log_probs), uncounted(nodes), uncounted(times), uncounted(states)
     )  # fmt: skip
-    tokens, probs, prob, lead = beam.tokens, beam.probs, beam.prob, beam.lead
-    score, ranked = beam.score, beam.ranked
-    source, source_node, added, variant_of = beam.source, beam.source_node, beam.added, beam.variant
-    renewed, frame = beam.renewed, beam.numbers[0]
-    used, width, recorded = beam.numbers[1], beam.numbers[2], beam.numbers[3]
-    kinds, trie, known_words, hot = rules.tokens, rules.trie, rules.words, rules.hot
-    log_scale = beam.scale[0]
-    size, threshold, bound = options.beam_size, options.beam_threshold, math.exp(options.gain)
-    fused = options.lm_kind != 0 or options.lexicon or options.hot or options.word_bonus != 0.0
-    quick = options.lm_kind != 1 and not options.hot and options.homophones == 1
+    lm = NGramArrays(uncounted(lm.table), uncounted(lm.states), uncounted(lm.unigrams), lm.places)
     only_blanks = False
     for row in log_probs:
         count = survivors(row, options, tokens, probs)
         if count == 0 and row[0] > -np.inf:  # all prefixes stay and lose alike
             if not only_blanks:
-                for i in range(width):
-                    blank[i], tail[i] = blank[i] + tail[i], 0.0
-                only_blanks = True
-            log_scale += row[0]
-            frame += 1
+                rest(lanes, now)
+            only_blanks = True
+            now.scale += row[0]
+            now.frame += 1
             continue
         only_blanks = False
         for k in range(count):
             prob[tokens[k]] = probs[k]
-        p_blank = math.exp(row[0])
-
-        first_renewal = recorded
-        # Prefixes that stay: their alignments go on with a blank or the last token again, or come from the parent.
-        best, worst, renewals = 0.0, np.inf, 0
-        for i in range(width):
-            both[i] = blank[i] + tail[i]
-        for i in range(width):
-            p_last = prob[last[i]]
-            stays, again = both[i] * p_blank, 0.0
-            if p_last > 0.0:
-                again = tail[i] * p_last
-                if again > stays:
-                    time = times[nodes[node[i]].time]
-                    if time.end == frame:
-                        time.end, time.peak = frame + 1, max(time.peak, p_last)
-                j = parent[i]
-                if j >= 0:
-                    taken[j, last[i]] = frame
-                    coming = (blank[j] if last[j] == last[i] else both[j]) * p_last * factor[i]
-                    if coming > stays + again:
-                        begin(times, recorded, nodes[node[j]].time, frame, p_last)
-                        renewed[renewals] = node[i]
-                        renewals += 1
-                        recorded += 1
-                    again += coming
-            new_blank[i], new_tail[i], score[i] = stays, again, stays + again
-            best, worst = max(best, score[i]), min(worst, score[i])
-
-        # Prefixes with one more token, as long as they can be among the best. The frame's best token goes first: each
-        # prefix that stays, or else that with this token, is one of those that the others must beat.
-        total, bar = width, np.inf
-        ends = False  # whether one of the tokens ends words
-        for k in range(count):
-            if kinds[tokens[k]].kind != CONTINUES:
-                ends = True
-        if quick and count > 0:
-            token = tokens[0]
-            for j in range(width):
-                lead[j] = 0.0
-                if taken[j, token] != frame:
-                    lead[j] = (blank[j] if token == last[j] else both[j]) * probs[0]
-                    if fused:
-                        at = states[node[j]]
-                        if at.ended == 0 and ends:
-                            ending(at, trie, known_words, options, lm)
-                        lead[j] *= quick_factor(at, token, kinds[token].kind, trie, options)
-                best, bar = max(best, lead[j]), min(bar, max(score[j], lead[j]))
-            worst = bar
-        worst = max(worst if width == size else 0.0, best * threshold)
-        for j in range(width):
-            gain, words = bound, 1
-            if fused and ends and states[node[j]].place != 0:
-                at = states[node[j]]
-                if at.ended == 0:
-                    ending(at, trie, known_words, options, lm)
-                gain *= max(1.0, at.end_factor)
-                if options.homophones > 1:
-                    words = variants_of(at.place, trie)
-            for k in range(count):
-                token = tokens[k]
-                share = both[j] * probs[k]
-                if share * gain < worst:
-                    break
-                continues = kinds[token].kind == CONTINUES
-                if (continues and share * bound < worst) or (
-                    taken[j, token] == frame and (continues or words == 1)
-                ):
-                    continue
-                if token == last[j]:  # a doubled token needs a blank between
-                    share = blank[j] * probs[k]
-                variants = 1 if continues else words
-                for variant in range(variants):
-                    value = share
-                    if quick:
-                        if k == 0:
-                            value = lead[j]
-                        elif fused:
-                            value *= quick_factor(states[node[j]], token, kinds[token].kind, trie, options)
-                    elif fused:
-                        known = extend(
-                            states, node[j], token, variant, kinds, trie, known_words, hot, options, lm
-                        )
-                        if not known[0]:
-                            continue
-                        if variants > 1 and in_beam(find(nodes, node[j], token, known[2]), node, width):
-                            continue
-                        value *= math.exp(known[1] - states[node[j]].fusion)
-                    if value >= worst and value > 0.0:
-                        score[total], source[total], source_node[total] = value, j, node[j]
-                        added[total], variant_of[total] = token, variant if variants > 1 else -1
-                        best = max(best, value)
-                        total += 1
-
-        if best == 0.0:  # nothing explains this frame
-            for i in range(width):
-                blank[i], tail[i] = both[i], 0.0
-            for k in range(count):
-                prob[tokens[k]] = 0.0
-            log_scale += math.log(STUCK)
-            frame += 1
-            continue
-
-        # The best of both: those that stay, then the new ones in the lanes of those that do not.
-        least = max(worst, best * threshold)
-        if total > size:
-            count_ranked = total - width
-            for c in range(count_ranked):
-                ranked[c] = score[width + c]
-            for i in range(width):
-                if score[i] >= least:
-                    ranked[count_ranked] = score[i]
-                    count_ranked += 1
-            if count_ranked > size:
-                least = max(least, largest(ranked, count_ranked, size))
-        scale = 1.0 / best
-        kept = freed = 0
-        for i in range(width):
-            if score[i] >= least and kept < size:
-                moved[i] = i
-                blank[i], tail[i] = new_blank[i] * scale, new_tail[i] * scale
-                kept += 1
-            else:
-                moved[i], node[i] = -1, -1
-                free[freed] = i
-                freed += 1
-        if freed:
-            for i in range(width):
-                if parent[i] >= 0:
-                    parent[i] = moved[parent[i]]
-        for c in range(width, total):
-            if score[c] < least or kept == size:
-                continue
-            j, at_node, token, word, multiplied = source[c], source_node[c], added[c], -1, 1.0
-            if fused:
-                known = extend(
-                    states, at_node, token, max(variant_of[c], 0), kinds, trie, known_words, hot, options, lm
-                )
-                word, multiplied = known[2], math.exp(known[1] - states[at_node].fusion)
-            index = -1
-            if variant_of[c] >= 0 or moved[j] < 0 or back[j]:
-                index = find(nodes, at_node, token, word)
-            elif born_of[j, token] == at_node:
-                index = born[j, token]
-            if freed:
-                freed -= 1
-                i = free[freed]
-            else:
-                i = kept
-            kept += 1
-            back[i] = index >= 0
-            if index < 0:
-                index = used
-                used += 1
-                append(nodes, index, at_node, token, word)
-                if fused:
-                    at_state = states[index]
-                    at_state.ended = 0
-                    at_state.fusion, at_state.place, at_state.hot = known[1], known[3], known[4]
-                    at_state.state, at_state.lm, at_state.bonus = known[5], known[6], known[7]
-            else:  # it was dropped and comes back; its own continuations may be here
-                for m in range(width):
-                    if above[m] == index and node[m] >= 0:
-                        parent[m] = i
-            if moved[j] >= 0:
-                born[j, token], born_of[j, token] = index, at_node
-            begin(times, recorded, nodes[at_node].time, frame, prob[token])
-            nodes[index].time = recorded
-            recorded += 1
-            node[i], above[i], parent[i], last[i], factor[i] = index, at_node, moved[j], token, multiplied
-            blank[i], tail[i] = 0.0, score[c] * scale
-        for r in range(renewals):  # only now: continuations of this frame follow what was before it
-            nodes[renewed[r]].time = first_renewal + r
-        top = width - 1
-        for hole in free[:freed]:  # close the gaps, lowest first, with the prefixes of the highest lanes
-            while top > hole and node[top] < 0:
-                top -= 1
-            if top <= hole:
-                break
-            node[hole], above[hole], parent[hole], last[hole] = node[top], above[top], parent[top], last[top]
-            factor[hole], blank[hole], tail[hole], back[hole] = factor[top], blank[top], tail[top], True
-            node[top] = -1
-            for i in range(top):
-                if parent[i] == top:
-                    parent[i] = hole
+        stay(lanes, taken, renewed, prob, nodes, times, now, math.exp(row[0]))
+        extend(
+            lanes, candidates, taken, tokens, probs, count, nodes, states, kinds, trie, words, hot, options, lm, now
+        )  # fmt: skip
+        if now.best > 0.0:
+            prune(lanes, candidates, ranked, free, options, now)
+            commit(
+                lanes, candidates, children, free, prob, nodes, times, states, kinds, trie, words, hot, options, lm, now
+            )  # fmt: skip
+            for r in range(now.renewals):  # only now: continuations of this frame follow what was before it
+                nodes[renewed[r]].time = now.first_renewal + r
+            close_gaps(lanes, free, now)
+            now.scale += math.log(now.best)
+            now.width = now.kept
+        else:  # nothing explains this frame
+            rest(lanes, now)
+            now.scale += math.log(STUCK)
         for k in range(count):
             prob[tokens[k]] = 0.0
-        log_scale += math.log(best)
-        width = kept
-        frame += 1
-    beam.scale[0] = log_scale
-    beam.numbers[0], beam.numbers[1], beam.numbers[2], beam.numbers[3] = frame, used, width, recorded
+        now.frame += 1
 
 
-@njit(nogil=True, cache=True)
-def in_beam(index, node, width):
-    """Return whether a node is in the beam."""
-    for i in range(width):  # noqa: SIM110 (numba knows no `any` of a generator)
-        if node[i] == index:
-            return True
-    return False
+@njit(inline="always")
+def rest(lanes, now):
+    """Take a frame for a blank."""
+    for i in range(now.width):
+        lanes[i].blank, lanes[i].token = lanes[i].blank + lanes[i].token, 0.0
+
+
+@njit(inline="always")
+def stay(lanes, taken, renewed, prob, nodes, times, now, p_blank):
+    """Score the prefixes that stay: with a blank, with the last token again, or reached anew from the parent."""
+    best, worst, frame, recorded, renewals = 0.0, np.inf, now.frame, now.times, 0
+    now.first_renewal = recorded
+    for i in range(now.width):
+        lanes[i].both = lanes[i].blank + lanes[i].token
+    for i in range(now.width):
+        lane = lanes[i]
+        p_last = prob[lane.last]
+        stays, again = lane.both * p_blank, 0.0
+        if p_last > 0.0:
+            again = lane.token * p_last
+            if again > stays:
+                time = times[nodes[lane.node].time]
+                if time.end == frame:
+                    time.end, time.peak = frame + 1, max(time.peak, p_last)
+            if lane.parent >= 0:
+                parent = lanes[lane.parent]
+                taken[lane.parent, lane.last] = frame
+                coming = (parent.blank if parent.last == lane.last else parent.both) * p_last * lane.factor
+                if coming > stays + again:
+                    begin(times, recorded, nodes[parent.node].time, frame, p_last)
+                    renewed[renewals] = lane.node
+                    renewals += 1
+                    recorded += 1
+                again += coming
+        lane.new_blank, lane.new_token, lane.score = stays, again, stays + again
+        best, worst = max(best, lane.score), min(worst, lane.score)
+    now.best, now.worst, now.renewals, now.times = best, worst, renewals, recorded
+
+
+@njit(inline="always")
+def prune(lanes, candidates, ranked, free, options, now):
+    """Find the least score that the beam has room for, and keep the prefixes that stay and have it."""
+    now.least = max(now.worst, now.best * options.beam_threshold)
+    if now.width + now.candidates > options.beam_size:
+        now.least = least_of_best(lanes, candidates, ranked, now.least, now, options.beam_size)
+    scale, least, kept, freed = 1.0 / now.best, now.least, 0, 0
+    for i in range(now.width):
+        lane = lanes[i]
+        if lane.score >= least and kept < options.beam_size:
+            lane.kept = True
+            lane.blank, lane.token = lane.new_blank * scale, lane.new_token * scale
+            kept += 1
+        else:
+            lane.kept, lane.node = False, -1
+            free[freed] = i
+            freed += 1
+    if freed:
+        for i in range(now.width):
+            lane = lanes[i]
+            if lane.parent >= 0 and not lanes[lane.parent].kept:
+                lane.parent = -1
+    now.kept, now.freed = kept, freed
+
+
+@njit(inline="always")
+def commit(
+    lanes, candidates, children, free, prob, nodes, times, states, kinds, trie, words, hot, options, lm, now
+):  # fmt: skip
+    """Give the best of the new prefixes nodes in the tree, and the lanes of those that were dropped."""
+    scale = 1.0 / now.best
+    for c in range(now.candidates):
+        new = candidates[c]
+        if new.score < now.least or now.kept == options.beam_size:
+            continue
+        source, word, factor = lanes[new.lane], -1, 1.0
+        if options.fused:
+            known = continuation(
+                states, new.node, new.token, new.variant, kinds, trie, words, hot, options, lm
+            )
+            word, factor = known.word, math.exp(known.fusion - states[new.node].fusion)
+        child = children[new.lane, new.token]
+        index = -1
+        if new.alike or not source.kept or source.returned:
+            index = find(nodes, new.node, new.token, word)
+        elif child.parent == new.node:
+            index = child.node
+        i = now.kept
+        if now.freed:
+            now.freed -= 1
+            i = free[now.freed]
+        now.kept += 1
+        lane = lanes[i]
+        lane.returned = index >= 0
+        if index < 0:
+            index = now.nodes
+            now.nodes += 1
+            append(nodes, index, new.node, new.token, word)
+            if options.fused:
+                state = states[index]
+                state.asked, state.fusion, state.place = False, known.fusion, known.place
+                state.hot, state.state, state.lm, state.bonus = known.hot, known.state, known.lm, known.bonus
+        else:  # it was dropped and comes back; its own continuations may be here
+            for m in range(now.width):
+                if lanes[m].above == index and lanes[m].node >= 0:
+                    lanes[m].parent = i
+        if source.kept:
+            child.node, child.parent = index, new.node
+        begin(times, now.times, nodes[new.node].time, now.frame, prob[new.token])
+        nodes[index].time = now.times
+        now.times += 1
+        lane.node, lane.above, lane.last, lane.factor = index, new.node, new.token, factor
+        lane.parent = new.lane if source.kept else -1
+        lane.blank, lane.token = 0.0, new.score * scale
+
+
+@njit(inline="always")
+def close_gaps(lanes, free, now):
+    """Fill the lanes that are left empty, lowest first, with the prefixes of the highest lanes."""
+    top = now.width - 1
+    for hole in free[: now.freed]:
+        while top > hole and lanes[top].node < 0:
+            top -= 1
+        if top <= hole:
+            break
+        to, of = lanes[hole], lanes[top]
+        to.node, to.above, to.parent, to.last = of.node, of.above, of.parent, of.last
+        to.factor, to.blank, to.token, to.returned = of.factor, of.blank, of.token, True
+        lanes[top].node = -1
+        for i in range(top):
+            if lanes[i].parent == top:
+                lanes[i].parent = hole

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from speechlstm.decoders.beam.fusion import BEGINS, CONTINUES, HOT, PLACE, SEPARATES, TOKEN, Rules
 from speechlstm.decoders.beam.hotwords import Hotwords, read_hotwords
 from speechlstm.decoders.beam.trie import Trie, build_trie
+from speechlstm.decoders.compiled import compiled
 from speechlstm.decoders.lm import NGram, NGramArrays, query
 from speechlstm.model.tokenizer import Phones, Tokenizer, Words
 from speechlstm.model.tokenizer.lexicon import read_lexicon
@@ -87,22 +87,9 @@ def build(
     ahead = _look_ahead(trie, model if lm_kind == 2 else None, lm_word, lm_weight, unk_score, lexicon)
     rules = Rules(
         _records(TOKEN, kind=kind, lm=lm_token),
-        _records(
-            PLACE,
-            first=trie.first,
-            token=np.append(trie.token, -1),
-            first_word=trie.first_entry,
-            ahead=ahead,
-            **_steps(trie, ahead),
-        ),
+        _place_records(trie, ahead),
         lm_word[trie.entry],
-        _records(
-            HOT,
-            first=hot.trie.first,
-            token=np.append(hot.trie.token, -1),
-            fail=np.append(hot.fail, 0),
-            **{name: np.append(getattr(hot, name), 0.0) for name in ("score", "kept", "whole")},
-        ),
+        _hot_records(hot),
     )
     return Vocabulary(
         rules,
@@ -112,6 +99,17 @@ def build(
         followed and lexicon == "soft",
         hot.gain + max(0.0, float(ahead.max())),
     )
+
+
+def _place_records(trie: Trie, ahead: NDArray[np.float64]) -> NDArray[Any]:
+    columns = {"first": trie.first, "token": np.append(trie.token, -1), "first_word": trie.first_entry}
+    return _records(PLACE, ahead=ahead, **columns, **_steps(trie, ahead))
+
+
+def _hot_records(hot: Hotwords) -> NDArray[Any]:
+    bonuses = {name: np.append(getattr(hot, name), 0.0) for name in ("score", "kept", "whole")}
+    fail, token = np.append(hot.fail, 0), np.append(hot.trie.token, -1)
+    return _records(HOT, first=hot.trie.first, token=token, fail=fail, **bonuses)
 
 
 def _kind(tokenizer: Tokenizer, token: str) -> int:
@@ -233,7 +231,7 @@ def _records(dtype: np.dtype[Any], **columns: NDArray[Any]) -> NDArray[Any]:
     return records
 
 
-@njit(cache=True)
+@compiled
 def unigrams(lm: NGramArrays, null: int, words: NDArray[np.int32]) -> NDArray[np.float64]:
     """Return the natural log-probability of each word without any context."""
     scores = np.empty(len(words))

@@ -15,47 +15,77 @@ from speechlstm.decoders.lm.ngram import DTYPES
 _ROOM = 4096  # nodes at first
 
 
+# A prefix of the beam. It stays in its lane as long as it is kept, so that a frame writes little but what it changes.
+LANE = np.dtype(
+    [
+        ("node", np.int32),  # -1 if it was dropped in this frame
+        ("above", np.int32),  # the node without the last token
+        ("parent", np.int32),  # and its lane, -1 if it is not kept
+        ("last", np.int32),  # the last token
+        ("factor", np.float64),  # what the last token multiplied into the probability besides its own
+        ("blank", np.float64),  # probability of the alignments that end in a blank
+        ("token", np.float64),  # and of those that end in the last token
+        ("both", np.float64),  # their sum
+        ("new_blank", np.float64),  # the same after the frame, if it stays
+        ("new_token", np.float64),
+        ("score", np.float64),
+        ("lead", np.float64),  # probability with the frame's best token
+        ("kept", np.bool_),  # after the frame
+        ("returned", np.bool_),  # from before, or from another lane: `children` does not know its children
+    ],
+    align=True,
+)
+
+# A prefix with one more token, which may come into the beam.
+CANDIDATE = np.dtype(
+    [
+        ("score", np.float64),  # its probability
+        ("lane", np.int32),  # of the prefix that it continues
+        ("node", np.int32),  # and its node
+        ("token", np.int32),
+        ("variant", np.int32),  # which of the words that sound alike has ended
+        ("alike", np.bool_),  # whether there are several
+    ],
+    align=True,
+)
+
+# The child of the prefix in a lane by a token, known as long as the prefix is the same.
+CHILD = np.dtype([("node", np.int32), ("parent", np.int32)])
+
+# How far the search is, and what the parts of a frame's work tell each other.
+PROGRESS = np.dtype(
+    [
+        ("frame", np.int64),  # frames done
+        ("nodes", np.int64),  # in use
+        ("times", np.int64),  # in use
+        ("width", np.int64),  # lanes in use
+        ("scale", np.float64),  # natural log of what the probabilities have been divided by
+        ("best", np.float64),  # the greatest score in the frame so far
+        ("worst", np.float64),  # what others must beat
+        ("least", np.float64),  # what the beam has room for
+        ("candidates", np.int64),
+        ("renewals", np.int64),  # prefixes that most alignments reach anew in this frame
+        ("first_renewal", np.int64),  # where the first of their times lies
+        ("kept", np.int64),  # prefixes that are in the beam after the frame
+        ("freed", np.int64),  # lanes of prefixes that were dropped, not yet taken
+    ]
+)
+
+
 class Beam(NamedTuple):
-    """The prefixes that are kept, each in a lane of its own, and room to work in.
+    """The prefixes that are kept, and room to work in."""
 
-    A prefix stays in its lane as long as it is kept, so that a frame writes little but what it changes.
-    """
-
-    node: NDArray[np.int32]  # (beam_size,)
-    above: NDArray[np.int32]  # (beam_size,) the node without the last token
-    parent: NDArray[np.int32]  # (beam_size,) and its lane, -1 if it is not kept
-    last: NDArray[np.int32]  # (beam_size,) the last token
-    factor: NDArray[
-        np.float64
-    ]  # (beam_size,) what the last token multiplied into the probability besides its own
-    blank: NDArray[np.float64]  # (beam_size,) probability of the alignments that end in a blank
-    token: NDArray[np.float64]  # (beam_size,) and of those that end in the last token
-    both: NDArray[np.float64]  # (beam_size,) their sum
-    new_blank: NDArray[np.float64]  # (beam_size,) the same after the frame
-    new_token: NDArray[np.float64]  # (beam_size,)
-    moved: NDArray[np.int32]  # (beam_size,) the lane after the frame, -1 if it is dropped
-    free: NDArray[np.int32]  # (beam_size,) lanes of prefixes that were dropped
-    back: NDArray[
-        np.bool_
-    ]  # (beam_size,) it was here before, or in another lane: `born` does not know its children
-    born: NDArray[np.int32]  # (beam_size, vocab) a child of the prefix in a lane by a token
-    born_of: NDArray[np.int32]  # (beam_size, vocab) and the prefix whose child it is
-    taken: NDArray[
-        np.int32
-    ]  # (beam_size, vocab) the last frame in which a prefix's continuation was in the beam
-    lead: NDArray[np.float64]  # (beam_size,) probability of a prefix with the frame's best token
+    now: NDArray[Any]  # (1,) PROGRESS
+    lanes: NDArray[Any]  # (beam_size,) LANE
+    candidates: NDArray[Any]  # (candidates,) CANDIDATE
+    children: NDArray[Any]  # (beam_size, vocab) CHILD
+    taken: NDArray[np.int32]  # (beam_size, vocab) the last frame in which that continuation was in the beam
     tokens: NDArray[np.int32]  # (max_tokens,) of a frame
     probs: NDArray[np.float64]  # (max_tokens,)
     prob: NDArray[np.float64]  # (vocab + 1,) the same by token, 0 below the threshold and for the root's -1
-    score: NDArray[np.float64]  # (candidates,) probability, those that stay first
-    ranked: NDArray[np.float64]  # (candidates,) the same, to be selected from
-    source: NDArray[np.int32]  # (candidates,) for each new one the lane of the prefix it continues
-    source_node: NDArray[np.int32]  # (candidates,) and its node
-    added: NDArray[np.int32]  # (candidates,) its token
-    variant: NDArray[np.int32]  # (candidates,) and which of the words that sound alike has ended
-    renewed: NDArray[np.int32]  # (beam_size,) prefixes that most alignments reach anew in this frame
-    numbers: NDArray[np.int64]  # (4,) frames done, nodes in use, lanes in use, times in use
-    scale: NDArray[np.float64]  # (1,) natural log of what the probabilities have been divided by
+    ranked: NDArray[np.float64]  # (candidates,) scores, to be selected from
+    renewed: NDArray[np.int32]  # (beam_size,) nodes of the renewals
+    free: NDArray[np.int32]  # (beam_size,) the freed lanes
 
 
 class Search:
@@ -64,81 +94,66 @@ class Search:
     Args:
         options: of the search.
         vocab_size: tokens, the blank included.
-        fused: whether there is a language model, a lexicon, hotwords or a word bonus.
         language_state: of the language model, before the first word.
 
     Attributes:
         nodes: the tree of prefixes.
         times: where their tokens lie.
-        states: what is known of each prefix, if `fused`.
+        states: what is known of each prefix, if the search is fused.
         beam: those that are kept.
     """
 
-    def __init__(self, options: Options, vocab_size: int, fused: bool, language_state: int) -> None:
+    def __init__(self, options: Options, vocab_size: int, language_state: int) -> None:
         size, most = options.beam_size, options.max_tokens
         room = size * (1 + most + options.homophones)
-        self.size, self.fused, self.language_state = size, fused, language_state
+        self.size, self.fused, self.language_state = size, options.fused, language_state
         self.beam = Beam(
-            node=np.zeros(size, np.int32),
-            above=np.zeros(size, np.int32),
-            parent=np.zeros(size, np.int32),
-            last=np.zeros(size, np.int32),
-            factor=np.zeros(size),
-            blank=np.zeros(size),
-            token=np.zeros(size),
-            both=np.zeros(size),
-            new_blank=np.zeros(size),
-            new_token=np.zeros(size),
-            moved=np.zeros(size, np.int32),
-            free=np.zeros(size, np.int32),
-            back=np.zeros(size, np.bool_),
-            born=np.empty((size, vocab_size), np.int32),
-            born_of=np.empty((size, vocab_size), np.int32),
+            now=np.zeros(1, PROGRESS),
+            lanes=np.zeros(size, LANE),
+            candidates=np.empty(room, CANDIDATE),
+            children=np.empty((size, vocab_size), CHILD),
             taken=np.empty((size, vocab_size), np.int32),
-            lead=np.zeros(size),
             tokens=np.empty(most, np.int32),
             probs=np.empty(most),
             prob=np.zeros(vocab_size + 1),
-            score=np.empty(room),
             ranked=np.empty(room),
-            source=np.empty(room, np.int32),
-            source_node=np.empty(room, np.int32),
-            added=np.empty(room, np.int32),
-            variant=np.empty(room, np.int32),
             renewed=np.zeros(size, np.int32),
-            numbers=np.zeros(4, np.int64),
-            scale=np.zeros(1),
+            free=np.zeros(size, np.int32),
         )
         self.nodes: NDArray[Any] = np.empty(_ROOM, NODE)
         self.times: NDArray[Any] = np.empty(_ROOM, TIME)
-        self.states: NDArray[Any] = np.empty(_ROOM if fused else 1, STATE)
+        self.states: NDArray[Any] = np.empty(_ROOM if self.fused else 1, STATE)
+        self._root, self._start = np.zeros((), LANE), np.zeros((), PROGRESS)  # where each search begins
+        self._unspoken = np.zeros((), STATE)
+        self._root["above"] = self._root["parent"] = self._root["last"] = -1
+        self._root["factor"] = self._root["blank"] = 1.0
+        for name in ("nodes", "times", "width"):
+            self._start[name] = 1
+        self._unspoken["end_word"], self._unspoken["state"] = -1, language_state
         self.reset()
 
     @property
-    def prefixes(self) -> list[int]:
-        """The nodes that are kept."""
-        kept: list[int] = self.beam.node[: self.beam.numbers[2]].tolist()
+    def lanes(self) -> NDArray[Any]:
+        """The prefixes that are kept."""
+        kept: NDArray[Any] = self.beam.lanes[: self.beam.now["width"][0]]
         return kept
 
     @property
-    def masses(self) -> NDArray[np.float64]:
-        """The probability of each, as far as it has been divided."""
-        width = self.beam.numbers[2]
-        return self.beam.blank[:width] + self.beam.token[:width]
+    def logs(self) -> NDArray[np.float64]:
+        """Natural log of the probability of each, with what the language model and the others multiply into it."""
+        both = self.lanes["blank"] + self.lanes["token"]
+        logs: NDArray[np.float64] = np.log(np.maximum(both, 1e-300)) + self.beam.now["scale"][0]
+        return logs
 
     def reset(self) -> None:
         """Go back to the empty prefix, before the first frame."""
         beam = self.beam
-        beam.born_of.fill(-1)
+        beam.children.view(np.int32).fill(-1)
         beam.taken.fill(-1)
-        beam.node[0], beam.token[0] = 0, 0.0
-        beam.above[0] = beam.parent[0] = beam.last[0] = -1
-        beam.factor[0] = beam.blank[0] = 1.0
-        beam.back[0] = False
-        beam.numbers[:], beam.scale[0] = (0, 1, 1, 1), 0.0
+        beam.lanes[0], beam.now[0] = self._root, self._start
         self.nodes[0] = (-1, -1, -1, -1, -1, 0)
         self.times[0] = (0, 0, 0, 0.0)
-        self.states[0] = (0, 0, 0, -1, 0.0, 1.0, 0, self.language_state, 0.0, 0.0, 0.0)
+        self.states[0] = self._unspoken
 
     def line(self, index: int) -> list[int]:
         """Return the nodes from the first token of a prefix to its last."""
@@ -151,7 +166,7 @@ class Search:
     def grow(self, frames: int) -> None:
         """Make room for what so many frames may add."""
         more = frames * self.size
-        _, nodes, _, times = self.beam.numbers.tolist()
+        nodes, times = int(self.beam.now["nodes"][0]), int(self.beam.now["times"][0])
         self.nodes = _grown(self.nodes, nodes, more)
         self.times = _grown(self.times, times, 2 * more)
         if self.fused:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from speechlstm.decoders.compiled import compiled
 from speechlstm.decoders.lm.corpus import BOS, BOS_ID, EOS, UNK, Corpus
 from speechlstm.decoders.lm.trie import Ints, Trie
 
@@ -50,7 +50,7 @@ class NGramArrays(NamedTuple):
     places: int
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _key(state: Any, word: Any) -> Any:
     """Return a number that no other state and word have; never the largest, unless the state is 0."""
     key = (state << _SHIFT) | word
@@ -59,7 +59,7 @@ def _key(state: Any, word: Any) -> Any:
     return (key * _ODD2) ^ _NOWHERE
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def query(arrays: NGramArrays, state: int, word: int) -> tuple[float, int]:
     """Return the natural log of a word's probability after a state, and the state after the word.
 
@@ -82,7 +82,7 @@ def query(arrays: NGramArrays, state: int, word: int) -> tuple[float, int]:
     return log_prob + unigram.log_prob, int(unigram.next)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _log_probs(
     arrays: NGramArrays, words: Ints, state: int, end: int, restart: int
 ) -> npt.NDArray[np.float64]:

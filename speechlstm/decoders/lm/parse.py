@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from speechlstm.decoders.compiled import compiled
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -43,7 +44,7 @@ def make_vocabulary(words: Iterable[bytes]) -> Vocabulary:
     return vocabulary
 
 
-@numba.njit(cache=True)
+@compiled
 def parse(
     data: Bytes,
     at: int,
@@ -91,17 +92,17 @@ def parse(
     return row, at
 
 
-@numba.njit(cache=True)
+@compiled
 def _is_space(byte: int) -> bool:
     return byte in (_SPACE, _TAB, _NEWLINE, _RETURN)
 
 
-@numba.njit(cache=True)
+@compiled
 def _at_end(data: Bytes, at: int) -> bool:
     return at >= len(data) or data[at] == _NEWLINE
 
 
-@numba.njit(cache=True)
+@compiled
 def _skip(data: Bytes, at: int) -> int:
     """Return the next place that is not white space within the line."""
     while at < len(data) and data[at] != _NEWLINE and _is_space(data[at]):
@@ -109,7 +110,7 @@ def _skip(data: Bytes, at: int) -> int:
     return at
 
 
-@numba.njit(cache=True)
+@compiled
 def _number(data: Bytes, at: int) -> tuple[float, int]:
     """Return the decimal number here and where it ends; NaN if there is none, or something follows it at once."""
     negative = at < len(data) and data[at] == _MINUS
@@ -153,7 +154,7 @@ def _number(data: Bytes, at: int) -> tuple[float, int]:
     return -value if negative else value, at
 
 
-@numba.njit(cache=True)
+@compiled
 def _hash(data: Bytes, begin: int, end: int) -> Any:
     value = _OFFSET
     for at in range(begin, end):
@@ -161,7 +162,7 @@ def _hash(data: Bytes, begin: int, end: int) -> Any:
     return value ^ (value >> np.uint64(32))
 
 
-@numba.njit(cache=True)
+@compiled
 def _find(vocabulary: Vocabulary, data: Bytes, begin: int, end: int) -> int:
     """Return the id of a word, -1 if it has none."""
     mask = np.uint64(len(vocabulary.slots) - 1)
@@ -181,7 +182,7 @@ def _find(vocabulary: Vocabulary, data: Bytes, begin: int, end: int) -> int:
     return -1
 
 
-@numba.njit(cache=True)
+@compiled
 def _fill(vocabulary: Vocabulary) -> None:
     mask = np.uint64(len(vocabulary.slots) - 1)
     begin = 0

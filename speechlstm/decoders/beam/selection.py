@@ -1,0 +1,69 @@
+"""Selecting: the tokens of a frame that are worth a try, and the least score that the beam has room for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from speechlstm.decoders.compiled import compiled
+
+
+@compiled
+def survivors(row, options, tokens, probs):
+    """Put a frame's tokens above the threshold, most likely first, into `tokens` and `probs`; return how many."""
+    count = 0
+    for token in range(1, len(row)):
+        value = row[token]
+        if value < options.token_threshold or value == -np.inf:
+            continue
+        if count == options.max_tokens:
+            if value <= probs[count - 1]:
+                continue
+            count -= 1
+        place = count
+        while place > 0 and probs[place - 1] < value:
+            probs[place], tokens[place] = probs[place - 1], tokens[place - 1]
+            place -= 1
+        probs[place], tokens[place] = value, token
+        count += 1
+    for place in range(count):
+        probs[place] = math.exp(probs[place])
+    return count
+
+
+@compiled
+def least_of_best(lanes, candidates, ranked, least, now, size):
+    """Return the score from which on at most `size` prefixes are left, `least` or more (equals aside)."""
+    count = now.candidates
+    for c in range(count):
+        ranked[c] = candidates[c].score
+    for i in range(now.width):
+        if lanes[i].score >= least:
+            ranked[count] = lanes[i].score
+            count += 1
+    return max(least, largest(ranked, count, size)) if count > size else least
+
+
+@compiled
+def largest(values, count, keep):
+    """Return the `keep`-th largest of the first `count` values, reordering them (Hoare's quickselect)."""
+    low, high, place = 0, count - 1, keep - 1
+    while low < high:
+        pivot = values[(low + high) >> 1]
+        i, j = low, high
+        while i <= j:
+            while values[i] > pivot:
+                i += 1
+            while values[j] < pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i, j = i + 1, j - 1
+        if place <= j:
+            high = j
+        elif place >= i:
+            low = i
+        else:
+            break
+    return values[place]
