@@ -26,7 +26,7 @@ DTYPES = {
 
 _LOAD = 0.8  # n-grams to places in the table: fuller is smaller, and slower
 _SHIFT = np.uint64(32)
-_NOWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)
+NOWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)  # the key of the place after the last n-gram
 _ODD1, _ODD2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 
@@ -56,7 +56,7 @@ def _key(state: Any, word: Any) -> Any:
     key = (state << _SHIFT) | word
     key = key * _ODD1
     key = key ^ (key >> _SHIFT)
-    return (key * _ODD2) ^ _NOWHERE
+    return (key * _ODD2) ^ NOWHERE
 
 
 @compiled
@@ -205,7 +205,7 @@ def _pack(trie: Trie, added: int) -> NGramArrays:
     ahead = np.arange(len(keys))
     place = np.maximum.accumulate(wanted - ahead) + ahead  # its own or the next free one
     records = np.zeros(len(keys) + 1, DTYPES["table"])
-    records["key"][:-1], records["key"][-1] = keys, _NOWHERE
+    records["key"][:-1], records["key"][-1] = keys, NOWHERE
     records["log_prob"][:-1], records["next"][:-1] = trie.log_prob[longer][rank], state[longer][rank]
     size = max(places, int(place[-1]) + 1 if len(place) else 0) + 1
     table = records[np.searchsorted(place, np.arange(size))]
