@@ -21,13 +21,7 @@ ROOMS = (
 MOST_LINES = 300  # of a file
 MOST_STEPS = 60  # lines of a function
 # Not yet within these limits; a figure here may only fall.
-LONGER = {"decoders/beam/search.py": 311, "decoders/contract.py": 303, "decoders/lm/arpa.py": 301}
-SLOWER = {
-    "decoders/beam/search.py": 229,
-    "decoders/beam/decoder.py": 63,
-    "decoders/beam/vocabulary.py": 67,
-    "decoders/beam/fusion.py": 60,
-}
+LONGER = {"decoders/contract.py": 303, "decoders/lm/arpa.py": 301}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "templates" not in path.parts)
 
 
@@ -107,5 +101,4 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
 def test_files_and_functions_stay_small(path: Path) -> None:
     name = path.relative_to(PACKAGE).as_posix()
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGER.get(name, MOST_LINES)
-    most = SLOWER.get(name, MOST_STEPS)
-    assert {function: lines for function, lines in functions(path) if lines > most} == {}
+    assert {function: lines for function, lines in functions(path) if lines > MOST_STEPS} == {}
