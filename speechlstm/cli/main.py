@@ -66,7 +66,7 @@ def main() -> None:
         return
     if name != "completion":  # it has no settings
         _refuse_options(name, flags)
-    # Lightning starts further ranks by running `sys.argv` again, so it must name the command's own file.
+    # Further ranks are started by the name of the file in `sys.argv`, so it must be the command's own.
     sys.argv = [str(_FOLDER / f"{name}.py"), *arguments]
     # That file's folder must not be searched for modules: its inspect.py is not the standard library's.
     os.environ["PYTHONSAFEPATH"] = "1"

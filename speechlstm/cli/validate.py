@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.data import doctor
 from speechlstm.data.manifest import parse_line, read_lines
+from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.types import ManifestError, UsageError
@@ -23,23 +22,21 @@ def main(cfg: DictConfig) -> int:
     """Examine the manifest and print a table, or JSON."""
     if cfg.format not in ("table", "json"):
         raise UsageError(f"format is {cfg.format!r}, but must be table or json")
-    features: Any
-    encoder: Any
     tokenizer: Tokenizer | None
     if cfg.bundle is not None:
         bundle = load_bundle(cfg.bundle)
-        features, encoder, tokenizer = bundle.model.features, bundle.model.encoder, bundle.tokenizer
+        model, tokenizer = bundle.model, bundle.tokenizer
     else:
         texts = _texts(cfg.alphabet or cfg.manifest)
         tokenizer = (
             configs.build_part("tokenizer", cfg.tokenizer, texts=texts) if "".join(texts).strip() else None
         )
         features = configs.build_part("features", cfg.features)
-        encoder = configs.build_part("encoder", cfg.encoder, num_features=features.num_features, vocab_size=2)
+        sizes = {"num_features": features.num_features, "vocab_size": 2}
+        model = AcousticModel(features, configs.build_part("encoder", cfg.encoder, **sizes))
 
     def num_encoder_frames(seconds: float) -> int:
-        frames = features.num_frames(round(seconds * features.sample_rate))
-        return int(encoder.output_lengths(torch.tensor(frames)))
+        return model.num_frames(round(seconds * model.sample_rate))
 
     report = doctor.examine(cfg.manifest, tokenizer, num_encoder_frames, cfg.against, cfg.threads)
     print(report.to_json() if cfg.format == "json" else report.table(cfg.examples))

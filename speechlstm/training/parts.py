@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from speechlstm.configs import build, build_part
@@ -65,6 +64,7 @@ def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts
             say(*(f"as in {cfg.init_from}: {change}" for change in changes))
     model, data = prepare(cfg)
     trainer = make_trainer(cfg, data)
+    check_monitors(trainer.callbacks, model.loss, cfg.decoder)  # type: ignore[attr-defined]
     if content:
         check_checkpoint(content, model, settings(cfg))
         say(f"going on from {last}")
@@ -84,8 +84,7 @@ def select(
     utterances: Sequence[Utterance],
     cfg: DictConfig,
     tokenizer: Tokenizer,
-    features: Any,
-    encoder: Any,
+    acoustic: AcousticModel,
     part: str,
 ) -> list[Utterance]:
     """Return the utterances that can be used, and name the others with their reasons on stderr.
@@ -98,8 +97,7 @@ def select(
     """
 
     def frames(seconds: float) -> int:
-        length = torch.tensor(features.num_frames(round(seconds * cfg.sample_rate)))
-        return int(encoder.output_lengths(length))
+        return acoustic.num_frames(round(seconds * cfg.sample_rate))
 
     train = part == "train"
     problems = cheap_checks(utterances, tokenizer, frames) if train else cheap_checks(utterances)
@@ -140,15 +138,16 @@ def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
     encoder = build_part(
         "encoder", cfg.encoder, num_features=features.num_features, vocab_size=len(tokenizer)
     )
-    train = select(train, cfg, tokenizer, features, encoder, "train")
-    dev = select(dev, cfg, tokenizer, features, encoder, "dev")
+    acoustic = AcousticModel(features, encoder)
+    train = select(train, cfg, tokenizer, acoustic, "train")
+    dev = select(dev, cfg, tokenizer, acoustic, "dev")
     data = load(cfg, train, dev, tokenizer)
     if getattr(features, "normalize", None) == "global":
         features.estimate((batch.waveforms, batch.lengths) for batch in data.train_dataloader())
     loss = build(cfg.loss)
     loss.prepare(data.train_set.targets, len(tokenizer))
     model = TrainingModule(
-        AcousticModel(features, encoder),
+        acoustic,
         tokenizer,
         build_part("decoder", cfg.decoder, tokenizer=tokenizer),
         loss,
@@ -199,7 +198,6 @@ def make_trainer(cfg: DictConfig, data: SpeechData) -> pl.Trainer:
     )  # what it tells is told here in its place
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     callbacks = [build(node) for node in (cfg.callbacks or {}).values() if node]
-    check_monitors(callbacks, build(cfg.loss), cfg.decoder)
     loggers = [build(node) for node in (cfg.logger or {}).values() if node]
     trainer: pl.Trainer = build(
         cfg.trainer,

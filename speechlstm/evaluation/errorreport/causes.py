@@ -113,8 +113,7 @@ def find_cause(
     if len(texts) < 2:
         return Cause("unreachable", (None, scores[0]), (None, totals[0]))
     ctc, total = (scores[1], scores[0]), (totals[1], totals[0])
-    text = tokenizer.decode(led[1].tokens) if led[1].text is None else led[1].text
-    if not math.isfinite(scores[1]) or (text != reference and led[1].tokens != texts[1][0]):
+    if not math.isfinite(scores[1]) or (led[1].text != reference and led[1].tokens != texts[1][0]):
         return Cause("unreachable", ctc, (None, totals[0]))
     return Cause("search" if totals[1] > totals[0] + _TOLERANCE else "model", ctc, total)
 

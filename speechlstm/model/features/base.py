@@ -76,16 +76,14 @@ class Features(nn.Module, ABC):
             frames: `(batch,)` int64, the number of frames of each utterance.
         """
 
-    def levels(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+    def levels(self, waveforms: Tensor) -> Tensor:
         """Return `(batch, frames)`, the mean power of each frame in dB, low hum weakened by pre-emphasis.
 
         Args:
-            waveforms: `(batch, samples)`.
-            lengths: `(batch,)` int64, samples of each utterance.
+            waveforms: `(batch, samples)` float32, zero past each length.
         """
         with torch.no_grad(), torch.autocast(waveforms.device.type, enabled=False):
-            beyond = torch.arange(waveforms.shape[1], device=waveforms.device) >= lengths[:, None]
-            padded = self._padded(waveforms.float().masked_fill(beyond, 0.0))
+            padded = self._padded(waveforms)
             emphasized = padded[:, 1:] - _PREEMPHASIS * padded[:, :-1]
             power = F.avg_pool1d(
                 F.pad(emphasized, (1, 0)).square().unsqueeze(1), self.window_length, self.hop_length
@@ -117,9 +115,10 @@ class Features(nn.Module, ABC):
             raise UsageError(
                 "features.normalize=global needs `estimate` on training data, or a trained bundle"
             )
+        waveforms = _within(waveforms, lengths)
         features, frames, mask = self._unnormalized(waveforms, lengths)
         if self.normalize == "utterance":
-            features = normalize_utterances(features, speech_frames(self.levels(waveforms, lengths), frames))
+            features = normalize_utterances(features, speech_frames(self.levels(waveforms), frames))
         elif self.normalize == "global":
             features = (features - self.mean.float()) / self.std.float()
         return features.masked_fill(~mask, 0.0), frames
@@ -137,7 +136,7 @@ class Features(nn.Module, ABC):
             )
         count, mean, squares = 0, torch.zeros(()), torch.zeros(())
         for waveforms, lengths in batches:  # Chan, Golub and LeVeque 1983: merging means and sums of squares
-            features, _, mask = self._unnormalized(waveforms, lengths)
+            features, _, mask = self._unnormalized(_within(waveforms, lengths), lengths)
             values = features[mask[..., 0]].double().cpu()
             new, delta = len(values), values.mean(dim=0) - mean
             squares = squares + (values - values.mean(dim=0)).square().sum(dim=0)
@@ -150,10 +149,9 @@ class Features(nn.Module, ABC):
         self.estimated = True
 
     def _unnormalized(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        frames = self.frame_lengths(lengths)
         with torch.autocast(waveforms.device.type, enabled=False):
-            beyond = torch.arange(waveforms.shape[1], device=waveforms.device) >= lengths[:, None]
-            frames = self.frame_lengths(lengths)
-            features = self.compute(waveforms.float().masked_fill(beyond, 0.0), frames)
+            features = self.compute(waveforms, frames)
         mask = torch.arange(features.shape[1], device=features.device) < frames[:, None]
         return features, frames, mask[..., None]
 
@@ -178,6 +176,12 @@ class Features(nn.Module, ABC):
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
         self.estimated = True
+
+
+def _within(waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Return `(batch, samples)` in float32 with zeros past each length."""
+    beyond = torch.arange(waveforms.shape[1], device=waveforms.device) >= lengths[:, None]
+    return waveforms.float().masked_fill(beyond, 0.0)
 
 
 def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
