@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +14,14 @@ from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def _log_handlers_go() -> Iterator[None]:
+    """Take away the log handlers that a command set up: their stream is closed once its test is over."""
+    before = list(logging.root.handlers)
+    yield
+    logging.root.handlers = before
 
 
 @pytest.fixture(scope="session")
