@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
-from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import file_names, read_manifest
@@ -20,14 +19,8 @@ from speechlstm.transcription.formats import find_format
 from speechlstm.types import SpeechlstmError, UsageError, report_failures
 
 
-def main() -> None:
-    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    quote_arguments()
-    run()
-
-
 @configs.main("align")
-def run(cfg: DictConfig) -> int:
+def main(cfg: DictConfig) -> int:
     """Align `cfg.manifest`. Exit status 3 when some utterances failed, 1 when all did."""
     kind = find_format(cfg.format, FORMATS)
     out = Path(str(cfg.out)).expanduser()

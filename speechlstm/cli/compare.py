@@ -8,7 +8,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from speechlstm import configs
-from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data import progress
 from speechlstm.data.files import locked, write_atomically
 from speechlstm.study.compare import results, speech, trials
@@ -18,14 +17,8 @@ from speechlstm.study.compare.page import render
 from speechlstm.types import UsageError
 
 
-def main() -> None:
-    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    quote_arguments()
-    run()
-
-
 @configs.main("compare")
-def run(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> None:
     """Make all trials that have no result yet, and write the page anew after each."""
     todo = _trials(cfg)
     spoken = _speech(cfg)

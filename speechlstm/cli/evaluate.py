@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, decoder_name, make_decoder
-from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import read_manifest, write_manifest
@@ -46,14 +45,8 @@ class _Report:
     comparison: errorreport.Comparison | None
 
 
-def main() -> None:
-    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    quote_arguments()
-    run()
-
-
 @configs.main("evaluate")
-def run(cfg: DictConfig) -> int:
+def main(cfg: DictConfig) -> int:
     """Recognise and score `cfg.manifest`. Exit status 3 when some audio failed, 1 when all did."""
     if cfg.format not in ("table", "json"):
         raise UsageError(f"no format {cfg.format!r}; there are: table, json")

@@ -9,7 +9,6 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.cli.devices import make_decoder
-from speechlstm.configs.arguments import take_inputs
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.evaluation.plots import check_plots
@@ -22,16 +21,11 @@ from speechlstm.types import SpeechlstmError, UsageError, report_failures
 _USAGE = "usage: speechlstm inspect FILE|FOLDER ... [KEY=VALUE ...]"
 
 
-def main() -> None:
-    """Run the command on `sys.argv`, whose plain file names become one `inputs=[...]` override first."""
-    take_inputs()
-    run()
-
-
 @configs.main("inspect")
-def run(cfg: DictConfig) -> int:
+def main(cfg: DictConfig) -> int:
     """Write a page for each of `cfg.inputs`. Exit status 3 when some of them failed, 1 when all did."""
-    if not cfg.inputs:
+    inputs = configs.inputs(cfg)
+    if not inputs:
         raise UsageError(f"no audio given; {_USAGE}")
     if cfg.direction not in ("forward", "backward"):
         raise UsageError(f"direction is {cfg.direction!r}, but must be forward or backward")
@@ -40,7 +34,7 @@ def run(cfg: DictConfig) -> int:
     folder = Path(str(cfg.out)).expanduser()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"out={cfg.out} is a file, but must be a folder for the pages")
-    recordings, problems = find([str(path) for path in cfg.inputs])
+    recordings, problems = find(inputs)
     given = len(recordings) + len(problems)
     if cfg.text is not None and given > 1:
         raise UsageError(f"text= is of one recording, but {given} are given")

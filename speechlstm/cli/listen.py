@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from speechlstm import configs
-from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import file_names, read_manifest
@@ -25,14 +24,8 @@ from speechlstm.training.sampler import BucketSampler
 from speechlstm.types import AudioError, UsageError, report_failures
 
 
-def main() -> None:
-    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    quote_arguments()
-    run()
-
-
 @configs.main("listen")
-def run(cfg: DictConfig) -> int:
+def main(cfg: DictConfig) -> int:
     """Write the first utterances of `cfg.manifest`. Exit status 3 when some could not be read, 1 when none could."""
     out = Path(str(cfg.out)).expanduser()
     if out.exists() and not out.is_dir():

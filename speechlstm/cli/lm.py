@@ -10,7 +10,6 @@ from omegaconf import DictConfig, ListConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.configs.arguments import quote_arguments
 from speechlstm.decoders.lm import NGram, estimate, write_arpa
 from speechlstm.decoders.lm.corpus import EOS_ID, UNITS, read_corpus, splitter
 from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
@@ -21,14 +20,8 @@ from speechlstm.types import SOME_FAILED, UsageError
 _SHOWN = 10  # examples of each kind
 
 
-def main() -> None:
-    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    quote_arguments()
-    run()
-
-
 @configs.main("lm")
-def run(cfg: DictConfig) -> int:
+def main(cfg: DictConfig) -> int:
     """Estimate, write and report. Exit status 3 when lines of a text were left out."""
     texts, manifests, tests = _paths(cfg.text), _paths(cfg.manifest), _paths(cfg.test)
     out = Path(str(cfg.out)).expanduser()

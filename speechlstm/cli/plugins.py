@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
 from speechlstm.cli import templates
-from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data import progress
 from speechlstm.data.manifest import read_manifest
 from speechlstm.model import installed, registry
@@ -31,7 +30,7 @@ _CONTRACTS = {
 
 
 def main() -> None:
-    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
+    """Run the command on `sys.argv`, where `new STAGE NAME` may stand for settings."""
     if sys.argv[1:2] == ["new"]:  # new STAGE NAME [out=FOLDER]
         names = [
             argument for argument in sys.argv[2:] if "=" not in argument and not argument.startswith("-")
@@ -42,7 +41,6 @@ def main() -> None:
             print(f"error: write: speechlstm plugins new {'|'.join(_CONTRACTS)} NAME", file=sys.stderr)
             sys.exit(UsageError.exit_status)
         sys.argv[1:] = [*words, *rest]
-    quote_arguments()
     run()
 
 

@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
-from speechlstm.configs.arguments import take_inputs
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.transcription.batches import in_order
@@ -26,20 +25,15 @@ _Results = Iterator[tuple[int, Transcript | AudioError | None]]  # None: written
 _USAGE = "usage: speechlstm transcribe FILE|FOLDER ... [KEY=VALUE ...]"
 
 
-def main() -> None:
-    """Run the command on `sys.argv`, whose plain file names become one `inputs=[...]` override first."""
-    take_inputs()
-    run()
-
-
 @configs.main("transcribe")
-def run(cfg: DictConfig) -> int:
+def main(cfg: DictConfig) -> int:
     """Transcribe `cfg.inputs`. Exit status 3 when some of them failed, 1 when all did."""
-    if not cfg.inputs:
+    inputs = configs.inputs(cfg)
+    if not inputs:
         raise UsageError(f"no audio given; {_USAGE}")
     suffix = find_format(cfg.format, FORMATS)
     where = choose_devices(cfg.trainer)
-    recordings, problems = find([str(path) for path in cfg.inputs])
+    recordings, problems = find(inputs)
     given = len(recordings) + len(problems)
     outputs = None
     if cfg.out is not None:

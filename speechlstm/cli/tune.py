@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
-from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import read_manifest
@@ -24,14 +23,8 @@ from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, Utterance
 _PLACES = 3  # decimals of the numbers that are tried
 
 
-def main() -> None:
-    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    quote_arguments()
-    run()
-
-
 @configs.main("tune")
-def run(cfg: DictConfig) -> int:
+def main(cfg: DictConfig) -> int:
     """Tune on `cfg.manifest`. Exit status 3 when some of its audio could not be read."""
     out = Path(str(cfg.out)).expanduser()
     _check(cfg)

@@ -5,27 +5,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from speechlstm.configs.folders import option_names
-from speechlstm.model.installed import CONF
+from speechlstm.configs.folders import option_names as option_names
+from speechlstm.model.installed import CONF as CONF
 
 if TYPE_CHECKING:
-    from speechlstm.configs.building import build, build_part
-    from speechlstm.configs.composing import load, task_overrides
-    from speechlstm.configs.program import main
-
-__all__ = ["CONF", "build", "build_part", "load", "main", "option_names", "task_overrides"]
+    from speechlstm.configs.building import build as build
+    from speechlstm.configs.building import build_part as build_part
+    from speechlstm.configs.composing import load as load
+    from speechlstm.configs.composing import task_overrides as task_overrides
+    from speechlstm.configs.program import arguments_again as arguments_again
+    from speechlstm.configs.program import inputs as inputs
+    from speechlstm.configs.program import main as main
 
 _PLACES = {
-    "build": "building",
-    "build_part": "building",
-    "load": "composing",
-    "main": "program",
-    "task_overrides": "composing",
+    "building": ("build", "build_part"),
+    "composing": ("load", "task_overrides"),
+    "program": ("arguments_again", "inputs", "main"),
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import Hydra only when it is needed: the help of a command is written without it."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"speechlstm.configs.{_PLACES[name]}"), name)
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"speechlstm.configs.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

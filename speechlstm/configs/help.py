@@ -96,9 +96,9 @@ def _settings(
         yield name, Setting(shown, rest.partition("#")[2].strip())
 
 
-def command_settings(command: str, folder: Path | None = None) -> dict[str, Setting]:
+def command_settings(command: str) -> dict[str, Setting]:
     """Return the settings of a command, those of its groups left out."""
-    return read((folder or folders.CONF) / f"{command}.yaml").settings
+    return read(folders.CONF / f"{command}.yaml").settings
 
 
 def command_help(command: str, summary: str, arguments: Sequence[str]) -> str:

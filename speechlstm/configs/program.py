@@ -16,12 +16,25 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from speechlstm.configs import folders
+from speechlstm.configs import arguments, folders
 from speechlstm.configs.composing import check_fit, composed, register_plugins, task_overrides
+from speechlstm.configs.help import command_settings
 from speechlstm.configs.mistakes import explain
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 Task = Callable[[DictConfig], int | float | None]
+
+_files: list[str] = []  # plain names on the command line
+
+
+def inputs(cfg: DictConfig) -> list[str]:
+    """Return the files and folders that a command is given, by their plain names or as `inputs=[...]`."""
+    return _files or [str(name) for name in cfg.inputs]
+
+
+def arguments_again() -> list[str]:
+    """Return the settings and files of the command line, or of this job of a sweep, for another process."""
+    return [*task_overrides(), *(["--", *_files] if _files else [])]
 
 
 def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
@@ -67,15 +80,15 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             register_plugins()
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here, to be explained
             try:
+                _read_command_line(config_name)
                 hydra.main(version_base="1.3", config_path=str(folders.CONF), config_name=config_name)(
                     wrapped
                 )()
                 if any(failed):
                     sys.exit(1 if all(failed) else SOME_FAILED)
             except (SpeechlstmError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
-                null_group = isinstance(error, ValueError) and "Config group override must be" in str(error)
-                foreign = isinstance(error, ValueError) and not null_group
-                if "debug=true" in sys.argv or foreign:
+                null_group = "Config group override must be" in str(error)
+                if "debug=true" in sys.argv or (isinstance(error, ValueError) and not null_group):
                     raise
                 sys.exit(_report(error, config_name))
             except KeyboardInterrupt:
@@ -84,6 +97,15 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
         return program
 
     return decorate
+
+
+def _read_command_line(config_name: str) -> None:
+    """Leave in `sys.argv` what Hydra reads."""
+    if "inputs" in command_settings(config_name):
+        sys.argv[1:], _files[:] = arguments.split(sys.argv[1:])
+    else:
+        sys.argv[1:] = [arguments.quoted(argument) for argument in sys.argv[1:]]
+        _files.clear()
 
 
 def _report(error: Exception, config_name: str) -> int:

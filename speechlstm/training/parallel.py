@@ -20,8 +20,8 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers.launcher import _Launcher
 
-from speechlstm.configs import task_overrides
-from speechlstm.configs.arguments import files_apart, quoted
+from speechlstm.configs import arguments_again
+from speechlstm.configs.arguments import quoted
 from speechlstm.configs.folders import given_conf_folders
 from speechlstm.training import ranks
 from speechlstm.types import SpeechlstmError, UsageError
@@ -197,7 +197,7 @@ def _command() -> list[str]:
     flags = [f"--config-dir={folder}" for folder in given_conf_folders(sys.argv[1:])]
     folder = quoted(f"hydra.run.dir={hydra.runtime.output_dir}")
     command = [sys.executable, "-m", "speechlstm", Path(sys.argv[0]).stem, *flags]
-    return [*command, folder, "hydra.output_subdir=null", *files_apart(task_overrides())]
+    return [*command, folder, "hydra.output_subdir=null", *arguments_again()]
 
 
 def _follow(parent: int) -> None:
