@@ -41,7 +41,7 @@ def files(document: Path) -> dict[str, str]:
 
 
 def commands(document: Path) -> list[str]:
-    """Return the lines of the blocks of commands that are fenced by tildes; test_readme.py runs the others."""
+    """Return the lines of the blocks of commands, which are fenced by tildes without a language."""
     blocks = _BLOCK.findall(document.read_text())
     texts = [content for _, fence, language, content in blocks if fence == "~~~" and not language]
     return [line for text in texts for line in text.splitlines()]
