@@ -224,7 +224,7 @@ def run(cell: Cell, x: Tensor) -> Gates:
     for now in x.unbind(1):
         step = cell(now, step)
         steps.append(step)
-    if not steps:  # keep the shapes where there is nothing to hear
+    if not steps:  # keep the shapes of an empty sequence
         return type(step)(*(part.unsqueeze(1)[:, :0] for part in step))
     return type(step)(*(torch.stack(parts, 1) for parts in zip(*steps, strict=True)))
 
@@ -235,10 +235,17 @@ def from_torch(network: nn.RNNBase, layer: int = 0, reverse: bool = False) -> Ce
     Args:
         network: of one layer or more, with or without biases and projection.
         layer: counted from 0.
-        reverse: of the backward direction; it hears a sequence from its end.
+        reverse: whether to take the backward direction, which reads a sequence from its end.
 
     Raises:
         UsageError: an `nn.RNN` with another nonlinearity than tanh, or no such layer or direction.
+
+    Examples:
+        >>> network = nn.LSTM(input_size=3, hidden_size=4, batch_first=True)
+        >>> x = torch.randn(1, 10, 3)
+        >>> gates = run(from_torch(network), x)
+        >>> gates.forget.shape, torch.allclose(gates.hidden, network(x)[0], atol=1e-6)
+        (torch.Size([1, 10, 4]), True)
     """
     suffix = f"_l{layer}" + "_reverse" * reverse
     if not hasattr(network, f"weight_ih{suffix}"):

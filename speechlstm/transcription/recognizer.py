@@ -131,6 +131,14 @@ class Recognizer:
         Raises:
             AudioError: a recording cannot be read or is too long. For results of the others use
                 `speechlstm.transcription.recognizer.transcribe`.
+
+        Examples:
+            >>> recognizer = speechlstm.load("small")
+            >>> recognizer.transcribe("call.wav").text
+            'stop'
+            >>> samples, rate = soundfile.read("call.wav", dtype="float32")
+            >>> [each.text for each in recognizer.transcribe(["call.wav", (samples, rate)])]
+            ['stop', 'stop']
         """
         inputs = audio if isinstance(audio, list) else [audio]
         made: list[Transcript] = []
@@ -146,6 +154,11 @@ class Recognizer:
         Raises:
             AudioError: the recording cannot be read or is too long.
             SpeechlstmError: the text cannot be written in the model's tokens, or the audio is too short for it.
+
+        Examples:
+            >>> (word,) = speechlstm.load("small").align("call.wav", "stop").transcript.words
+            >>> word.text, 0 <= word.start < word.end < 1
+            ('stop', True)
         """
         ((_, result),) = align(self, [(audio, text)])
         if isinstance(result, SpeechlstmError):
@@ -172,11 +185,16 @@ def load(
         **params: settings of a decoder that is given by its name, such as `lm="words.arpa"`.
 
     Returns:
-        The recognizer; `load().transcribe("call.wav")` gives a `Transcript`.
+        The recognizer.
 
     Raises:
         UsageError: the device cannot compute in this precision, or there is no such decoder.
         BundleError: the folder is not a bundle, is damaged, or was written by an incompatible version.
+
+    Examples:
+        >>> recognizer = speechlstm.load("small", decoder="beam", beam_size=8)
+        >>> recognizer.sample_rate, recognizer.frame_shift
+        (16000, 0.04)
     """
     return Recognizer(load_bundle(bundle), device, precision, decoder, **params)
 

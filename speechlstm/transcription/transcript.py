@@ -45,6 +45,15 @@ class Transcript:
         parts: what the score is made of, if the decoder tells, by name: see `Hypothesis`.
         alternatives: further texts, best first, without the best one.
         tokens: what the best text was made of, such as phones.
+
+    Examples:
+        >>> word = Word("stop", start=0.2, end=0.75, confidence=0.9)
+        >>> transcript = Transcript("call.wav", "stop", [word], score=-0.1, duration=1.0)
+        >>> print(transcript.to_srt().strip())
+        1
+        00:00:00,200 --> 00:00:00,750
+        stop
+        >>> transcript.save("call.vtt")
     """
 
     audio: str
