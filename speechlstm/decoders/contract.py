@@ -40,7 +40,7 @@ class DecoderContract(Contract):
     """Log-probabilities to hypotheses.
 
     Attributes:
-        words: what the test utterances say; a decoder with a vocabulary of its own sets words of it.
+        words: of the test utterances; a decoder with a vocabulary of its own sets words of it.
         files: parameters that take a file which the contract writes about `words`: `lm` gets an ARPA model of the
             words and tokens, `lexicon` each word with its tokens. Those that the decoder requires get theirs anyway.
         beam: the parameter that widens the search, and values of it, narrow first.
@@ -53,19 +53,19 @@ class DecoderContract(Contract):
     files: ClassVar[Sequence[str]] = ()
     beam: ClassVar[tuple[str, Sequence[Any]]] = ("beam_size", (1, 4, 16))
 
-    # What is certain is heard.
+    # Certain log-probabilities give the certain text.
 
     def test_certain_posteriors_give_the_certain_text(self) -> None:
         """One sure frame for each token, blanks between them."""
         words = [word for word in self.words if not _doubled(word)]
         for text in (*words, " ".join(words[:2]), " ".join(reversed(words))):
-            self._hears(text, spoken(self.tokenizer, text))
+            self._expect(text, spoken(self.tokenizer, text))
 
     def test_repeats_are_one_token(self) -> None:
         """A token that lasts is one token, with and without blanks around it."""
-        self._hears(self._text, spoken(self.tokenizer, self._text, hold=3), "each token lasts three frames")
+        self._expect(self._text, spoken(self.tokenizer, self._text, hold=3), "each token lasts three frames")
         without_blanks = spoken(self.tokenizer, self._text, hold=2, gap=0)
-        self._hears(self._text, without_blanks, "each token lasts two frames, and there is no blank")
+        self._expect(self._text, without_blanks, "each token lasts two frames, and there is no blank")
 
     def test_a_blank_separates_doubled_letters(self) -> None:
         """The same token twice with a blank between is two tokens."""
@@ -73,29 +73,27 @@ class DecoderContract(Contract):
         if not doubled:
             raise SkipTest("none of `words` has a doubled letter")
         for word in doubled:
-            self._hears(word, spoken(self.tokenizer, word), "do not join equal tokens across a blank")
+            self._expect(word, spoken(self.tokenizer, word), "do not join equal tokens across a blank")
 
     def test_only_blanks_are_no_text(self) -> None:
         """Silence is one hypothesis without tokens."""
-        self._hears("", certain([0] * 20, len(self.tokenizer)), "20 frames are surely blank")
+        self._expect("", certain([0] * 20, len(self.tokenizer)), "20 frames are surely blank")
 
     def test_no_frames_are_no_text(self) -> None:
         """An utterance too short for the encoder has no frames, alone and in a batch."""
         speech = spoken(self.tokenizer, self._text)
         for rows in ([speech[:0]], [speech[:0], speech]):
-            heard = self._heard(self.make()(*padded(rows))[0][0])
-            require(heard == "", f"an utterance without frames is heard as {heard!r}")
+            text = self.make()(*padded(rows))[0][0].text
+            require(text == "", f"an utterance without frames is decoded as {text!r}")
 
     def test_one_frame_is_enough(self) -> None:
-        """A single frame of any token can be decoded; if the token is a word, that is heard."""
+        """A single frame of any token can be decoded; a token that is a word gives that word."""
         decoder = self.make()
         for index, token in enumerate(self.tokenizer.tokens):
             [[best, *_]] = decoder(*padded([certain([index], len(self.tokenizer))]))
             require(len(best.tokens) <= 1, f"one frame of {token!r} became {len(best.tokens)} tokens")
             if token in self.words:
-                require(
-                    self._heard(best) == token, f"one frame of {token!r} is heard as {self._heard(best)!r}"
-                )
+                require(best.text == token, f"one frame of {token!r} is decoded as {best.text!r}")
 
     # What is returned can be used.
 
@@ -167,18 +165,18 @@ class DecoderContract(Contract):
     def test_half_precision_is_taken(self) -> None:
         """Log-probabilities in float16 and bfloat16, as encoders on a GPU give them."""
         for dtype in (torch.float16, torch.bfloat16):
-            self._hears(self._text, spoken(self.tokenizer, self._text).to(dtype), f"the input is {dtype}")
+            self._expect(self._text, spoken(self.tokenizer, self._text).to(dtype), f"the input is {dtype}")
 
     def test_a_gpu_is_taken(self) -> None:
         """Log-probabilities on a GPU."""
         if not torch.cuda.is_available():
             raise SkipTest("there is no GPU here")
-        self._hears(self._text, spoken(self.tokenizer, self._text).cuda(), "the input is on the GPU")
+        self._expect(self._text, spoken(self.tokenizer, self._text).cuda(), "the input is on the GPU")
 
     def test_impossible_tokens_are_taken(self) -> None:
         """Entries of minus infinity: all but one in each frame, and half of those of noise."""
         surely = spoken(self.tokenizer, self._text, sure=1.0)
-        self._hears(self._text, surely, "all but the right tokens have log-probability -inf")
+        self._expect(self._text, surely, "all but the right tokens have log-probability -inf")
         impossible = noise(30, len(self.tokenizer), seed=1) < noise(30, len(self.tokenizer), seed=2)
         impossible[:, 0] = False  # the blank stays possible
         row = noise(30, len(self.tokenizer), seed=3).masked_fill(impossible, -math.inf).log_softmax(-1)
@@ -203,11 +201,12 @@ class DecoderContract(Contract):
         without = self.make(lm=None)(*batch)
         weightless = self.make(lm=str(self._files["lm"]), lm_weight=0.0)(*batch)
         for one, other in zip(without, weightless, strict=True):
-            texts = self._heard(one[0]), self._heard(other[0])
-            known = set(texts[0].split()) <= set(self.words)  # a model may bring its words along as a lexicon
+            known = set(one[0].text.split()) <= set(
+                self.words
+            )  # a model may bring its words along as a lexicon
             require(
-                not known or texts[0] == texts[1],
-                f"without lm {texts[0]!r} is heard, with lm_weight=0 {texts[1]!r}",
+                not known or one[0].text == other[0].text,
+                f"without lm the text is {one[0].text!r}, with lm_weight=0 {other[0].text!r}",
             )
 
     def test_a_wider_beam_finds_no_less(self) -> None:
@@ -265,12 +264,9 @@ class DecoderContract(Contract):
         """Return the tokenizer, and the files that the decoder takes."""
         return {"tokenizer": self.tokenizer, **self._settings}
 
-    def _heard(self, hypothesis: Hypothesis) -> str:
-        return str(hypothesis.text)
-
-    def _hears(self, text: str, log_probs: Tensor, why: str = "") -> None:
-        heard = self._heard(self.make()(*padded([log_probs]))[0][0])
-        require(heard == text, f"{text!r} is heard as {heard!r}{why and ': '}{why}")
+    def _expect(self, text: str, log_probs: Tensor, why: str = "") -> None:
+        got = self.make()(*padded([log_probs]))[0][0].text
+        require(got == text, f"{text!r} is decoded as {got!r}{why and ': '}{why}")
 
 
 def _decode_by_name(
@@ -293,7 +289,7 @@ def _doubled(word: str) -> bool:
 
 
 def _arpa(words: Sequence[str]) -> str:
-    """Return an ARPA bigram model that finds later words likelier and the order given the likeliest."""
+    """Return an ARPA bigram model: later words are more likely, and the order given most likely."""
     total = sum(range(len(words) + 2))
     lines = [
         f"\\data\\\nngram 1={len(words) + 3}\nngram 2={len(words) - 1}\n\n\\1-grams:\n-99\t<s>\t-0.3\n-5\t<unk>"

@@ -381,3 +381,66 @@ def test_a_frame_that_nothing_explains_does_not_end_the_search(tmp_path: Path) -
     log_probs[0, 2] = log_probs[1, 0] = log_probs[2, 3] = 0.0
     found = decoder.decode(log_probs)[0]
     assert CHARACTERS.decode(found.tokens) == "b" and found.score < -60
+
+
+# narrow beams
+
+
+def plain_search(log_probs: Tensor, beam_size: int) -> dict[tuple[int, ...], float]:
+    """Search prefixes as it stands in the textbook (Hannun et al. 2014, algorithm 1)."""
+    beam = {(): (1.0, 0.0)}  # probability of the alignments that end in a blank, and in the last token
+    for row in log_probs.double().exp().tolist():
+        grown: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for prefix, (blank, last) in beam.items():
+            grown[prefix][0] += (blank + last) * row[0]
+            for token in range(1, len(row)):
+                if prefix and prefix[-1] == token:
+                    grown[prefix][1] += last * row[token]
+                grown[(*prefix, token)][1] += row[token] * (
+                    blank if prefix and prefix[-1] == token else blank + last
+                )
+        ranked = sorted(grown.items(), key=lambda item: -sum(item[1]))
+        beam = {prefix: (blank, last) for prefix, (blank, last) in ranked[:beam_size]}
+    return {prefix: sum(both) for prefix, both in beam.items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10**6))
+def test_a_beam_of_any_width_is_the_textbook_s(frames: int, beam_size: int, seed: int) -> None:
+    log_probs = noise(frames, 4, seed)
+    decoder = BeamDecoder(CHARACTERS, beam_size=beam_size, token_threshold=0.0, beam_threshold=math.inf)
+    tokens, probability = best(plain_search(log_probs, beam_size))
+    found = decoder.decode(log_probs)[0]
+    assert tuple(found.tokens) == tokens
+    assert found.score == pytest.approx(math.log(probability), abs=1e-5)
+
+
+@pytest.mark.parametrize("spoken", ["HELLO|TREE", "AAH|OOO", "LL"])
+@pytest.mark.parametrize("blanks", ["before", "after", "between doubles"])
+@pytest.mark.parametrize("knowledge", ["none", "lexicon", "lm"])
+def test_prefixes_of_equal_score_do_not_push_out_better_ones(
+    tmp_path: Path, spoken: str, blanks: str, knowledge: str
+) -> None:
+    """Where all other labels are as likely, hundreds of prefixes share the score at which the beam ends."""
+    labels = ["<pad>", "|", *map(chr, range(ord("A"), ord("Z") + 1)), "'"]
+    path = []
+    for place, label in enumerate(spoken):
+        token = labels.index(label)
+        doubled = place and spoken[place - 1] == label
+        path += {"before": [0, token], "after": [token, 0]}.get(blanks, [0, token] if doubled else [token])
+    words = spoken.split("|")
+    (tmp_path / "words.txt").write_text("\n".join([*words, "HELO", "TRE", "AH", "OO", "L"]))
+    unigrams = "".join(f"-1.5\t{word}\t0\n" for word in [*words, "HELO", "ELLO", "L"])
+    (tmp_path / "lm.arpa").write_text(
+        f"\\data\\\nngram 1={len(words) + 6}\n\n\\1-grams:\n-2\t<unk>\n-99\t<s>\n-1\t</s>\n{unigrams}\n\\end\\\n"
+    )
+    given = {
+        "lexicon": {"lexicon": "strict", "words": tmp_path / "words.txt"},
+        "lm": {"lm": tmp_path / "lm.arpa"},
+    }
+    for probability in (0.9, 0.99):
+        probs = torch.full((len(path), len(labels)), (1 - probability) / (len(labels) - 1))
+        probs[torch.arange(len(path)), torch.tensor(path)] = probability
+        for size in (4, 32, 400):
+            decoder = BeamDecoder.from_labels(labels, beam_size=size, **given.get(knowledge, {}))
+            assert decoder(probs.log())[0][0].text == spoken.replace("|", " ")

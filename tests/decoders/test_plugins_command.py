@@ -242,7 +242,7 @@ def test_a_failed_check_is_exit_status_1_with_the_reason(
     assert out.endswith("decoder 'hears' does NOT keep the contract: 1 of 20 clauses failed\n")
     status, out, _ = run("check=hears", "format=json", "+settings.hears.beam_size=200")
     failed = {each["clause"]: each["reason"] for each in json.loads(out) if each["outcome"] == "failed"}
-    assert status == 1 and "is heard as ''" in failed["certain posteriors give the certain text"]
+    assert status == 1 and "is decoded as ''" in failed["certain posteriors give the certain text"]
 
 
 def test_what_cannot_be_made_is_one_error_not_a_failed_contract(site: Path, run: Run) -> None:

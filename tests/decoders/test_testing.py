@@ -189,12 +189,12 @@ class Narrows(Good):
 
 
 BROKEN = [
-    (LosesTheEnd, "certain posteriors give the certain text", "'dog lazy .* a' is heard as 'dog lazy .* the'"),
-    (KeepsRepeats, "repeats are one token", "is heard as 'aa the.*each token lasts three frames"),
-    (JoinsAcrossBlanks, "a blank separates doubled letters", "'tree' is heard as 'tre': do not join"),
+    (LosesTheEnd, "certain posteriors give the certain text", "'dog lazy .* a' is decoded as 'dog lazy .* the'"),
+    (KeepsRepeats, "repeats are one token", "is decoded as 'aa the.*each token lasts three frames"),
+    (JoinsAcrossBlanks, "a blank separates doubled letters", "'tree' is decoded as 'tre': do not join"),
     (HearsSilence, "only blanks are no text", "20 frames are surely blank"),
-    (HearsNothing, "no frames are no text", "without frames is heard as 'uh'"),
-    (NeedsTwoFrames, "one frame is enough", "one frame of 'a' is heard as ''"),
+    (HearsNothing, "no frames are no text", "without frames is decoded as 'uh'"),
+    (NeedsTwoFrames, "one frame is enough", "one frame of 'a' is decoded as ''"),
     (BestLast, "scores are sorted", r"scores are \[-.*put the greatest first"),
     (BeyondTheEnd, "frames increase and are in range", r"hypothesis 1 has .*frames \[.* and end at \[10"),
     (MoreThanCertain, "confidences are probabilities", r"confidences are \[1\.01"),
@@ -206,7 +206,7 @@ BROKEN = [
     (MultipliesInfinity, "impossible tokens are taken", "BROKEN returned for utterance 0 .*score nan"),
     (WritesItsInput, "log probs are left alone", "work on a copy"),
     (NotInTheYaml, "the yaml names it and has its settings", "lacks left_out: add each with its unit"),
-    (WeighsNothing, "lm weight 0 is no lm", "without lm '.*' is heard, with lm_weight=0 '"),
+    (WeighsNothing, "lm weight 0 is no lm", "without lm the text is '.*', with lm_weight=0 '"),
     (Narrows, "a wider beam finds no less", r"mean scores are \[.*\] where beam_size is \[1, 4, 16\]"),
 ]  # fmt: skip
 
@@ -273,7 +273,7 @@ def test_a_closed_vocabulary_is_declared_by_its_words(site: Path) -> None:
     [reason] = failures(
         contract("JoinsAcrossBlanks", words=["tea", "bee"], **{SPAWN: lambda self: None})
     ).values()
-    assert "'bee' is heard as 'be'" in reason
+    assert "'bee' is decoded as 'be'" in reason
     verdicts = check(contract("JoinsAcrossBlanks", words=["tea", "cup"], **{SPAWN: lambda self: None}))
     assert {verdict.clause: verdict.reason for verdict in verdicts if verdict.outcome != "passed"} == {
         "a blank separates doubled letters": "none of `words` has a doubled letter",

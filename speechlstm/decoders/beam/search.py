@@ -23,7 +23,7 @@ from numba import njit
 from speechlstm.decoders.beam.extension import extend
 from speechlstm.decoders.beam.fusion import continuation
 from speechlstm.decoders.beam.prefixes import append, begin, find
-from speechlstm.decoders.beam.selection import least_of_best, survivors
+from speechlstm.decoders.beam.selection import select, survivors
 from speechlstm.decoders.compiled import compiled, uncounted
 from speechlstm.decoders.lm import NGramArrays
 
@@ -129,13 +129,15 @@ def stay(lanes, taken, renewed, prob, nodes, times, now, p_blank):
 @njit(inline="always")
 def prune(lanes, candidates, ranked, free, options, now):
     """Find the least score that the beam has room for, and keep the prefixes that stay and have it."""
-    now.least = max(now.worst, now.best * options.beam_threshold)
+    now.least, now.equals = max(now.worst, now.best * options.beam_threshold), options.beam_size
     if now.width + now.candidates > options.beam_size:
-        now.least = least_of_best(lanes, candidates, ranked, now.least, now, options.beam_size)
-    scale, least, kept, freed = 1.0 / now.best, now.least, 0, 0
+        select(lanes, candidates, ranked, now, options.beam_size)
+    scale, least, equals, kept, freed = 1.0 / now.best, now.least, now.equals, 0, 0
     for i in range(now.width):
         lane = lanes[i]
-        if lane.score >= least and kept < options.beam_size:
+        if lane.score == least:
+            equals -= 1
+        if (lane.score > least or (lane.score == least and equals >= 0)) and kept < options.beam_size:
             lane.kept = True
             lane.blank, lane.token = lane.new_blank * scale, lane.new_token * scale
             kept += 1
@@ -148,7 +150,7 @@ def prune(lanes, candidates, ranked, free, options, now):
             lane = lanes[i]
             if lane.parent >= 0 and not lanes[lane.parent].kept:
                 lane.parent = -1
-    now.kept, now.freed = kept, freed
+    now.kept, now.freed, now.equals = kept, freed, equals
 
 
 @njit(inline="always")
@@ -159,7 +161,13 @@ def commit(
     scale = 1.0 / now.best
     for c in range(now.candidates):
         new = candidates[c]
-        if new.score < now.least or now.kept == options.beam_size:
+        if new.score == now.least:
+            now.equals -= 1
+        if (
+            new.score < now.least
+            or (new.score == now.least and now.equals < 0)
+            or now.kept == options.beam_size
+        ):
             continue
         source, word, factor = lanes[new.lane], -1, 1.0
         if options.fused:

@@ -33,16 +33,22 @@ def survivors(row, options, tokens, probs):
 
 
 @compiled
-def least_of_best(lanes, candidates, ranked, least, now, size):
-    """Return the score from which on at most `size` prefixes are left, `least` or more (equals aside)."""
+def select(lanes, candidates, ranked, now, size):
+    """Raise `least` until the beam has room for the prefixes above it and for some, `equals`, of those at it."""
     count = now.candidates
     for c in range(count):
         ranked[c] = candidates[c].score
     for i in range(now.width):
-        if lanes[i].score >= least:
+        if lanes[i].score >= now.least:
             ranked[count] = lanes[i].score
             count += 1
-    return max(least, largest(ranked, count, size)) if count > size else least
+    now.equals = count
+    if count > size:
+        now.least = max(now.least, largest(ranked, count, size))
+        now.equals = size
+        for place in range(size):  # the largest come first now
+            if ranked[place] > now.least:
+                now.equals -= 1
 
 
 @compiled

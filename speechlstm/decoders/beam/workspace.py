@@ -63,6 +63,7 @@ PROGRESS = np.dtype(
         ("best", np.float64),  # the greatest score in the frame so far
         ("worst", np.float64),  # what others must beat
         ("least", np.float64),  # what the beam has room for
+        ("equals", np.int64),  # and for how many of those whose score is just that
         ("candidates", np.int64),
         ("renewals", np.int64),  # prefixes that most alignments reach anew in this frame
         ("first_renewal", np.int64),  # where the first of their times lies

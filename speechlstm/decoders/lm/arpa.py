@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechlstm.data import progress
+from speechlstm.data.files import write_atomically
 from speechlstm.decoders.lm.corpus import UNK
 from speechlstm.decoders.lm.files import decode, read_lines
 from speechlstm.decoders.lm.parse import Vocabulary, make_vocabulary, parse
@@ -38,8 +39,6 @@ def write_arpa(trie: Trie, path: str | Path) -> None:
     Raises:
         OSError: no space, no permission; an older file is then unchanged.
     """
-    from speechlstm.data.files import write_atomically
-
     content = io.BytesIO()
     out = gzip.GzipFile(fileobj=content, mode="wb", mtime=0) if str(path).endswith(".gz") else content
     out.write(b"\\data\\\n")

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from speechlstm.data.files import user_cache
+from speechlstm.data.files import user_cache, write_atomically
 from speechlstm.decoders.lm.arpa import read_arpa
 from speechlstm.decoders.lm.ngram import DTYPES, NOWHERE, NGram, NGramArrays
 from speechlstm.types import SpeechlstmError
@@ -64,8 +64,6 @@ def _name(path: Path) -> str:
 
 
 def _write(place: Path, key: dict[str, int], model: NGram) -> None:
-    from speechlstm.data.files import write_atomically
-
     words = "\n".join(model.words).encode()
     parts = {"words": words} | {name: getattr(model.arrays, name).tobytes() for name in DTYPES}
     lengths = {name: len(part) for name, part in parts.items()}
