@@ -14,7 +14,7 @@ _NO_COMMANDS = ("__init__", "main", "devices")
 _GROUPS = {  # what people come to do
     "transcribe recordings": ("transcribe", "align", "verify"),
     "train a recognizer": ("prepare", "validate", "listen", "train"),
-    "measure and decode": ("evaluate", "lm", "tune", "plugins"),
+    "measure and decode": ("evaluate", "lm", "lexicon", "tune", "plugins"),
     "understand the networks": ("inspect", "compare"),
 }
 _HYDRA_FLAGS = {

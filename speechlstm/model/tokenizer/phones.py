@@ -47,7 +47,10 @@ class Phones(Tokenizer):
         entries = read_lexicon(lexicon, lambda word: normalize(word, case))
         counts = Counter(word for text in texts for word in normalize(text, case).split())
         if missing := Counter({word: count for word, count in counts.items() if word not in entries}):
-            raise TokenizerError(f"{listed(missing)} of the training text not in the lexicon {lexicon}")
+            raise TokenizerError(
+                f"{listed(missing)} of the training text not in the lexicon {lexicon}; "
+                "`speechlstm lexicon` writes one with pronunciations for them"
+            )
         phones = Lexicon(entries).phones()
         if clash := phones & {BLANK, BOUNDARY}:
             raise TokenizerError(f"{lexicon}: {min(clash)!r} must not be a phone, it has a meaning here")

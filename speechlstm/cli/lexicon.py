@@ -1,0 +1,144 @@
+"""Pronounce the words that a lexicon lacks, as its other words are spelled."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+
+import speechlstm
+from speechlstm import configs
+from speechlstm.configs.arguments import quote_arguments
+from speechlstm.data import progress
+from speechlstm.data.files import write_atomically
+from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
+from speechlstm.decoders.pronunciation import Pronouncer
+from speechlstm.evaluation import metrics
+from speechlstm.model.tokenizer import normalize
+from speechlstm.model.tokenizer.base import CASES
+from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon
+from speechlstm.model.tokenizer.phones import Phones
+from speechlstm.types import SOME_FAILED, UsageError
+
+_SHOWN = 10  # words named in a message
+
+
+def main() -> None:
+    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
+    quote_arguments()
+    run()
+
+
+@configs.main("lexicon")
+def run(cfg: DictConfig) -> int:
+    """Write the lexicon, or measure. Exit status 3 when words could not be pronounced."""
+    _check(cfg)
+    known = _known(cfg)
+    if cfg.test is not None:
+        return _measure(known, cfg.test)
+    paths = [
+        str(Path(str(each)).expanduser())
+        for each in (cfg.words if isinstance(cfg.words, ListConfig) else [cfg.words])
+    ]
+    out = Path(str(cfg.out)).expanduser()
+    if out.resolve() in {Path(path).resolve() for path in [*paths, str(cfg.lexicon)]}:
+        raise UsageError(f"out={out} is a file to read, which the lexicon would replace")
+    listed = [path for path in paths if path.endswith(".jsonl")]
+    corpus = read_corpus(splitter("word", cfg.case), [path for path in paths if path not in listed], listed)
+    return _write(out, corpus.words[EOS_ID + 1 :], known, cfg.variants)
+
+
+def _check(cfg: DictConfig) -> None:
+    """Raise a UsageError for settings that do not fit together, before anything is read."""
+    if (cfg.lexicon is None) == (cfg.bundle is None):
+        raise UsageError(
+            "give the pronunciations to learn from: either lexicon=FILE or bundle=NAME, one with a lexicon"
+        )
+    if cfg.test is None and (cfg.words is None or cfg.out is None):
+        raise UsageError(
+            "give the words to pronounce, words=FILE, and the lexicon to write, out=FILE; or test=0.05 to measure"
+        )
+    if cfg.test is not None and not (_number(cfg.test) and 0 < cfg.test < 1):
+        raise UsageError(
+            f"test is {cfg.test!r}, but must be a share of the words between 0 and 1, such as 0.05"
+        )
+    if not _number(cfg.variants) or int(cfg.variants) != cfg.variants or not 1 <= cfg.variants <= _SHOWN:
+        raise UsageError(f"variants is {cfg.variants!r}, but must be a whole number from 1 to {_SHOWN}")
+    if cfg.case not in CASES:
+        raise UsageError(f"case is {cfg.case!r}, but must be one of {', '.join(CASES)}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _known(cfg: DictConfig) -> Pronunciations:
+    if cfg.bundle is None:
+        return read_lexicon(Path(str(cfg.lexicon)).expanduser(), lambda word: normalize(word, cfg.case))
+    tokenizer = speechlstm.load(cfg.bundle).tokenizer
+    if not isinstance(tokenizer, Phones):
+        raise UsageError(f"bundle={cfg.bundle} has no lexicon: its tokens are {tokenizer.kind}, not phones")
+    return tokenizer.lexicon.entries
+
+
+def _write(out: Path, words: list[str], known: Pronunciations, variants: int) -> int:
+    """Write the words with their pronunciations, those of the lexicon as they are there."""
+    unknown = [word for word in words if word not in known]
+    made: Pronunciations = {}
+    if unknown:
+        pronouncer = Pronouncer(known)
+        for word in progress.track(unknown, "pronouncing", unit="word"):
+            made[word] = [phones for phones, _ in pronouncer.pronounce(word, variants)]
+    silent = [word for word in unknown if not made[word]]
+    lines = [
+        f"{word}{f'({index})' if index > 1 else ''} {' '.join(phones)}\n"
+        for word in words
+        for index, phones in enumerate(known.get(word) or made[word], 1)
+    ]
+    write_atomically(out, "".join(lines))
+    print(
+        f"{out}: {len(words) - len(unknown):,} words as in the lexicon, "
+        f"{len(unknown) - len(silent):,} by their spelling"
+    )
+    if silent:
+        more = f" and {len(silent) - _SHOWN} more" if len(silent) > _SHOWN else ""
+        print(
+            f"{len(silent)} words left out, for the lexicon has no word with such letters: "
+            f"{', '.join(silent[:_SHOWN])}{more}",
+            file=sys.stderr,
+        )
+    return SOME_FAILED if silent else 0
+
+
+def _measure(known: Pronunciations, share: float) -> int:
+    """Learn from the other words, and print the error rates on a random share of the words."""
+    words = sorted(known)
+    random.Random(0).shuffle(words)
+    count = round(len(words) * share)
+    if not 0 < count < len(words):
+        raise UsageError(
+            f"test={share} of {len(words)} words leaves none to measure on, or none to learn from"
+        )
+    pronouncer = Pronouncer({word: known[word] for word in words[count:]})
+    phones, wrong = metrics.Counts(), 0
+    for word in progress.track(words[:count], "pronouncing", unit="word"):
+        best = pronouncer.pronounce(word)
+        spoken = " ".join(best[0][0]) if best else ""
+        closest = min(
+            (metrics.errors(" ".join(variant), spoken) for variant in known[word]), key=lambda each: each.rate
+        )
+        phones += closest
+        wrong += closest.errors > 0
+    low, high = metrics.share_interval(wrong, count)
+    print(
+        f"{count:,} words held out, learned from {len(words) - count:,}: phones {phones.rate:.2%} wrong, "
+        f"words {wrong / count:.2%} ({low:.2%} to {high:.2%})"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    main()
