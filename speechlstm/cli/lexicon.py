@@ -11,7 +11,6 @@ from omegaconf import DictConfig, ListConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.configs.arguments import quote_arguments
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
@@ -26,14 +25,8 @@ from speechlstm.types import SOME_FAILED, UsageError
 _SHOWN = 10  # words named in a message
 
 
-def main() -> None:
-    """Run the command on `sys.argv`; file names in any script may stand there unquoted."""
-    quote_arguments()
-    run()
-
-
 @configs.main("lexicon")
-def run(cfg: DictConfig) -> int:
+def main(cfg: DictConfig) -> int:
     """Write the lexicon, or measure. Exit status 3 when words could not be pronounced."""
     _check(cfg)
     known = _known(cfg)
