@@ -133,6 +133,12 @@ class TokenizerError(SpeechlstmError):
     """Text cannot be written in a tokenizer's tokens, or a tokenizer cannot be made."""
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in the form that it needs: `1 trial`, `1,200 trials`, `2 MB`."""
+    plural = "" if number == 1 or noun.isupper() else "es" if noun.endswith(("ch", "s", "x")) else "s"
+    return f"{number:,} {noun}{plural}"
+
+
 def report_failures(failed: int, given: int) -> int:
     """Say how many inputs failed, if any, and return the exit status: 0, `SOME_FAILED`, or 1 when all did."""
     if failed:

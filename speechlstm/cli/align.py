@@ -49,7 +49,9 @@ def main(cfg: DictConfig) -> int:
 
 def _named(alignment: Alignment, name: str) -> Alignment:
     """Return the alignment as that of a file of this name: a ctm has no other place for an id."""
-    return replace(alignment, transcript=replace(alignment.transcript, audio=f"{name}.wav"))
+    return replace(
+        alignment, transcript=replace(alignment.transcript, audio=f"{name.replace('/', '%2F')}.wav")
+    )
 
 
 if __name__ == "__main__":

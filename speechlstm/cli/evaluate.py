@@ -25,7 +25,7 @@ from speechlstm.model.tokenizer import Phones, Tokenizer
 from speechlstm.model.tokenizer.phones import BOUNDARY
 from speechlstm.transcription.recognizer import Recognizer, transcribe
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, UsageError, Utterance
+from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, UsageError, Utterance, counted
 
 _SHOWN = 10  # worst utterances, and most frequent confusions
 
@@ -75,7 +75,9 @@ def main(cfg: DictConfig) -> int:
         return 0
     scored = [(u, r) for u, r in zip(utterances, results, strict=True) if isinstance(r, Transcript)]
     if not scored:
-        raise SpeechlstmError(f"{cfg.manifest}: none of the {len(utterances)} utterances could be read")
+        raise SpeechlstmError(
+            f"{cfg.manifest}: none of {counted(len(utterances), 'utterance')} could be read"
+        )
     if cfg.out is not None:
         write_manifest(cfg.out, [replace(u, extra=u.extra | {"pred_text": r.text}) for u, r in scored])
     # The reference is brought to the form the recogniser writes; characters it cannot write stay, as errors.
@@ -179,7 +181,7 @@ def as_table(report: _Report) -> str:
     speed = report.audio_seconds / report.seconds
     lines = [
         *(f"{key:<10} {value}" for key, value in report.setup.items()),
-        f"{'audio':<10} {len(report.utterances)} utterances, {report.audio_seconds:.1f} s,"
+        f"{'audio':<10} {counted(len(report.utterances), 'utterance')}, {report.audio_seconds:.1f} s,"
         f" in {report.seconds:.1f} s: real-time factor {1 / speed:.4f}, {speed:.0f} times faster",
         "",
         f"{'':<10} {'errors':>8} {'ins':>6} {'del':>6} {'sub':>6} {'of':>8}",
@@ -193,9 +195,9 @@ def as_table(report: _Report) -> str:
         lines += [
             "",
             f"word errors {found.rates[0]:.2%}, of the other hypotheses {found.rates[1]:.2%}, on"
-            f" {found.utterances} utterances: difference {found.difference:+.2%},"
+            f" {counted(found.utterances, 'utterance')}: difference {found.difference:+.2%},"
             f" 95 % interval {low:+.2%} to {high:+.2%}, p = {found.p:.2g} (paired bootstrap)",
-            f"{found.better} utterances better, {found.worse} worse, {found.changed} changed",
+            f"{counted(found.better, 'utterance')} better, {found.worse} worse, {found.changed} changed",
         ]
     if score.confusions:
         lines += ["", "most frequent confusions"]

@@ -15,7 +15,7 @@ from speechlstm.decoders.lm.corpus import EOS_ID, UNITS, read_corpus, splitter
 from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
 from speechlstm.decoders.lm.ngram import Perplexity
 from speechlstm.model.tokenizer.base import CASES
-from speechlstm.types import SOME_FAILED, UsageError
+from speechlstm.types import SOME_FAILED, UsageError, counted
 
 _SHOWN = 10  # examples of each kind
 
@@ -95,9 +95,8 @@ def _table(summaries: list[OrderSummary]) -> str:
 
 
 def _line(name: str, unit: str, found: Perplexity) -> str:
-    line = (
-        f"{name:<8} {found.sentences:,} sentences, {found.words:,} {unit}s, perplexity {found.with_oov:.2f}"
-    )
+    counts = f"{counted(found.sentences, 'sentence')}, {counted(found.words, unit)}"
+    line = f"{name:<8} {counts}, perplexity {found.with_oov:.2f}"
     if found.oov:
         count = sum(count for _, count in found.oov)
         words = [f"{word} ({times})" for word, times in found.oov]

@@ -19,7 +19,7 @@ from speechlstm.cli import templates
 from speechlstm.data import progress
 from speechlstm.data.manifest import read_manifest
 from speechlstm.model import installed, registry
-from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
+from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, counted
 
 _CONTRACTS = {
     "features": ("speechlstm.model.features.contract", "FeaturesContract"),
@@ -105,7 +105,9 @@ def check(cfg: DictConfig) -> int:
         print(json.dumps([asdict(verdict) for verdict in verdicts], indent=1, ensure_ascii=False))
     else:
         kept = "does NOT keep" if failed else "keeps"
-        print(f"\n{stage} {name!r} {kept} the contract: {failed} of {len(verdicts)} clauses failed")
+        print(
+            f"\n{stage} {name!r} {kept} the contract: {failed} of {counted(len(verdicts), 'clause')} failed"
+        )
     return 1 if failed else 0
 
 
@@ -185,7 +187,7 @@ def bench(cfg: DictConfig) -> int:
         print(", ".join(f"{key} {value}" for key, value in setup.items() if value is not None) + "\n")
         print("\n".join(benchmark.as_table(trials)))
     if cfg.plot is not None and trials:
-        title = f"{cfg.bench}: {len(heard.rows)} utterances, {seconds:.0f} s, {bundle.name}"
+        title = f"{cfg.bench}: {counted(len(heard.rows), 'utterance')}, {seconds:.0f} s, {bundle.name}"
         benchmark.plot(trials, title, cfg.plot)
     return 1 if problems else SOME_FAILED if heard.problems else 0
 

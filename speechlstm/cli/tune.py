@@ -18,7 +18,7 @@ from speechlstm.evaluation import logprobs, tuning
 from speechlstm.evaluation.benchmark import check_plots
 from speechlstm.model.provenance import trained_on
 from speechlstm.transcription.recognizer import Recognizer
-from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, Utterance
+from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, Utterance, counted
 
 _PLACES = 3  # decimals of the numbers that are tried
 
@@ -69,13 +69,15 @@ def main(cfg: DictConfig) -> int:
         chosen["confidence_power"] = float(f"{power:.{_PLACES}g}")
     head = (
         f"# Tuned on {cfg.manifest} with {bundle.name}: WER {best.score.wer:.2%} "
-        f"({low:.2%} to {high:.2%}), {len(trials)} trials, seed {cfg.seed}.\n"
+        f"({low:.2%} to {high:.2%}), {counted(len(trials), 'trial')}, seed {cfg.seed}.\n"
     )
     write_atomically(out, head + OmegaConf.to_yaml(OmegaConf.create(chosen)))
     if cfg.plot is not None:
-        tuning.plot(trials, f"{cfg.manifest}: {len(heard.rows)} utterances, {bundle.name}", cfg.plot)
+        tuning.plot(
+            trials, f"{cfg.manifest}: {counted(len(heard.rows), 'utterance')}, {bundle.name}", cfg.plot
+        )
     words = best.score.words.length
-    print(f"best: WER {best.score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {words} words)")
+    print(f"best: WER {best.score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {counted(words, 'word')})")
     print(f"before: WER {trials[0].score.wer:.2%}")
     if "confidence_power" in chosen:
         print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")

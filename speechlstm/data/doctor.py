@@ -19,7 +19,7 @@ from speechlstm.data import progress
 from speechlstm.data.audio import audio_info, holder, load_audio
 from speechlstm.data.manifest import parse_line, read_lines
 from speechlstm.data.report import Problem, Report
-from speechlstm.types import AudioError, ManifestError, Utterance
+from speechlstm.types import AudioError, ManifestError, Utterance, counted
 
 SILENCE = 1e-3  # root mean square of the loudest 25 ms, -60 dB of full scale; speech is above even when soft
 CLIPPED = 1e-3  # share of samples at full scale from which it can be heard
@@ -158,7 +158,7 @@ def _check_line(
             frames = num_encoder_frames(utterance.duration)
             if frames < needed:
                 message = (
-                    f"{utterance.duration:.2f} s are {frames} encoder frames, but its {len(ids)} tokens need "
+                    f"{utterance.duration:.2f} s make {counted(frames, 'encoder frame')}, but its text needs "
                     f"{needed}; lower encoder.subsampling or correct the text"
                 )
                 yield error("too short for its text", message, frames=frames, needed=needed)
@@ -283,7 +283,7 @@ def _overlap(
             affected = sum(mine[value] for value in shared)
             shown = ", ".join(repr(value[:40]) for value in shared[:5]) + (", ..." if len(shared) > 5 else "")
             message = (
-                f"{len(shared)} of {len(mine)} {kind}, {affected} of {len(entries)} utterances, also in "
+                f"{len(shared)} of {len(mine)} {kind}, {affected} of {counted(len(entries), 'utterance')}, also in "
                 f"{against}: {shown}"
             )
             numbers = {"shared": len(shared), "of": len(mine), "utterances": affected}

@@ -114,14 +114,16 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
 
 
 def file_names(utterances: Sequence[Utterance]) -> list[str]:
-    """Return the ids as file names, different ones for different ids: `%` stands for what a name may not hold.
+    """Return the ids as relative paths below a folder, different ones for different ids.
+
+    A slash stays a folder; `%` and two digits stand for what a name may not hold, as in `%2E./a` for `../a`.
 
     Raises:
         UsageError: two ids differ only in case, which some file systems do not tell apart.
     """
     taken: dict[str, str] = {}
     for utterance in utterances:
-        name = re.sub(r"[%/\\\0]|^\.", lambda match: f"%{ord(match[0]):02X}", utterance.id)
+        name = re.sub(r"[%\\\0]|(?:^|(?<=/))[./]|/$", lambda match: f"%{ord(match[0]):02X}", utterance.id)
         other = taken.setdefault(name.casefold(), name)
         if other is not name:
             raise UsageError(f"ids {other!r} and {name!r} differ only in case; give one another id")

@@ -9,7 +9,10 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from speechlstm.types import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task
@@ -52,11 +55,11 @@ class _LogBar(Bar):
         if now - self._logged < LOG_SECONDS or not self.n:
             return
         self._logged = now
-        known, left = "", ""
+        done, left = counted(self.n, self.unit), ""
         if self.total:
-            known, left = f" of {self.total}", f", {_clock((self.total - self.n) / self.rate())} left"
-        done = f"{self.task}: {self.n}{known} {_plural(self.unit)}, {self.rate():.1f} a second"
-        print(f"{done}{left}", file=sys.stderr, flush=True)
+            done = f"{self.n:,} of {counted(self.total, self.unit)}"
+            left = f", {timedelta(seconds=round((self.total - self.n) / self.rate()))} left"
+        print(f"{self.task}: {done}, {self.rate():.1f} a second{left}", file=sys.stderr, flush=True)
 
 
 class _TerminalBar(Bar):
@@ -128,7 +131,7 @@ def _new_live() -> Progress:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} {_plural(task.fields['unit'])}/s" if task.speed else "")
+            return Text(f"{task.speed:.1f} {task.fields['unit']}/s" if task.speed else "")
 
     columns: list[Any] = [
         "{task.description}",
@@ -140,13 +143,3 @@ def _new_live() -> Progress:
     console = Console(stderr=True)
     # Redirected streams would put results on the standard error stream.
     return Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
-
-
-def _plural(unit: str) -> str:
-    return unit if unit.isupper() else f"{unit}s"

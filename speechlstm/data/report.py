@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from speechlstm.types import counted
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -63,8 +65,8 @@ class Report:
     def table(self, examples: int = 5) -> str:
         """Return what a person wants to read: a line for each kind, with its first `examples`."""
         lines = [
-            f"{self.manifest}: {self.utterances} utterances, {self.seconds / 3600:.2f} hours, "
-            f"{self.speakers or 'no'} speakers named, {len(self.characters)} different characters"
+            f"{self.manifest}: {counted(self.utterances, 'utterance')}, {self.seconds / 3600:.2f} hours, "
+            f"{counted(self.speakers, 'speaker')} named, {counted(len(self.characters), 'different character')}"
         ]
         groups: dict[tuple[str, str], list[Problem]] = {}
         for problem in self.problems:
@@ -78,5 +80,5 @@ class Report:
             if len(problems) > examples:
                 lines.append(f"  ... and {len(problems) - examples} more (format=json names all)")
         counts = Counter(problem.severity for problem in self.problems)
-        lines.append(f"\n{counts['error']} errors, {counts['warning']} warnings")
+        lines.append(f"\n{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}")
         return "\n".join(lines)

@@ -16,7 +16,7 @@ from torch import Tensor
 from speechlstm.decoders.labels import Labels
 from speechlstm.model import registry
 from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.types import DecoderError, Hypothesis, SpeechlstmError
+from speechlstm.types import DecoderError, Hypothesis, SpeechlstmError, counted
 
 TOLERANCE = (
     0.05  # of a frame's log total probability: lets bfloat16 pass, but neither logits nor probabilities
@@ -184,7 +184,9 @@ class Decoder:
         """
         if not isinstance(found, list) or len(found) != len(lengths):
             what = f"{len(found)} results" if isinstance(found, list) else f"a {type(found).__name__}"
-            raise DecoderError(f"{self.origin} returned {what} for a batch of {len(lengths)} utterances")
+            raise DecoderError(
+                f"{self.origin} returned {what} for a batch of {counted(len(lengths), 'utterance')}"
+            )
         for row, (hypotheses, frames) in enumerate(zip(found, lengths.tolist(), strict=True)):
             if not isinstance(hypotheses, list):
                 problem = f"a {type(hypotheses).__name__}, but must return a list of hypotheses"

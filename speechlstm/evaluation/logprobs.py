@@ -20,7 +20,7 @@ from speechlstm.data.audio import holder
 from speechlstm.data.files import user_cache, write_atomically
 from speechlstm.transcription.batches import recognize
 from speechlstm.transcription.recognizer import Recognizer
-from speechlstm.types import AudioError, SpeechlstmError, Utterance
+from speechlstm.types import AudioError, SpeechlstmError, Utterance, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def compute(
                 problems.append(problem)
             bar.update(len(batch.recordings) + len(batch.failures))
     if not heard:
-        raise SpeechlstmError(f"none of the {len(utterances)} utterances could be read")
+        raise SpeechlstmError(f"none of {counted(len(utterances), 'utterance')} could be read")
     order = sorted(heard)
     rows = [heard[index] for index in order]
     if not problems:

@@ -24,7 +24,7 @@ from speechlstm.training.messages import say
 from speechlstm.training.module import TrainingModule
 from speechlstm.training.monitors import check_monitors
 from speechlstm.transcription.devices import check_precision
-from speechlstm.types import ManifestError, UsageError, Utterance
+from speechlstm.types import ManifestError, UsageError, Utterance, counted
 
 
 class Parts(NamedTuple):
@@ -113,7 +113,7 @@ def select(
             )
             reasons.setdefault(utterance.id, f"{utterance.duration:.2f} s long, outside {limits}")
     if reasons:
-        say(f"{part}: {len(reasons)} of {len(utterances)} utterances are left out:")
+        say(f"{part}: left out {len(reasons)} of {counted(len(utterances), 'utterance')}:")
     for name, reason in reasons.items():
         say(f"  {name}: {reason}")
     kept = [utterance for utterance in utterances if utterance.id not in reasons]

@@ -10,7 +10,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from speechlstm.training.augment import SpeedPerturb
-from speechlstm.types import UsageError
+from speechlstm.types import UsageError, counted
 
 Key = tuple[int, float, int]  # utterance number, speed to play it at, seed of the changes of its waveform
 
@@ -87,8 +87,8 @@ class BucketSampler(Sampler[list[Key]]):
             largest = int(sizes.argmax())
             if sizes[largest] < 2:
                 raise UsageError(
-                    f"{len(self.durations)} utterances in {len(cuts) + 1} batches cannot be shared evenly among "
-                    f"{self.ranks} devices; use fewer devices (trainer.devices)"
+                    f"{counted(len(self.durations), 'utterance')} cannot be shared evenly among {self.ranks} "
+                    "devices; use fewer devices (trainer.devices)"
                 )
             edges.insert(largest + 1, edges[largest] + int(sizes[largest]) // 2)
         return edges[1:-1]

@@ -15,6 +15,7 @@ from speechlstm.training.data import SpeechData
 from speechlstm.training.fit import Trained
 from speechlstm.training.module import TrainingModule
 from speechlstm.training.validation import Validation
+from speechlstm.types import counted
 
 _USELESS = 0.95  # word error rate from which on a model is of no use
 _SILENT = 0.999  # share of blank frames above which it recognizes nothing
@@ -36,13 +37,15 @@ def beginning(trainer: pl.Trainer, model: TrainingModule, data: SpeechData) -> l
     shown = " ".join(map(repr, tokens[:40])) + (" ..." if len(tokens) > 40 else "")
     parts = (("train", data.train_set.utterances), ("dev", data.dev_set.utterances))
     hours = [
-        f"{part}: {len(utterances)} utterances, {_length(sum(each.duration for each in utterances))}"
+        f"{part}: {counted(len(utterances), 'utterance')}, {_length(sum(each.duration for each in utterances))}"
         for part, utterances in parts
     ]
     device = trainer.strategy.root_device
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     devices = f"{trainer.world_size} x {where}" if trainer.world_size > 1 else where
-    updates = f"{trainer.max_epochs} epochs of {data.batches(trainer.world_size)} batches"
+    updates = (
+        f"{counted(trainer.max_epochs or 0, 'epoch')} of {counted(data.batches(trainer.world_size), 'batch')}"
+    )
     return [
         f"tokens: {len(tokens)} ({shown})",
         "; ".join(hours),
@@ -101,12 +104,12 @@ A speech recognizer of speechlstm {__version__}: {count / 1e6:.1f} million param
 
 | | |
 |---|---|
-| trained on | {manifests}: {len(train)} utterances, {length} |
-| validated on | {len(dev)} utterances, {score.words.length} words |
+| trained on | {manifests}: {counted(len(train), "utterance")}, {length} |
+| validated on | {counted(len(dev), "utterance")}, {counted(score.words.length, "word")} |
 | word error rate | {_rate(score)}, {cfg.decoder.name} decoder |
 | character error rate | {score.cer:.2%} |
 | seed | {cfg.seed} |
-| training | {trained.epochs} epochs, {trained.seconds / 60:.1f} minutes |
+| training | {counted(trained.epochs, "epoch")}, {trained.seconds / 60:.1f} minutes |
 
 The validation utterances chose the best epoch, so their figure is slightly favorable.
 
@@ -118,7 +121,7 @@ The validation utterances chose the best epoch, so their figure is slightly favo
 
 def _rate(score: metrics.Score) -> str:
     low, high = score.interval()
-    return f"{score.wer:.2%} (95 % interval {low:.2%} to {high:.2%}, {score.words.length} words)"
+    return f"{score.wer:.2%} (95 % interval {low:.2%} to {high:.2%}, {counted(score.words.length, 'word')})"
 
 
 def _length(seconds: float) -> str:

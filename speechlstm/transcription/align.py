@@ -16,7 +16,7 @@ from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import formats as transcripts
 from speechlstm.transcription.batches import Recognized, SpeechModel, recognize
 from speechlstm.transcription.transcript import Transcript, Word
-from speechlstm.types import Hypothesis, SpeechlstmError, Utterance
+from speechlstm.types import Hypothesis, SpeechlstmError, Utterance, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,8 @@ def forced_alignment(
     repeats = int((ids[1:] == ids[:-1]).sum())  # each needs a blank before it
     if frames < max(len(ids) + repeats, 1):
         raise SpeechlstmError(
-            f"{frames} frames are too few for {len(ids)} tokens, which need {max(len(ids) + repeats, 1)};"
+            f"{counted(frames, 'frame')} cannot hold {counted(len(ids), 'token')}, "
+            f"which need {max(len(ids) + repeats, 1)};"
             " is this what is said in the audio?"
         )
     states, score = _viterbi(np.ascontiguousarray(log_probs, np.float32), ids)

@@ -49,7 +49,7 @@ def test_what_is_offered(folder: Path, line: str, words: list[str]) -> None:
         ("speechlstm transc", "transcribe"),
         ("speechlstm transcribe decoder=be", "beam"),
         ("speechlstm transcribe a", "a\\ call.wav"),
-        ("speechlstm prepare corpus=an4 corpus.dev", "corpus.dev_fraction="),
+        ("speechlstm prepare corpus=fsdd corpus.held", "corpus.held_out_speaker="),
     ],
 )
 def test_a_real_bash_completes(folder: Path, line: str, reply: str) -> None:

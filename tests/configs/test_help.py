@@ -54,9 +54,9 @@ def test_a_command_lists_its_own_groups_only() -> None:
 
 
 def test_prepare_needs_no_corpus_and_shows_the_one_that_is_given() -> None:
-    assert "corpus.dev_fraction" not in helping.command_help("prepare", "Do it.", [])
-    text = helping.command_help("prepare", "Do it.", ["corpus=an4"])
-    assert re.search(r"  corpus.dev_fraction=0.1 +share of the train part", text) and "an4*" in text
+    assert "corpus.held_out" not in helping.command_help("prepare", "Do it.", [])
+    text = helping.command_help("prepare", "Do it.", ["corpus=fsdd"])
+    assert re.search(r"  corpus.held_out_speaker=null +all recordings of", text) and "fsdd*" in text
 
 
 def test_an_option_is_shown_with_what_it_builds_on() -> None:

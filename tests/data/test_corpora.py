@@ -74,7 +74,7 @@ def an4_corpus(root: Path, suffix: str = ".sph", speakers: int = 3) -> Path:
 
 @pytest.mark.parametrize("suffix", [".sph", ".raw", ".wav", ".flac"])
 def test_an4_in_every_format_it_is_published_in(tmp_path: Path, suffix: str) -> None:
-    corpus = measure(an4.read(an4_corpus(tmp_path, suffix)))
+    corpus = with_dev(measure(an4.read(an4_corpus(tmp_path, suffix))), 0.1, 0)
     assert corpus.problems == []
     assert texts(corpus.splits["test"]) == {"an9-t-b": "RUBOUT T ONE"}
     assert {len(split) for split in (corpus.splits["train"], corpus.splits["dev"])} == {4, 2}
@@ -109,7 +109,7 @@ def digits(tmp_path: Path) -> Path:
 
 
 def test_fsdd_official_test_part(digits: Path) -> None:
-    splits = fsdd.read(digits, dev_fraction=0.25).splits
+    splits = with_dev(fsdd.read(digits), 0.25, 0).splits
     assert {name: len(split) for name, split in splits.items()} == {"train": 18, "dev": 6, "test": 12}
     assert {u.id.rpartition("_")[2] for u in splits["test"]} == {"3", "4"}
     assert {u.text for u in splits["train"]} == {"zero", "seven"}
@@ -117,7 +117,7 @@ def test_fsdd_official_test_part(digits: Path) -> None:
 
 
 def test_fsdd_one_speaker_left_out(digits: Path) -> None:
-    splits = fsdd.read(digits, held_out_speaker="theo").splits
+    splits = with_dev(fsdd.read(digits, held_out_speaker="theo"), 0.1, 0).splits
     assert {u.speaker for u in splits["test"]} == {"theo"}
     assert len(splits["test"]) == 12
     assert "theo" not in {u.speaker for name in ("train", "dev") for u in splits[name]}
@@ -130,13 +130,13 @@ def test_yesno_first_31_files_by_name_train(tmp_path: Path) -> None:
     for name in names:
         sound(tmp_path / "waves_yesno" / f"{'_'.join(name)}.wav", rate=8000)
     sound(tmp_path / "waves_yesno" / "noise.wav")
-    corpus = yesno.read(tmp_path)
+    corpus = with_dev(yesno.read(tmp_path), 0.1, 0)
     order = ["_".join(name) for name in names]
     assert list(texts(corpus.splits["test"])) == order[31:]
     assert sorted([*texts(corpus.splits["train"]), *texts(corpus.splits["dev"])]) == order[:31]
     assert texts(corpus.splits["test"])["0_0_1_0_0_0_0_1"] == "no no yes no no no no yes"
     assert len(corpus.problems) == 1 and "noise.wav: expected a name like" in corpus.problems[0]
-    assert yesno.read(tmp_path / "waves_yesno").splits == corpus.splits
+    assert with_dev(yesno.read(tmp_path / "waves_yesno"), 0.1, 0).splits == corpus.splits
 
 
 def words(root: Path) -> Path:
@@ -245,7 +245,7 @@ def data_directory(folder: Path) -> Path:
 
 
 def test_kaldi_segments(tmp_path: Path) -> None:
-    corpus = measure(kaldi.read(data_directory(tmp_path), dev_fraction=0.0))
+    corpus = measure(kaldi.read(data_directory(tmp_path)))
     found = [(u.id, u.text, u.offset, round(u.duration, 6), u.speaker) for u in corpus.splits["train"]]
     assert found == [
         ("a-1", "one two", 0.0, 0.5, "anna"),
@@ -336,13 +336,15 @@ def test_text_files(tmp_path: Path) -> None:
     sound(tmp_path / "train" / "bert" / "lost.wav")
     write(sound(tmp_path / "test" / "0.flac").with_suffix(".txt"), "three")
     write(sound(tmp_path / "test" / "1.flac").with_suffix(".txt"), " ")
-    corpus = text_files.read(tmp_path, speaker_from_folder=True)
+    write(tmp_path / "train" / "bert" / "silent.txt", "no sound")
+    corpus = with_dev(text_files.read(tmp_path, speaker_from_folder=True), 0.1, 0)
     assert {name: len(split) for name, split in corpus.splits.items()} == {"train": 9, "dev": 1, "test": 1}
     assert set(texts(corpus.splits["train"]).values()) == {"one two"}
     assert corpus.splits["train"][0].speaker == "anna"
     assert corpus.problems == [
         f"{tmp_path}/test/1.txt: empty",
         f"{tmp_path}/train/bert/lost.wav: no lost.txt beside it",
+        f"{tmp_path}/train/bert/silent.txt: no audio of that name beside it",
     ]
 
 
@@ -382,7 +384,8 @@ def utterance(number: int, speaker: str | None) -> Utterance:
 )
 def test_holding_out_divides_by_speaker(speakers: list[str | None], fraction: float, seed: int) -> None:
     utterances = [utterance(number, speaker) for number, speaker in enumerate(speakers)]
-    rest, held = hold_out(utterances, fraction, seed)
+    splits = with_dev(Corpus({"train": utterances}), fraction, seed).splits
+    rest, held = splits.get("train", []), splits.get("dev", [])
     assert sorted([*rest, *held], key=lambda u: int(u.id)) == utterances
     assert [rest, held] == [[u for u in utterances if u in part] for part in (rest, held)]  # in order
     if len(set(speakers)) > 1:
@@ -392,22 +395,22 @@ def test_holding_out_divides_by_speaker(speakers: list[str | None], fraction: fl
         assert not held
     elif len(set(speakers)) == 1 and len(speakers) > 1:  # by utterance, so almost exactly
         assert abs(len(held) - fraction * len(utterances)) <= 1
-    assert hold_out(list(utterances), fraction, seed) == (rest, held)
+    assert with_dev(Corpus({"train": list(utterances)}), fraction, seed).splits == splits
 
 
 def test_holding_out_depends_on_the_seed_and_refuses_nonsense() -> None:
     utterances = [utterance(number, f"s{number // 5}") for number in range(100)]
-    chosen = {tuple(u.id for u in hold_out(utterances, 0.1, seed)[1]) for seed in range(5)}
+    chosen = {frozenset(hold_out(utterances, 0.1, seed)) for seed in range(5)}
     assert len(chosen) > 1 and {len(ids) for ids in chosen} == {10}
     for fraction in (-0.1, 1.0, float("nan")):
         with pytest.raises(UsageError, match="at least 0 and less than 1"):
-            hold_out(utterances, fraction, 0)
+            with_dev(Corpus({"train": utterances}), fraction, 0)
 
 
 def test_an_official_dev_set_is_left_alone() -> None:
     splits = {"train": [utterance(n, None) for n in range(9)], "dev": [utterance(9, None)]}
-    assert with_dev(splits, 0.5, 0) is splits
-    assert with_dev({"eval": splits["train"]}, 0.5, 0) == {"eval": splits["train"]}
+    for corpus in (Corpus(splits), Corpus({"eval": splits["train"]})):
+        assert with_dev(corpus, 0.5, 0) is corpus
 
 
 def test_measuring_names_what_cannot_be_used(tmp_path: Path) -> None:
@@ -448,6 +451,7 @@ def test_real_corpora(corpora: Path, name: str) -> None:
     if not (corpora / name).is_dir():
         pytest.skip(f"no {name} at {corpora}")
     corpus = configs.build(OmegaConf.load(configs.CONF / "corpus" / f"{name}.yaml"), root=corpora / name)
+    corpus = with_dev(corpus, 0.1, 0)
     assert corpus.problems == []
     assert {split: len(utterances) for split, utterances in corpus.splits.items()} == REAL[name]
     assert all(Path(u.audio_filepath).is_file() for split in corpus.splits.values() for u in split)

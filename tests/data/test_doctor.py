@@ -90,7 +90,7 @@ BROKEN: dict[str, tuple[str, str, Callable[[Folder], int]]] = {
     ),
     "text": ("empty text", "there is no text", lambda f: f.add("x", noise(99), text="  ")),
     "letters": ("unknown text", "without a token: 'é' (2), '5' (1)", lambda f: f.add("x", noise(99), text="né e 5é")),
-    "alignment": ("too short for its text", "its 15 tokens need 29", lambda f: f.add("x", noise(99), text="n" * 15)),
+    "alignment": ("too short for its text", "its text needs 29", lambda f: f.add("x", noise(99), text="n" * 15)),
     "slow": ("unusual rate", "characters a second, but 7.0 is usual", lambda f: f.add("x", noise(99), text="o")),
 }  # fmt: skip
 
@@ -192,7 +192,7 @@ def test_the_table_shows_examples_and_counts_the_rest() -> None:
     problems.append(Problem("texts in both", "warning", "1 of 2 texts", file="m"))
     table = Report("m", 7, 3600.0, 0, {"a": 1}, problems).table(examples=2)
     assert table.splitlines() == [
-        "m: 7 utterances, 1.00 hours, no speakers named, 1 different characters",
+        "m: 7 utterances, 1.00 hours, 0 speakers named, 1 different character",
         "",
         "error: silence: 7",
         "  m:0: u0: only zeros",
@@ -202,7 +202,7 @@ def test_the_table_shows_examples_and_counts_the_rest() -> None:
         "warning: texts in both: 1",
         "  1 of 2 texts",
         "",
-        "7 errors, 1 warnings",
+        "7 errors, 1 warning",
     ]
 
 

@@ -104,7 +104,7 @@ def test_nothing_usable_writes_nothing(run: Run, folder: Path) -> None:
             "/nowhere: no such folder; root= must be the folder that holds AN4",
         ),
         (["corpus=an4", "root=."], ".: not AN4: expected etc/an4_train.fileids"),
-        (["corpus=an4", "root=.", "corpus.dev_fracton=0"], "did you mean 'corpus.dev_fraction'"),
+        (["corpus=fsdd", "root=.", "corpus.held_out_speker=0"], "did you mean 'corpus.held_out_speaker'"),
         (["corpus=an4", "rot=."], "no setting 'rot'; did you mean 'root'"),
     ],
 )

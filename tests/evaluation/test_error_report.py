@@ -235,7 +235,7 @@ def test_hypotheses_of_another_run_are_read_by_id(tmp_path: Path) -> None:
             "the text of a is 'b b', but here it is 'a b'; compare hypotheses of the",
         ),
         ([("a", "a b", {"pred_text": "x"})] * 2, "o.jsonl:2: id 'a' stands there already"),
-        ([("z", "a b", {"pred_text": "x"})], "none of its ids are among the 1 utterances of the manifest"),
+        ([("z", "a b", {"pred_text": "x"})], "none of its ids are among 1 utterance of the manifest"),
     ],
 )
 def test_hypotheses_that_do_not_fit_are_explained(lines: list[tuple], message: str, tmp_path: Path) -> None:

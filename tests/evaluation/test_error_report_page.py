@@ -158,7 +158,7 @@ def test_two_systems_are_compared(run: Run) -> None:
     assert [u["other"]["text"] for u in shown["utterances"]] == [b for _, _, b, _ in SAID]
     table = run("manifest=m.jsonl", "compare_with=first.jsonl")[1]
     assert "difference -12.50%, 95 % interval" in table
-    assert "1 utterances better, 0 worse, 2 changed" in table
+    assert "1 utterance better, 0 worse, 2 changed" in table
 
 
 @pytest.mark.parametrize(

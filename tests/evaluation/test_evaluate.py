@@ -140,7 +140,7 @@ def test_a_score_of_nothing_is_refused(run: Run) -> None:
         path.unlink()
     status, out, err = run("manifest=m.jsonl", "out=h.jsonl")
     assert (status, out) == (1, "")
-    assert "error: m.jsonl: none of the 5 utterances could be read" in err
+    assert "error: m.jsonl: none of 5 utterances could be read" in err
     assert not Path("h.jsonl").exists()
 
 

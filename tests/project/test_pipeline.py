@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -40,8 +41,7 @@ def run(folder: Path, *arguments: str) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two spoken utterances and the bundle that `train experiment=overfit` makes of them."""
     pytest.importorskip("espeakng_loader")
-    from speechlstm.data.corpora.espeak import speak
-
+    speak = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "espeak.py"))["speak"]
     folder = tmp_path_factory.mktemp("pipeline")
     utterances = []
     for name, text in TEXTS.items():

@@ -89,7 +89,7 @@ def test_unusable_training_utterances_are_named(here: Path, capsys: pytest.Captu
     _, data = parts.prepare(cfg)
     assert [utterance.id for utterance in data.train_set.utterances] == ["train0", "train4"]
     said = capsys.readouterr().err.splitlines()
-    assert said[0] == "train: 4 of 6 utterances are left out:"
+    assert said[0] == "train: left out 4 of 6 utterances:"
     named = dict(line.strip().split(": ", 1) for line in said[1:])
     assert named.keys() == {"train1", "train2", "train3", "hasty"}
     assert "no file" in named["train1"] and "no text" in named["train2"]
@@ -112,7 +112,7 @@ def test_dev_utterances_are_left_out_for_want_of_audio_only(
     model, data = parts.prepare(load())
     assert [utterance.id for utterance in data.dev_set.utterances] == ["dev0", "dev1", "dev2", "hasty"]
     said = capsys.readouterr().err
-    assert said.startswith("dev: 1 of 5 utterances are left out:\n  dev3: no file") and said.count("\n") == 2
+    assert said.startswith("dev: left out 1 of 5 utterances:\n  dev3: no file") and said.count("\n") == 2
     score = summary.validate(model, data).score()
     assert score.words.length == 5 and model.validation.pairs == []
 
@@ -162,7 +162,7 @@ def test_what_it_says_from_start_to_end(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("tokens: 4 (") and "'a'" in lines[0]
     assert lines[1].startswith("train: 6 utterances, 0.0 minutes; dev: 2 utterances")
-    assert re.fullmatch(r"model: 0\.\d+ million parameters; CPU, 32-true; 2 epochs of 1 batches", lines[2])
+    assert re.fullmatch(r"model: 0\.\d+ million parameters; CPU, 32-true; 2 epochs of 1 batch", lines[2])
     epoch = r"epoch 2/2: step 2, loss \d\.\d{3}, learning rate \S+, \d+ s of audio/s, 0:00 left, \d:\d\d an epoch; "
     epoch += r"WER \d+\.\d\d%, CER .*"
     assert re.fullmatch(epoch, lines[4])

@@ -140,10 +140,10 @@ def test_layout_and_precision_do_not_matter() -> None:
         (
             2,
             [1, 2, 1],
-            r"2 frames are too few for 3 tokens, which need 3; is this what is said in the audio\?",
+            r"2 frames cannot hold 3 tokens, which need 3; is this what is said in the audio\?",
         ),
-        (3, [1, 1, 2], r"3 frames are too few for 3 tokens, which need 4;"),
-        (0, [], r"0 frames are too few for 0 tokens, which need 1;"),
+        (3, [1, 1, 2], r"3 frames cannot hold 3 tokens, which need 4;"),
+        (0, [], r"0 frames cannot hold 0 tokens, which need 1;"),
         (9, [1, 3], r"token 3 cannot be aligned: ids go from 1 to 2, 0 is the blank"),
         (9, [0], r"token 0 cannot be aligned"),
         (9, [-1], r"token -1 cannot be aligned"),
@@ -219,7 +219,7 @@ def test_one_that_fails_stops_none_and_is_named(tmp_path: Path) -> None:
     assert [results[index].transcript.text for index in (0, 3)] == ["yes", "stop"]
     assert failures[1].startswith("no: 'ï' (1) not in the tokenizer's characters")
     assert failures[2] == "go: there is no text to align"
-    assert re.match(r"up: 6 frames are too few for 21 tokens, which need 22;", failures[4])
+    assert re.match(r"up: 6 frames cannot hold 21 tokens, which need 22;", failures[4])
     assert failures[5].startswith(str(tmp_path / "missing.wav"))
 
 

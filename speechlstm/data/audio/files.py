@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from speechlstm.data.audio.ffmpeg import CONTAINERS, Container
 from speechlstm.data.audio.sndfile import UnrecognisedError, open_sndfile
 from speechlstm.data.audio.tar import holder, open_member, split
-from speechlstm.types import AudioError
+from speechlstm.types import AudioError, counted
 
 _SNDFILE_SUFFIXES = (
     ".wav",
@@ -111,7 +111,7 @@ def check_header(path: str, source: Source) -> None:
         AudioError: no samples, or channels or a rate beyond all measure.
     """
     if not 1 <= source.channels <= MAX_CHANNELS:
-        raise AudioError(f"{path}: {source.channels} channels; can be 1 to {MAX_CHANNELS}")
+        raise AudioError(f"{path}: {counted(source.channels, 'channel')}; can be 1 to {MAX_CHANNELS}")
     if not MIN_RATE <= source.sample_rate <= MAX_RATE:
         raise AudioError(f"{path}: sample rate {source.sample_rate} Hz; can be {MIN_RATE} to {MAX_RATE}")
     if source.samples == 0:

@@ -14,7 +14,7 @@ import soxr
 from numpy.typing import NDArray
 
 from speechlstm.data.audio.files import MAX_RATE, MIN_RATE, check_header, open_audio
-from speechlstm.types import AudioError, UsageError
+from speechlstm.types import AudioError, UsageError, counted
 
 # A path, samples `(samples,)` or `(samples, channels)` with their rate in Hz, or a file that is open for reading.
 AudioInput = str | os.PathLike[str] | tuple[NDArray[Any], int] | BinaryIO
@@ -145,7 +145,7 @@ def _mono(
         mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
         if not len(mono):
             raise AudioError(
-                f"{name}: {len(data)} samples at {rate} Hz are none at {sample_rate} Hz; too short"
+                f"{name}: {counted(len(data), 'sample')} at {rate} Hz would be none at {sample_rate} Hz; too short"
             )
     return np.ascontiguousarray(mono, dtype=np.float32)
 

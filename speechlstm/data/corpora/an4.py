@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from speechlstm.data.corpora.base import AudioFinder, Corpus, expect, read_text, with_dev
+from speechlstm.data.corpora.base import AudioFinder, Corpus, expect, read_text
 from speechlstm.types import Utterance
 
 _LINE = re.compile(r"(.*)\((\S+)\)\s*$")
 
 
-def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
+def read(root: str | Path) -> Corpus:
     """Read AN4 in its published layout; audio may be sph, raw, wav or flac.
 
-    `train` is the official train part without the development utterances: those that `dev.ids` lists if
-    that file is there, otherwise a tenth of the speakers. `test` is the official test part, if it is there.
+    `train` is the official train part without the utterances that `dev.ids` lists, which are `dev`, if that file is
+    there. `test` is the official test part, if it is there.
 
     Args:
         root: the folder with `etc/` and `wav/`.
-        dev_fraction: share of the train part to hold out when there is no `dev.ids`.
-        seed: of the choice of held-out speakers.
 
     Raises:
         UsageError: the folder is not AN4.
@@ -31,7 +29,7 @@ def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
     if (root / "etc" / "an4_test.fileids").is_file():
         splits["test"] = _part(root, "test", problems)
     if (root / "dev.ids").is_file():
-        dev = {line.split()[0] for _, line in read_text(root / "dev.ids")}
+        dev = {line.split()[0] for _, line in read_text(root / "dev.ids", problems)}
         unknown = sorted(dev - {utterance.id for utterance in splits["train"]})
         problems += [f"{root / 'dev.ids'}: {name} is not in an4_train.fileids" for name in unknown]
         official = splits.pop("train")
@@ -39,13 +37,13 @@ def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
             "train": [utterance for utterance in official if utterance.id not in dev],
             "dev": [utterance for utterance in official if utterance.id in dev],
         } | splits
-    return Corpus(with_dev(splits, dev_fraction, seed), problems)
+    return Corpus(splits, problems)
 
 
 def _part(root: Path, part: str, problems: list[str]) -> list[Utterance]:
     transcription = expect(root, "AN4", f"etc/an4_{part}.transcription")
     texts: dict[str, str] = {}
-    for number, line in read_text(transcription):
+    for number, line in read_text(transcription, problems):
         match = _LINE.match(line)
         if match:
             texts[match[2]] = " ".join(word for word in match[1].split() if word not in ("<s>", "</s>"))
@@ -53,7 +51,7 @@ def _part(root: Path, part: str, problems: list[str]) -> list[Utterance]:
             problems.append(f"{transcription}:{number}: expected 'TEXT (id)', found {line!r}")
     utterances = []
     find_audio = AudioFinder()
-    for number, line in read_text(root / "etc" / f"an4_{part}.fileids"):
+    for number, line in read_text(root / "etc" / f"an4_{part}.fileids", problems):
         stem = root / "wav" / line.strip()
         if stem.name not in texts:
             problems.append(

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechlstm.data.corpora.base import Corpus, audio_files, expect, read_text, split_name, with_dev
+from speechlstm.data.corpora.base import Corpus, audio_files, expect, read_lines, read_text, split_name
 from speechlstm.types import UsageError, Utterance
 
 _TEXT_KEYS = ("transcription", "text", "sentence", "transcript")
 _SPEAKER_KEYS = ("speaker", "speaker_id")
 
 
-def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
+def read(root: str | Path) -> Corpus:
     """Read the files in `file_name`, with text in `transcription`, `text`, `sentence` or `transcript`.
 
     Args:
         root: the folder with the metadata (read as `train`), or one with a folder per split.
-        dev_fraction: share of `train` to hold out by speaker where there is no `dev` or `validation`.
-        seed: of the choice of what is held out.
 
     Raises:
         UsageError: no metadata, or metadata that names neither files nor texts.
     """
     root = Path(root)
     names = ("metadata.jsonl", "metadata.csv")
-    expect(
-        root,
-        "an audiofolder",
-        *names,
-        *(f"*/{name}" for name in names),
-        *(f"data/*/{name}" for name in names),
-    )
+    expect(root, "an audiofolder", *(f"{place}{name}" for place in ("", "*/", "data/*/") for name in names))
     base = root / "data" if not list(root.glob("metadata.*")) and (root / "data").is_dir() else root
     problems: list[str] = []
     splits: dict[str, list[Utterance]] = {}
@@ -42,13 +33,13 @@ def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
         for metadata in (folder / name for name in names if (folder / name).is_file()):
             name = "train" if folder == base else split_name(folder.name)
             splits.setdefault(name, []).extend(_folder(metadata, problems))
-    return Corpus(with_dev(splits, dev_fraction, seed), problems)
+    return Corpus(splits, problems)
 
 
 def _folder(metadata: Path, problems: list[str]) -> list[Utterance]:
     utterances = []
     named = set[Path]()
-    for number, row in _rows(metadata):
+    for number, row in _rows(metadata, problems):
         where = f"{metadata}:{number}"
         keys = [key for key in _TEXT_KEYS if key in row]
         if "file_name" not in row or not keys:
@@ -73,14 +64,14 @@ def _folder(metadata: Path, problems: list[str]) -> list[Utterance]:
     return utterances
 
 
-def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    lines = read_text(metadata)
+def _rows(metadata: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     if metadata.suffix == ".csv":
-        rows = csv.DictReader(io.StringIO(metadata.read_text(encoding="utf-8-sig"), newline=""))
+        lines = read_lines(metadata, problems)  # also blank ones, which may be within quotes
+        rows = csv.DictReader(f"{line}\n" for _, line in lines)
         for row in rows:
-            yield rows.line_num, {key: value or "" for key, value in row.items() if key}
+            yield lines[rows.line_num - 1][0], {key: value or "" for key, value in row.items() if key}
         return
-    for number, line in lines:
+    for number, line in read_text(metadata, problems):
         try:
             entry = json.loads(line)
         except json.JSONDecodeError as error:

@@ -1,10 +1,10 @@
-"""What the importers share: the corpus they return, finding audio, measuring it, and splitting by speaker."""
+"""What the importers share: the corpus they return, finding audio and text, measuring, and holding out speakers."""
 
 from __future__ import annotations
 
+import codecs
 import math
 import random
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,10 +24,12 @@ class Corpus:
     Attributes:
         splits: the utterances by split name; a duration of 0 means that the audio has yet to be measured.
         problems: one line for each thing that was left out, with where and why.
+        few_speakers: too few to hold one out, so that `dev` takes a share of each one's recordings.
     """
 
     splits: dict[str, list[Utterance]]
     problems: list[str] = field(default_factory=list)
+    few_speakers: bool = False
 
 
 def expect(root: Path, corpus: str, *wanted: str) -> Path:
@@ -94,7 +96,7 @@ def measure(corpus: Corpus, threads: int = 8) -> Corpus:
             else:
                 kept[utterance.id] = result
         splits[name] = list(kept.values())
-    return Corpus(splits, problems)
+    return replace(corpus, splits=splits, problems=problems)
 
 
 def _measure(utterance: Utterance) -> Utterance | str:
@@ -118,64 +120,87 @@ def _measure(utterance: Utterance) -> Utterance | str:
     return replace(utterance, duration=min(utterance.duration, rest) or rest)
 
 
-def hold_out(
-    utterances: Sequence[Utterance], fraction: float, seed: int
-) -> tuple[list[Utterance], list[Utterance]]:
-    """Divide utterances into a large and a small part that share no speaker.
+def hold_out(utterances: list[Utterance], fraction: float, seed: int) -> set[str]:
+    """Choose the ids of about a share of the utterances: all of some speakers, or any where one speaks all.
 
-    With fewer than two speakers it divides by utterance. The order within each part is kept, and the same
-    seed gives the same parts.
+    The same seed chooses the same. Never are all of them chosen.
+    """
+    groups: dict[str, list[str]] = {}
+    speakers = {utterance.speaker for utterance in utterances}
+    for utterance in utterances:
+        key = utterance.speaker if len(speakers) > 1 else utterance.id
+        groups.setdefault(key or f"unknown speaker of {utterance.id}", []).append(utterance.id)
+    order = sorted(groups)
+    random.Random(seed).shuffle(order)
+    held = set[str]()
+    for key in order[1:]:
+        if len(held) >= math.ceil(fraction * len(utterances)):
+            break
+        held.update(groups[key])
+    return held
+
+
+def with_dev(corpus: Corpus, fraction: float, seed: int) -> Corpus:
+    """Return the corpus with a `dev` held out of `train` where it has none of its own.
 
     Args:
-        utterances: what to divide.
-        fraction: about how much the small part gets, in [0, 1).
-        seed: of the random choice.
+        corpus: whose utterances have been measured, so that each id occurs once.
+        fraction: about how much of `train` becomes `dev`, in [0, 1).
+        seed: of the choice.
 
     Raises:
         UsageError: `fraction` is out of range.
     """
     if not 0 <= fraction < 1:
-        raise UsageError(f"a held-out fraction is {fraction:g}, but must be at least 0 and less than 1")
-    groups: dict[str, list[Utterance]] = {}
-    speakers = {utterance.speaker for utterance in utterances}
-    for utterance in utterances:
-        key = utterance.speaker if len(speakers) > 1 else utterance.id
-        groups.setdefault(key or f"unknown speaker of {utterance.id}", []).append(utterance)
-    order = sorted(groups)
-    random.Random(seed).shuffle(order)
-    wanted = math.ceil(fraction * len(utterances))
+        raise UsageError(f"dev_fraction is {fraction:g}, but must be at least 0 and less than 1")
+    train = corpus.splits.get("train", [])
+    if "dev" in corpus.splits or not train:
+        return corpus
+    speakers = sorted({utterance.speaker or "" for utterance in train}) if corpus.few_speakers else [None]
     held = set[str]()
-    for key in order[1:]:  # the first stays, so that neither part is ever everything
-        if sum(len(groups[name]) for name in held) >= wanted:
-            break
-        held.add(key)
-    chosen = {id(utterance) for key in held for utterance in groups[key]}
-    return (
-        [utterance for utterance in utterances if id(utterance) not in chosen],
-        [utterance for utterance in utterances if id(utterance) in chosen],
+    for speaker in speakers:
+        held |= hold_out([u for u in train if speaker in (None, u.speaker)], fraction, seed)
+    parts = {
+        "train": [utterance for utterance in train if utterance.id not in held],
+        "dev": [utterance for utterance in train if utterance.id in held],
+    }
+    return replace(
+        corpus, splits={name: split for name, split in (parts | corpus.splits | parts).items() if split}
     )
 
 
-def with_dev(splits: dict[str, list[Utterance]], fraction: float, seed: int) -> dict[str, list[Utterance]]:
-    """Return the splits with a `dev` held out of `train` where the corpus has none of its own."""
-    if "dev" in splits or "train" not in splits:
-        return splits
-    train, dev = hold_out(splits["train"], fraction, seed)
-    rest = {name: split for name, split in splits.items() if name != "train"}
-    return {"train": train} | ({"dev": dev} if dev else {}) | rest
+def read_lines(path: Path, problems: list[str]) -> list[tuple[int, str]]:
+    """Return `(line number, line)` of a text file; what is not text becomes a problem, and the rest is read.
 
-
-def read_text(path: Path) -> list[tuple[int, str]]:
-    """Return `(line number, line)` of a text file's lines that are not blank.
-
-    Raises:
-        UsageError: the file is not UTF-8.
+    The encoding is UTF-8, or UTF-16 where the file begins with that mark.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+        content = path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            content = content.decode("utf-16").encode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"damaged UTF-16 text ({error.reason})"
+        problems.append(f"{path}: {reason}")
+        return []
+    lines = []
+    for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            byte = f"byte 0x{line[error.start]:02x} at {error.start + 1}"
+            hint = "convert it, as in iconv -f LATIN1 -t UTF-8"
+            problems.append(f"{path}:{number}: not UTF-8 text ({byte}); {hint}")
+            continue
+        if "\0" in text:
+            problems.append(f"{path}:{number}: not text (a NUL byte)")
+        else:
+            lines.append((number, text))
+    return lines
+
+
+def read_text(path: Path, problems: list[str]) -> list[tuple[int, str]]:
+    """Return the lines of `read_lines` that are not blank."""
+    return [(number, line) for number, line in read_lines(path, problems) if line.strip()]
 
 
 def split_name(folder: str) -> str:

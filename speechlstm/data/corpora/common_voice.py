@@ -28,7 +28,7 @@ def read(root: str | Path) -> Corpus:
 
 
 def _table(table: Path, problems: list[str]) -> list[Utterance]:
-    lines = read_text(table)
+    lines = read_text(table, problems)
     rows = csv.DictReader((line for _, line in lines), delimiter="\t", quoting=csv.QUOTE_NONE)
     absent = [column for column in _COLUMNS if column not in (rows.fieldnames or [])]
     if absent:

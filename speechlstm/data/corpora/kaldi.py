@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from speechlstm.data.corpora.base import Corpus, expect, read_text, split_name, with_dev
+from speechlstm.data.corpora.base import Corpus, expect, read_text, split_name
 from speechlstm.types import UsageError, Utterance
 
 
-def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
+def read(root: str | Path) -> Corpus:
     """Read a data directory as `train`, or each directory below as a split of its own name.
 
     Relative names in `wav.scp` are looked for from the working directory, as Kaldi does, and then beside it.
 
     Args:
         root: a data directory, or a folder of them such as `data/` with `train/`, `dev/`, `test/`.
-        dev_fraction: share of `train` to hold out by speaker where there is no `dev`.
-        seed: of the choice of held-out speakers.
 
     Raises:
         UsageError: no such directory, a line that cannot be read, or audio that is the output of a command.
@@ -27,23 +25,23 @@ def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
     folders = {"train": root} if single else {p.parent.name: p.parent for p in sorted(root.glob("*/wav.scp"))}
     problems: list[str] = []
     splits = {split_name(name): _directory(folder, problems) for name, folder in folders.items()}
-    return Corpus(with_dev(splits, dev_fraction, seed), problems)
+    return Corpus(splits, problems)
 
 
 def _directory(folder: Path, problems: list[str]) -> list[Utterance]:
-    for name, (number, audio) in (recordings := _column(folder / "wav.scp")).items():
+    for name, (number, audio) in (recordings := _column(folder / "wav.scp", problems)).items():
         if audio.endswith("|"):
             raise UsageError(
                 f"{folder / 'wav.scp'}:{number}: {name} is the output of a command ({audio[:60]}), which "
                 "is never run; write its audio to a file with sox or wav-copy and name that"
             )
-    texts = _column(folder / "text")
-    speakers = _column(folder / "utt2spk") if (folder / "utt2spk").is_file() else {}
+    texts = _column(folder / "text", problems)
+    speakers = _column(folder / "utt2spk", problems) if (folder / "utt2spk").is_file() else {}
     segments = {name: (number, f"{name} 0 -1") for name, (number, _) in recordings.items()}
     table = folder / "wav.scp"
     if (folder / "segments").is_file():
         table = folder / "segments"
-        segments = _column(table)
+        segments = _column(table, problems)
     utterances = []
     for name, (number, segment) in segments.items():
         try:
@@ -75,12 +73,12 @@ def _directory(folder: Path, problems: list[str]) -> list[Utterance]:
     return utterances
 
 
-def _column(path: Path) -> dict[str, tuple[int, str]]:
+def _column(path: Path, problems: list[str]) -> dict[str, tuple[int, str]]:
     """Read `key value` lines as key -> (line number, value)."""
     if not path.is_file():
         raise UsageError(f"{path}: no such file; a Kaldi data directory needs wav.scp and text")
     found: dict[str, tuple[int, str]] = {}
-    for number, line in read_text(path):
+    for number, line in read_text(path, problems):
         key, *value = line.split(maxsplit=1)
         if key in found:
             raise UsageError(f"{path}:{number}: {key} stands in line {found[key][0]} already")

@@ -14,7 +14,7 @@ from typing import Any
 
 from speechlstm.data import progress
 from speechlstm.data.audio import tar
-from speechlstm.data.corpora.base import Corpus, expect, split_name, with_dev
+from speechlstm.data.corpora.base import Corpus, expect, split_name
 from speechlstm.types import UsageError, Utterance
 
 # cuts.jsonl.gz, cuts_train.jsonl.gz, librispeech_cuts_dev-clean.jsonl.gz; of a Shar: cuts.000000.jsonl.gz
@@ -22,7 +22,7 @@ _NAME = re.compile(r"(?:.+[_-])?cuts(?:[_-](?P<split>[^.]+))?(?P<shard>\.[^.]+)?
 _TOLERANCE = 0.1  # seconds that a supervision may reach beyond its cut, for times that were rounded
 
 
-def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
+def read(root: str | Path) -> Corpus:
     """Read a folder of cuts, or of folders of cuts, each of which is a split of its own name.
 
     A cut with one supervision is an utterance; of one with several each supervision is an utterance, with its own
@@ -34,8 +34,6 @@ def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
     Args:
         root: holds `*cuts*.jsonl.gz`, the split being what follows after `cuts_`, or else `train`; or is a Shar,
             `cuts.000000.jsonl.gz` beside `recording.000000.tar` and so on; or holds folders that are so.
-        dev_fraction: share of `train` to hold out by speaker where there is no `dev`.
-        seed: of the choice of held-out speakers.
 
     Raises:
         UsageError: lhotse is not installed, no such folder, cuts that cannot be read, or a shard without its audio.
@@ -50,7 +48,7 @@ def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
         name = match["split"] or ("train" if path.parent == root else path.parent.name)
         shard = path.with_name(f"recording{match['shard'] or ''}.tar")
         splits.setdefault(split_name(name), []).extend(_file(path, shard, problems))
-    return Corpus(with_dev(splits, dev_fraction, seed), problems)
+    return Corpus(splits, problems)
 
 
 def _file(path: Path, shard: Path, problems: list[str]) -> Iterator[Utterance]:
@@ -75,7 +73,7 @@ def _file(path: Path, shard: Path, problems: list[str]) -> Iterator[Utterance]:
             name, start, end = each.id, max(0.0, each.start), min(cut.duration, each.end)
             if each.start < -_TOLERANCE or each.end > cut.duration + _TOLERANCE:
                 problems.append(
-                    f"{where}: supervision {name} reaches beyond it, so its text says more than is heard"
+                    f"{where}: supervision {name} reaches beyond it, so that some of its text may be missing"
                 )
             elif not (each.text or "").strip():
                 problems.append(f"{where}: supervision {name} has no text")

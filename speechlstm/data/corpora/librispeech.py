@@ -36,7 +36,7 @@ def _part(folder: Path, problems: list[str]) -> list[Utterance]:
     find_audio = AudioFinder()
     for transcripts in sorted(folder.glob("*/*/*.trans.txt")):
         speaker = transcripts.parents[1].name
-        for number, line in read_text(transcripts):
+        for number, line in read_text(transcripts, problems):
             name, _, text = line.strip().partition(" ")
             if not text.strip():
                 problems.append(f"{transcripts}:{number}: expected 'id TEXT', found {line!r}")

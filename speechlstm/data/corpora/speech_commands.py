@@ -29,14 +29,14 @@ def read(root: str | Path, dev_percent: float = 10.0, test_percent: float = 10.0
         UsageError: the folder is not this corpus.
     """
     root = expect(Path(root), "Speech Commands", "*/*_nohash_*").parents[1]
+    problems: list[str] = []
     listed = {
         line.strip().rpartition(".")[0]: split
         for split, name in (("dev", "validation_list.txt"), ("test", "testing_list.txt"))
         if (root / name).is_file()
-        for _, line in read_text(root / name)
+        for _, line in read_text(root / name, problems)
     }
     splits: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
-    problems: list[str] = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"):
         for path in audio_files(folder):
             match = _NAME.fullmatch(path.stem)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from speechlstm.data.corpora.base import Corpus, audio_files, expect, read_text, split_name, with_dev
+from speechlstm.data.corpora.base import Corpus, audio_files, expect, read_text, split_name
 from speechlstm.types import UsageError, Utterance
 
 
-def read(
-    root: str | Path, speaker_from_folder: bool = False, dev_fraction: float = 0.1, seed: int = 0
-) -> Corpus:
+def read(root: str | Path, speaker_from_folder: bool = False) -> Corpus:
     """Read every audio file below a folder; `train/`, `dev/` and `test/` are splits, or all is `train`.
 
     Args:
         root: the folder.
         speaker_from_folder: the name of the folder that a file lies in is its speaker.
-        dev_fraction: share of `train` to hold out, by speaker where speakers are known.
-        seed: of the choice of what is held out.
 
     Raises:
         UsageError: no such folder, or no audio in it.
@@ -39,11 +35,17 @@ def read(
             if not transcript.is_file():
                 problems.append(f"{audio}: no {transcript.name} beside it")
                 continue
-            text = " ".join(" ".join(line for _, line in read_text(transcript)).split())
+            before = len(problems)
+            text = " ".join(" ".join(line for _, line in read_text(transcript, problems)).split())
+            if len(problems) > before:
+                continue
             if not text:
                 problems.append(f"{transcript}: empty")
                 continue
             speaker = audio.parent.name if speaker_from_folder else None
             identity = audio.relative_to(folder).with_suffix("").as_posix()
             splits[name].append(Utterance(str(audio), 0.0, text, identity, speaker=speaker))
-    return Corpus(with_dev(splits, dev_fraction, seed), problems)
+        spoken = {audio.with_suffix("") for audio in files[name]}
+        texts = sorted(path for path in folder.rglob("*.txt") if path.with_suffix("") not in spoken)
+        problems += [f"{path}: no audio of that name beside it" for path in texts]
+    return Corpus(splits, problems)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from speechlstm.data.corpora.base import Corpus, audio_files, expect, with_dev
+from speechlstm.data.corpora.base import Corpus, audio_files, expect
 from speechlstm.types import Utterance
 
 _TRAIN_FILES = 31  # as in Kaldi's recipe: the first 31 of 60 by name, the other 29 to test
 
 
-def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
+def read(root: str | Path) -> Corpus:
     """Read `waves_yesno/1_0_...`: the file name is the transcript, 1 for yes and 0 for no.
 
     Args:
         root: the folder with `waves_yesno/`, or that folder.
-        dev_fraction: share of the train files that becomes `dev`.
-        seed: of the choice of `dev`.
 
     Raises:
         UsageError: the folder is not this corpus.
@@ -32,4 +30,4 @@ def read(root: str | Path, dev_fraction: float = 0.1, seed: int = 0) -> Corpus:
         text = " ".join("yes" if word == "1" else "no" for word in path.stem.split("_"))
         utterances.append(Utterance(str(path), 0.0, text, path.stem, speaker="yesno"))
     splits = {"train": utterances[:_TRAIN_FILES], "test": utterances[_TRAIN_FILES:]}
-    return Corpus(with_dev(splits, dev_fraction, seed), problems)
+    return Corpus(splits, problems)

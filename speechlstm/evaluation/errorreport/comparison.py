@@ -11,7 +11,7 @@ import numpy as np
 from speechlstm.data.manifest import parse_line, read_lines
 from speechlstm.evaluation.metrics import Counts
 from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.types import ManifestError, Utterance
+from speechlstm.types import ManifestError, Utterance, counted
 
 _RESAMPLES = 10_000
 
@@ -79,7 +79,9 @@ def read_hypotheses(
             raise ManifestError(f"{where}: id {other.id!r} stands there already")
         found[other.id] = tokenizer.normalize(hypothesis)
     if not found:
-        raise ManifestError(f"{path}: none of its ids are among the {len(texts)} utterances of the manifest")
+        raise ManifestError(
+            f"{path}: none of its ids are among {counted(len(texts), 'utterance')} of the manifest"
+        )
     return found
 
 

@@ -57,10 +57,5 @@ def render(
     return page.encode("utf-8", "replace")  # JSON may hold halves of surrogate pairs, which no file can
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun in the form that it needs: `1 trial`, `1,200 trials`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def _read(path: Path) -> str:
     return path.read_text("utf-8")

@@ -10,11 +10,11 @@ import numpy as np
 
 from speechlstm.evaluation import pages
 from speechlstm.evaluation.metrics import share_interval
-from speechlstm.evaluation.pages import counted
 from speechlstm.study.compare.complexity import LONG, SHORT
 from speechlstm.study.compare.networks import TITLES
 from speechlstm.study.compare.results import mean_interval
 from speechlstm.study.compare.trials import TASKS
+from speechlstm.types import counted
 
 Result = dict[str, Any]
 Cell = str | dict[str, Any]

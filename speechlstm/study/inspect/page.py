@@ -14,11 +14,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from speechlstm.evaluation import pages
-from speechlstm.evaluation.pages import counted
 from speechlstm.study.inspect.gates import Direction
 from speechlstm.study.inspect.notation import notation
 from speechlstm.study.inspect.observe import MAX_SECONDS, Observation
-from speechlstm.types import UsageError
+from speechlstm.types import UsageError, counted
 
 DECADES = 4  # of the gradient that are shown
 TOKENS = 40  # most tokens whose probabilities are shown

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, WeightAveragi
 from speechlstm.training import ranks
 from speechlstm.training.checkpoints import LAST
 from speechlstm.training.messages import say
-from speechlstm.types import SpeechlstmError
+from speechlstm.types import SpeechlstmError, counted
 
 SIGNALS = (
     signal.SIGTERM,
@@ -35,7 +35,7 @@ class Interruption(Exception):  # noqa: N818  nothing has gone wrong
     """
 
     def __init__(self, number: int, step: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} after {step} updates")
+        super().__init__(f"stopped by {signal.Signals(number).name} after {counted(step, 'update')}")
         self.number = number
 
     @property

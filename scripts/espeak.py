@@ -1,13 +1,15 @@
-"""Synthesised speech: letters, numbers and commands in the manner of AN4, spoken by espeak-ng.
+"""Synthesize a corpus of letters, numbers and commands in the manner of AN4, spoken by espeak-ng.
 
-For demonstrations and tests, and to show a recogniser synthetic voices; it does not replace recordings. The clips
-that ship with the package come from here too: `python -m speechlstm.data.corpora.espeak` makes them again.
+One of the corpora that the small bundle was trained on, and the clips that ship with the package:
+
+    python scripts/espeak.py data/espeak --train 1200
+    python scripts/espeak.py speechlstm/data/samples --samples
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
-import io
 import random
 from collections.abc import Callable
 from functools import cache
@@ -20,7 +22,6 @@ import soxr
 from numpy.typing import NDArray
 
 from speechlstm.data import progress
-from speechlstm.data.corpora.base import Corpus
 from speechlstm.data.manifest import write_manifest
 from speechlstm.types import SpeechlstmError, UsageError, Utterance
 
@@ -77,46 +78,38 @@ _DIGITS, _TEENS, _TENS, _ORDINALS, _MONTHS, _COMMANDS, _WORDS = map(
 )
 
 
-def read(root: str | Path, train: int = 3000, dev: int = 200, seed: int = 0) -> Corpus:
-    """Synthesise `root/audio/{split}/*.flac`, 16 kHz; the same settings speak the same texts with the same voices.
+def write_corpus(folder: Path, sizes: dict[str, int], seed: int = 0) -> None:
+    """Synthesize `folder/audio/{split}/*.flac` at 16 kHz and `folder/{split}.jsonl`.
+
+    The same seed gives the same texts and voices; a larger split begins with the smaller one.
 
     Args:
-        root: folder to make the corpus in.
-        train: utterances of `train`.
-        dev: utterances of `dev`, spoken by other voices.
+        folder: what to write into.
+        sizes: utterances of each split; no voice is in two of them.
         seed: of the texts, voices, pitches and rates.
-
-    Raises:
-        UsageError: the synthesiser is not installed, or a number is below 0.
     """
-    if train < 0 or dev < 0:
-        raise UsageError(f"train={train} and dev={dev} are numbers of utterances, so neither can be below 0")
-    plan = [("train", index) for index in range(train)] + [("dev", index) for index in range(dev)]
-    splits: dict[str, list[Utterance]] = {}
-    for split, index in progress.track(plan, "synthesising", unit="utterance"):
-        rng = random.Random(f"{seed} {split} {index}")
-        text = sentence(rng)
-        voice = f"{rng.choice(ACCENTS)}+{rng.choice(VARIANTS[split])}"
-        waveform = speak(text, voice, rng.randint(25, 75), rng.randint(110, 190), rng.randint(0, 8))
-        waveform = _record(waveform, np.random.default_rng(rng.getrandbits(64)))
-        name = f"espeak-{split}-{index:05}"
-        path = Path(root) / "audio" / split / f"{name}.flac"
-        _write(path, waveform)
-        seconds = len(waveform) / SAMPLE_RATE
-        splits.setdefault(split, []).append(Utterance(str(path), seconds, text, name, speaker=voice))
-    return Corpus(splits)
+    for split, size in sizes.items():
+        utterances = []
+        for index in progress.track(range(size), f"synthesizing {split}", unit="utterance"):
+            rng = random.Random(f"{seed} {split} {index}")
+            text = sentence(rng)
+            voice = f"{rng.choice(ACCENTS)}+{rng.choice(VARIANTS[split])}"
+            waveform = speak(text, voice, rng.randint(25, 75), rng.randint(110, 190), rng.randint(0, 8))
+            waveform = _record(waveform, np.random.default_rng(rng.getrandbits(64)))
+            name = f"espeak-{split}-{index:05}"
+            path = folder / "audio" / split / f"{name}.flac"
+            utterances.append(_write(path, waveform, text, voice))
+        write_manifest(folder / f"{split}.jsonl", utterances)
 
 
-def write_samples(folder: str | Path) -> None:
-    """Synthesise the clips that ship with the package, with their manifest `samples.jsonl`."""
+def write_samples(folder: Path) -> None:
+    """Synthesize the clips that ship with the package, with their manifest `samples.jsonl`."""
     utterances = []
     for index, (name, accent, variant, pitch, rate, text) in enumerate(SAMPLES):
         voice = f"{accent}+{variant}"
         waveform = _record(speak(text, voice, pitch, rate), np.random.default_rng(index))
-        path = Path(folder) / f"{name}.flac"
-        _write(path, waveform)
-        utterances.append(Utterance(str(path), len(waveform) / SAMPLE_RATE, text, name, speaker=voice))
-    write_manifest(Path(folder) / "samples.jsonl", utterances)
+        utterances.append(_write(folder / f"{name}.flac", waveform, text, voice))
+    write_manifest(folder / "samples.jsonl", utterances)
 
 
 def sentence(rng: random.Random) -> str:
@@ -191,7 +184,7 @@ def _ordinal(rng: random.Random) -> str:
 
 
 def speak(text: str, voice: str, pitch: int = 50, rate: int = 150, gap: int = 0) -> NDArray[np.float32]:
-    """Synthesise a text.
+    """Synthesize a text.
 
     Args:
         text: words and single letters, lower case.
@@ -204,33 +197,31 @@ def speak(text: str, voice: str, pitch: int = 50, rate: int = 150, gap: int = 0)
         `(samples,)` at 16 kHz within [-1, 1].
 
     Raises:
-        UsageError: the synthesiser is not installed, or has no such voice.
+        UsageError: the synthesizer is not installed, or has no such voice.
     """
-    library, heard, native_rate = _synthesiser()
+    library, blocks, native_rate = _synthesizer()
     if library.espeak_SetVoiceByName(voice.encode()) != 0:
         raise UsageError(f"espeak-ng has no voice {voice!r}; wanted an accent and variant such as en-us+f2")
     for parameter, value in ((1, rate), (3, pitch), (7, gap)):  # espeakRATE, espeakPITCH, espeakWORDGAP
         library.espeak_SetParameter(parameter, value, 0)
     spoken = " ".join(_SPOKEN.get(word, word) for word in text.split()).encode() + b"\0"
-    heard.clear()
+    blocks.clear()
     # from position 0 to the end; 1 is espeakCHARS_UTF8
     status = library.espeak_Synth(spoken, len(spoken), 0, 0, 0, 1, None, None)
-    if status != 0 or not heard:
+    if status != 0 or not blocks:
         raise SpeechlstmError(f"espeak-ng could not say {text!r} with voice {voice!r} (status {status})")
-    waveform = np.concatenate(heard).astype(np.float32) / 32768
+    waveform = np.concatenate(blocks).astype(np.float32) / 32768
     resampled = soxr.resample(waveform, native_rate, SAMPLE_RATE, quality="HQ")
     return np.asarray(np.clip(resampled, -1, 1), np.float32)
 
 
 @cache
-def _synthesiser() -> tuple[Any, list[NDArray[np.int16]], int]:
+def _synthesizer() -> tuple[Any, list[NDArray[np.int16]], int]:
     """Start espeak-ng once a process: the library, the list it puts its audio into, and its rate in Hz."""
     try:
         import espeakng_loader
     except ImportError:
-        raise UsageError(
-            "speech synthesis needs the package espeakng-loader: pip install 'speechlstm[synthesis]'"
-        ) from None
+        raise UsageError("speech synthesis needs a package: pip install espeakng-loader") from None
     library: Any = ctypes.CDLL(str(espeakng_loader.get_library_path()))
     data = str(espeakng_loader.get_data_path())
     # 2: AUDIO_OUTPUT_SYNCHRONOUS, nothing is played; 0x8000: espeakINITIALIZE_DONT_EXIT, report a failure
@@ -243,18 +234,18 @@ def _synthesiser() -> tuple[Any, list[NDArray[np.int16]], int]:
         *(ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint),
         *(ctypes.c_void_p, ctypes.c_void_p),
     ]
-    heard: list[NDArray[np.int16]] = []
+    blocks: list[NDArray[np.int16]] = []
 
     def receive(samples: Any, count: int, events: Any) -> int:
         if samples and count:
-            heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
+            blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
     signature = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
     # an attribute, or it would be collected while espeak-ng still calls it
     library.receive = signature(receive)
     library.espeak_SetSynthCallback(library.receive)
-    return library, heard, rate
+    return library, blocks, rate
 
 
 def _record(waveform: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -266,12 +257,26 @@ def _record(waveform: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
     return np.asarray(np.clip(clip + noise, -1, 1), np.float32)
 
 
-def _write(path: Path, waveform: NDArray[np.float32]) -> None:
-    encoded = io.BytesIO()  # so that a full disk is an OSError, which libsndfile does not raise
-    soundfile.write(encoded, waveform, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+def _write(path: Path, waveform: NDArray[np.float32], text: str, voice: str) -> Utterance:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded.getvalue())
+    soundfile.write(path, waveform, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return Utterance(str(path), len(waveform) / SAMPLE_RATE, text, path.stem, speaker=voice)
+
+
+def main() -> None:
+    """Write the corpus, or the clips of the package."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="what to write into")
+    parser.add_argument("--train", type=int, default=3000, help="utterances of train")
+    parser.add_argument("--dev", type=int, default=200, help="utterances of dev, spoken by other voices")
+    parser.add_argument("--seed", type=int, default=0, help="of texts, voices, pitches and rates")
+    parser.add_argument("--samples", action="store_true", help="the clips that ship with the package instead")
+    arguments = parser.parse_args()
+    if arguments.samples:
+        write_samples(arguments.folder)
+    else:
+        write_corpus(arguments.folder, {"train": arguments.train, "dev": arguments.dev}, arguments.seed)
 
 
 if __name__ == "__main__":
-    write_samples(Path(__file__).parents[1] / "samples")
+    main()
