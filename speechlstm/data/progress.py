@@ -28,14 +28,17 @@ class Bar:
     Attributes:
         n: what is done.
         total: what is to be done; None if nobody knows.
+        task: what is being done.
+        note: figures that are shown beside it.
     """
 
-    def __init__(self, task: str, total: int | None, unit: str) -> None:
-        self.task, self.total, self.unit, self.n = task, total, unit, 0
-        self._begun = self._logged = time.monotonic()
+    def __init__(self, task: str, total: int | None, unit: str, done: int) -> None:
+        self.task, self.total, self.unit, self.n, self.note = task, total, unit, done, ""
+        self._before, self._begun = done, time.monotonic()
+        self._logged = self._begun
 
     def update(self, n: int = 1) -> None:
-        """Count some more as done."""
+        """Count some more as done, and show task and note as they are now."""
         self.n += n
         self._show()
 
@@ -44,7 +47,7 @@ class Bar:
 
     def rate(self) -> float:
         """Return what is done in a second."""
-        return self.n / max(time.monotonic() - self._begun, 1e-9)
+        return (self.n - self._before) / max(time.monotonic() - self._begun, 1e-9)
 
 
 class _LogBar(Bar):
@@ -52,14 +55,15 @@ class _LogBar(Bar):
 
     def _show(self) -> None:
         now = time.monotonic()
-        if now - self._logged < LOG_SECONDS or not self.n:
+        if now - self._logged < LOG_SECONDS or self.n == self._before:
             return
         self._logged = now
         done, left = counted(self.n, self.unit), ""
         if self.total:
             done = f"{self.n:,} of {counted(self.total, self.unit)}"
             left = f", {timedelta(seconds=round((self.total - self.n) / self.rate()))} left"
-        print(f"{self.task}: {done}, {self.rate():.1f} a second{left}", file=sys.stderr, flush=True)
+        note = f"; {self.note}" if self.note else ""
+        print(f"{self.task}: {done}, {self.rate():.1f} a second{left}{note}", file=sys.stderr, flush=True)
 
 
 class _TerminalBar(Bar):
@@ -67,16 +71,16 @@ class _TerminalBar(Bar):
 
     live: Progress | None = None  # what all bars of this process are drawn by
 
-    def __init__(self, task: str, total: int | None, unit: str, live: Progress) -> None:
-        super().__init__(task, total, unit)
-        self._live, self.number = live, live.add_task(task, total=total, unit=unit)
+    def __init__(self, task: str, total: int | None, unit: str, done: int, live: Progress) -> None:
+        super().__init__(task, total, unit, done)
+        self._live, self.number = live, live.add_task(task, total=total, completed=done, unit=unit, note="")
 
     def _show(self) -> None:
-        self._live.update(self.number, completed=self.n)
+        self._live.update(self.number, completed=self.n, description=self.task, note=self.note)
 
 
 @contextmanager
-def bar(task: str, total: int | None, unit: str = "item", shown: bool = True) -> Iterator[Bar]:
+def bar(task: str, total: int | None, unit: str = "item", shown: bool = True, done: int = 0) -> Iterator[Bar]:
     """Show a bar while the context lasts.
 
     Args:
@@ -84,18 +88,19 @@ def bar(task: str, total: int | None, unit: str = "item", shown: bool = True) ->
         total: what there is to do; None if nobody knows.
         unit: word for one of it.
         shown: False where another process shows it.
+        done: how much of it was done before.
     """
     if not shown:
-        yield Bar(task, total, unit)
+        yield Bar(task, total, unit, done)
     elif not sys.stderr.isatty():
-        yield _LogBar(task, total, unit)
+        yield _LogBar(task, total, unit, done)
     else:
         outer = _TerminalBar.live
         live = outer or _new_live()
         if outer is None:
             live.start()
             _TerminalBar.live = live
-        drawn = _TerminalBar(task, total, unit, live)
+        drawn = _TerminalBar(task, total, unit, done, live)
         try:
             yield drawn
         finally:
@@ -127,18 +132,26 @@ def write(text: str, file: TextIO | None = None, end: str = "\n") -> None:
 def _new_live() -> Progress:
     from rich.console import Console  # takes a tenth of a second, which only a terminal needs
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:.1f} {task.fields['unit']}/s" if task.speed else "")
 
+    class Note(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(
+                task.fields["note"], no_wrap=True, overflow="ellipsis"
+            )  # gives way on a narrow terminal
+
     columns: list[Any] = [
         "{task.description}",
         BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        Rate(Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        Note(),
     ]
     console = Console(stderr=True)
     # Redirected streams would put results on the standard error stream.

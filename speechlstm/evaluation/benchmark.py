@@ -21,7 +21,7 @@ from speechlstm.types import SpeechlstmError
 
 WIDTHS = ("beam_size", "beam")  # parameters that widen a search: prefixes kept, or how far below the best
 
-# Okabe and Ito's colours, which colour-blind people can tell apart, with a shape each for print without colours.
+# Okabe and Ito's colors, which color-blind people can tell apart, with a shape each for print without colors.
 _STYLES = (
     ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"),
     ("#56B4E9", "P"), ("#000000", "X"), ("#F0E442", "*"),
@@ -96,7 +96,7 @@ def measure(
     Args:
         decoder: what to measure.
         rows: `(frames, vocab)` of each utterance.
-        references: what is said in each, normalised.
+        references: what is said in each, normalized.
         audio_seconds: length of them all.
         name: of the decoder, for the result.
         setting: of its width, for the result.

@@ -25,7 +25,7 @@ from speechlstm.types import AudioError, SpeechlstmError, Utterance, counted
 
 @dataclass(frozen=True, slots=True)
 class LogProbs:
-    """What a recogniser hears in a manifest.
+    """What a recognizer hears in a manifest.
 
     Attributes:
         utterances: those whose audio could be read, in the manifest's order.
@@ -51,7 +51,7 @@ def compute(
     written when all audio could be read.
 
     Args:
-        bundle: the recogniser.
+        bundle: the recognizer.
         utterances: what to hear.
         folder: for cached files; None is `log-probs` in the user's cache.
         batch_seconds: most seconds in a batch.

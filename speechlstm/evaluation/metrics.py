@@ -52,7 +52,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The errors of a recogniser on a set of utterances.
+    """The errors of a recognizer on a set of utterances.
 
     Attributes:
         utterances: word errors of each utterance, in the order given.

@@ -75,9 +75,10 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         waveform = self._waveform(index)
         if self.speed is not None:
             waveform = at_speed(waveform, speed)
+        spoken = True
         if self.change is not None:
-            waveform = self.change(waveform, np.random.default_rng(seed))
-        return waveform, self.targets[index], self.utterances[index]
+            waveform, spoken = self.change(waveform, np.random.default_rng(seed))
+        return waveform, self.targets[index] if spoken else [], self.utterances[index]
 
     def _waveform(self, index: int) -> np.ndarray:
         if self.cache is None:

@@ -8,6 +8,8 @@ from typing import TextIO
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
+from speechlstm.data import progress
+
 _log = logging.getLogger("speechlstm.training")
 
 
@@ -20,6 +22,6 @@ def say(*lines: str, file: TextIO | None = None) -> None:
     """Print lines once for all ranks, on stderr or elsewhere, and write them to the log."""
     if not is_first():
         return
-    print(*lines, sep="\n", file=file or sys.stderr, flush=True)
     for line in lines:
-        _log.info(line)
+        progress.write(line, file or sys.stderr)
+        _log.info("%s", line)

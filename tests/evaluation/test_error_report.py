@@ -57,7 +57,7 @@ def test_an_alignment_has_the_errors_that_are_counted_and_spells_both_texts(left
 
 @given(PAIRS)
 def test_figures_of_the_whole_agree_with_jiwer(pairs: list[tuple[str, str]]) -> None:
-    figures = analysis.analyse(*utterances(pairs), [None] * len(pairs), [None] * len(pairs))
+    figures = analysis.analyze(*utterances(pairs), [None] * len(pairs), [None] * len(pairs))
     if not any(reference for reference, _ in pairs):
         assert figures["words"]["rate"] is figures["words"]["interval"] is None
         return
@@ -148,12 +148,12 @@ def test_oracle_takes_the_best_of_the_first_hypotheses() -> None:
     assert [(point["n"], point["errors"], point["length"]) for point in found] == [
         (1, 3, 6), (2, 2, 6), (3, 1, 6), (5, 0, 6),
     ]  # fmt: skip
-    assert found[0]["rate"] == analysis.analyse(said, heard, [None] * 2, [None] * 2)["words"]["rate"]
+    assert found[0]["rate"] == analysis.analyze(said, heard, [None] * 2, [None] * 2)["words"]["rate"]
     assert analysis.oracle(*utterances([("a", "b")])) == []
 
 
 def test_nothing_at_all_has_no_figures() -> None:
-    figures = analysis.analyse([], [], [], [], {})
+    figures = analysis.analyze([], [], [], [], {})
     assert figures["words"]["rate"] is figures["calibration"] is figures["comparison"] is None
     assert figures["groups"] == {"speaker": [], "seconds": [], "snr": [], "speed": []}
     assert figures["utterances"] == []
@@ -309,7 +309,7 @@ def test_a_word_that_the_lexicon_lacks_is_unreachable(tmp_path: Path) -> None:
     cause = causes.find_cause(log_probs, decoder, LETTERS, "b", found)
     assert (cause.kind, cause.total[0]) == ("unreachable", None)
     assert cause.ctc[0] is not None and cause.ctc[0] > cause.ctc[1], (
-        "by the recogniser alone it would have won"
+        "by the recognizer alone it would have won"
     )
 
 

@@ -96,7 +96,7 @@ def page(
     ]  # fmt: skip
     causes = [errorreport.Cause("model", (-9.5, -1.0), (-9.5, -1.0)) if a != b else None for a, b in pairs]
     table = dict(zip((u.id for u in said), others, strict=True)) if others else None
-    figures = errorreport.analyse(said, heard, causes, [20.0 + i for i in range(len(pairs))], table)
+    figures = errorreport.analyze(said, heard, causes, [20.0 + i for i in range(len(pairs))], table)
     sound = encode_opus(np.sin(np.arange(8000) * 0.2).astype(np.float32) * 0.3, 16_000)
     setup = SETUP | {"compare_with": "other.jsonl" if others else None}
     path = folder / "errors.html"
@@ -178,7 +178,7 @@ def test_two_systems_are_compared(run: Run) -> None:
         (["report=e.html", "compare_with=m.jsonl"], 1, "m.jsonl:1: no pred_text; compare_with takes what"),
     ],
 )
-def test_wrong_usage_is_explained_before_anything_is_recognised(
+def test_wrong_usage_is_explained_before_anything_is_recognized(
     arguments: list[str], status: int, message: str, run: Run
 ) -> None:
     got, out, err = run("manifest=m.jsonl", *arguments)
@@ -346,7 +346,7 @@ def test_a_page_of_nothing_is_whole(pairs: list[tuple[str, str]], tmp_path: Path
 def test_ten_thousand_utterances_are_a_page_of_rows_at_a_time(tmp_path: Path) -> None:
     said = [Utterance("a.wav", 1.0, "a b", id=str(index)) for index in range(10_000)]
     heard = [Transcript("a.wav", "a b" if index % 3 else "a", [], -1.0, 1.0) for index in range(10_000)]
-    figures = errorreport.analyse(said, heard, [None] * 10_000, [None] * 10_000)
+    figures = errorreport.analyze(said, heard, [None] * 10_000, [None] * 10_000)
     path = tmp_path / "errors.html"
     path.write_bytes(errorreport.render(figures, SETUP, {}))
     assert path.stat().st_size < 5e6

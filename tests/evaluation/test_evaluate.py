@@ -15,6 +15,7 @@ from spelling import SpellingBundle, write
 import speechlstm
 from speechlstm.cli import evaluate as command
 from speechlstm.data.manifest import read_manifest
+from speechlstm.evaluation import results
 from speechlstm.evaluation.metrics import Counts
 from speechlstm.model.tokenizer import Phones
 from speechlstm.transcription.transcript import Transcript
@@ -182,14 +183,14 @@ def test_phones_are_counted_against_first_pronunciations() -> None:
 
     said = [Utterance("x.wav", 1.0, text, text) for text in ("Read it", "it", "it all")]
     found = [heard("R", "EH", "D", "IH", "T"), heard("|", "T", "T"), heard("R")]
-    counts = command.phone_errors(phones, said, found)
+    counts = results.phone_errors(phones, said, found)
     assert (counts.substitutions, counts.deletions, counts.insertions, counts.length) == (2, 0, 0, 7)
-    assert command.phone_errors(SpellingBundle.tokenizer, said, found) is None
+    assert results.phone_errors(SpellingBundle.tokenizer, said, found) is None
 
 
 def test_phones_are_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     report = json.loads(run("manifest=m.jsonl", "format=json")[1])
     assert report["phones"] is None
-    monkeypatch.setattr(command, "phone_errors", lambda *_: Counts(7, 1, 2, 3))
+    monkeypatch.setattr(results, "phone_errors", lambda *_: Counts(7, 1, 2, 3))
     assert json.loads(run("manifest=m.jsonl", "format=json")[1])["phones"]["deletions"] == 2
     assert re.search(r"phones +60\.00% +3 +2 +1 +10\n", run("manifest=m.jsonl")[1])

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlstm.configs import build, load
-from speechlstm.training.augment import Silence
-from speechlstm.types import UsageError
+from speechlstm.training.augment import Chain, Silence
+from speechlstm.training.augment.channel import within_band
+from speechlstm.training.augment.silence import noise_like
+from speechlstm.training.data import UtteranceDataset, collate
+from speechlstm.types import UsageError, Utterance
 
 RATE = 8_000
 
@@ -72,18 +79,57 @@ def test_each_end_gets_one_in_two_of_three_and_never_more_than_asked_for() -> No
         assert 0.2 * RATE - 1 <= there.min() < 0.22 * RATE and 0.48 * RATE < there.max() <= 0.5 * RATE
 
 
-def test_a_pause_is_zeros_or_noise_at_the_level_of_the_recordings_own() -> None:
-    waveform = words(0.5, floor=3e-3)
-    levels = []
-    for seed in range(60):
+def test_a_pause_is_zeros_the_recordings_own_noise_or_hum() -> None:
+    waveform, mains = words(0.5, floor=3e-3), np.array([50, 60])
+    kinds = Counter[str]()
+    for seed in range(80):
         result = changed(waveform, seed, inside=0.0, seconds=[0.5, 0.6])
-        if start := where(waveform, result):
-            levels.append(float(result[:start].std()))
-    silent = [level for level in levels if level == 0]
-    assert 10 < len(silent) < len(levels) - 10
-    assert [level for level in levels if level] == pytest.approx(
-        [3e-3] * (len(levels) - len(silent)), rel=0.15
-    )
+        start = where(waveform, result)
+        if start <= 0:
+            continue
+        power = np.square(np.abs(np.fft.rfft(result[:start] * np.hanning(start), RATE)))
+        tone = max(power[[mains[0] * k, mains[0] * k + 1]].max() for k in range(1, 9))
+        tone = max(tone, *(power[mains[1] * k] for k in range(1, 9)))
+        if not result[:start].any():
+            kinds["zeros"] += 1
+        elif tone > 50 * np.median(power):
+            kinds["hum"] += 1
+        else:
+            kinds["own"] += 1
+            assert result[:start].std() == pytest.approx(3e-3, rel=0.2)
+    assert min(kinds["zeros"], kinds["own"]) > 12 and kinds["hum"] > 4
+
+
+@pytest.mark.parametrize("edges", [(300, 900), (2_000, 3_000)])
+def test_noise_is_made_like_the_recordings_own(edges: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    room = within_band(0.01 * rng.standard_normal(RATE).astype(np.float32), RATE, *edges)
+    noise = noise_like(room[: RATE // 160 * 160].reshape(-1, 160), 2 * RATE, rng)
+    assert len(noise) == 2 * RATE and noise.std() == pytest.approx(room.std(), rel=0.1)
+    inside = within_band(noise, RATE, edges[0] - 60, edges[1] + 60)
+    assert inside.std() > 0.95 * noise.std(), "its spectrum is the room's"
+
+
+@pytest.mark.parametrize("alone", [0.0, 0.25, 1.0])
+def test_an_utterance_without_speech_has_no_text_and_its_length(alone: float) -> None:
+    chain, waveform = Chain(silence=Silence(RATE, probability=0.0, alone=alone)), speech(0.5)
+    outcomes = [chain(waveform, np.random.default_rng(seed)) for seed in range(200)]
+    assert sum(not spoken for _, spoken in outcomes) == pytest.approx(200 * alone, abs=20)
+    for result, spoken in outcomes:
+        assert len(result) == len(waveform) and (spoken is (result is waveform))
+        assert spoken or result.std() < 0.4
+    again = [chain(waveform, np.random.default_rng(seed))[0] for seed in range(20)]
+    assert all(np.array_equal(a, b) for a, (b, _) in zip(again, outcomes, strict=False))
+
+
+def test_a_dataset_gives_such_an_utterance_an_empty_text(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", speech(0.5), RATE)
+    utterance = Utterance(str(tmp_path / "a.wav"), 0.5, "a", "a")
+    for alone, target in ((0.0, [7]), (1.0, [])):
+        change = Chain(silence=Silence(RATE, probability=0.0, alone=alone))
+        dataset = UtteranceDataset([utterance], lambda _: [7], RATE, change=change)
+        assert dataset[0, 1.0, 3][1] == target
+        assert collate([dataset[0, 1.0, 3]]).targets.shape == (1, len(target))
 
 
 @pytest.mark.parametrize("gaps", [(0.3,), (0.05, 0.3), (0.3, 0.05, 0.4)])
@@ -136,7 +182,15 @@ def test_nothing_and_digital_silence_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"inside": 1.5}, {"most": -0.1}, {"seconds": [2, 1]}, {"seconds": 1.0}, {"probability": 2}]
+    "options",
+    [
+        {"inside": 1.5},
+        {"alone": -0.1},
+        {"most": -0.1},
+        {"seconds": [2, 1]},
+        {"seconds": 1.0},
+        {"probability": 2},
+    ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="augment: "):

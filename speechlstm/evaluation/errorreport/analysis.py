@@ -28,7 +28,7 @@ _LISTED = 100  # confusions, and words left out or put in
 _ALTERNATIVES = 10  # of an utterance
 
 
-def analyse(
+def analyze(
     utterances: Sequence[Utterance],
     transcripts: Sequence[Transcript],
     causes: Sequence[Cause | None],
@@ -38,11 +38,11 @@ def analyse(
     """Return all that the page shows, but the sound.
 
     Args:
-        utterances: what was said, normalised.
-        transcripts: what was recognised.
+        utterances: what was said, normalized.
+        transcripts: what was recognized.
         causes: why a transcript is wrong, for those that are.
         snrs: signal-to-noise ratios in decibels.
-        others: hypotheses of another recogniser by id.
+        others: hypotheses of another recognizer by id.
     """
     counts = [word_errors(u.text, t.text) for u, t in zip(utterances, transcripts, strict=True)]
     characters = [character_errors(u.text, t.text) for u, t in zip(utterances, transcripts, strict=True)]
@@ -177,7 +177,7 @@ def steps(reference: str, hypothesis: str) -> Iterable[tuple[str, str, str]]:
 def judged_words(
     utterances: Sequence[Utterance], transcripts: Sequence[Transcript]
 ) -> list[tuple[float, bool]]:
-    """Return `(confidence, whether it is right)` of each recognised word."""
+    """Return `(confidence, whether it is right)` of each recognized word."""
     judged: list[tuple[float, bool]] = []
     for u, t in zip(utterances, transcripts, strict=True):
         right = [step == "=" for step in alignment(u.text, t.text) if step != "d"]
@@ -226,7 +226,7 @@ def oracle(utterances: Sequence[Utterance], transcripts: Sequence[Transcript]) -
 def compared(
     utterances: Sequence[Utterance], transcripts: Sequence[Transcript], others: Mapping[str, str]
 ) -> Comparison | None:
-    """Compare with the hypotheses of another recogniser by id; see `comparison.compare`."""
+    """Compare with the hypotheses of another recognizer by id; see `comparison.compare`."""
     both = [(u, t.text, others[u.id]) for u, t in zip(utterances, transcripts, strict=True) if u.id in others]
     ours = {u.id: word_errors(u.text, text) for u, text, _ in both}
     theirs = {u.id: word_errors(u.text, other) for u, _, other in both}
@@ -234,7 +234,7 @@ def compared(
 
 
 def by_interest(table: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return indices of the page's utterances: those that two recognisers hear differently, then by their errors."""
+    """Return indices of the page's utterances: those that two recognizers hear differently, then by their errors."""
 
     def key(index: int) -> tuple[bool, int, int]:
         entry = table[index]

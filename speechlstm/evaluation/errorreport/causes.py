@@ -37,8 +37,8 @@ class Cause:
     Attributes:
         kind: `"search"`: the reference has a higher score than the hypothesis, but was not found; `"model"`: the
             hypothesis has the higher score; `"unreachable"`: the reference cannot be found, because it has characters
-            that the recogniser cannot write, more tokens than fit into the frames, or words that the decoder rules out.
-        ctc: scores of reference and hypothesis by the recogniser alone: the probability of all alignments, natural log;
+            that the recognizer cannot write, more tokens than fit into the frames, or words that the decoder rules out.
+        ctc: scores of reference and hypothesis by the recognizer alone: the probability of all alignments, natural log;
             None for a reference that has none.
         total: the same with what the decoder adds, such as a language model.
     """
@@ -59,7 +59,7 @@ def examine(
     """Transcribe utterances as `speechlstm.transcription.recognizer.transcribe` does, and find the cause of each error.
 
     Args:
-        bundle: the recogniser.
+        bundle: the recognizer.
         decoder: turns its log-probabilities into hypotheses.
         utterances: audio and texts.
         batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.recognize`.
@@ -99,7 +99,7 @@ def find_cause(
         log_probs: `(frames, vocab)` natural logs, float32 on the CPU.
         decoder: which found the hypothesis in them.
         tokenizer: whose ids the columns are.
-        reference: what was said, normalised.
+        reference: what was said, normalized.
         hypothesis: what was found.
     """
     texts = [(hypothesis.tokens, _best_path(log_probs, hypothesis.tokens))]

@@ -1,4 +1,4 @@
-"""Two recognisers on the same utterances: whether the difference of their error rates is more than chance."""
+"""Two recognizers on the same utterances: whether the difference of their error rates is more than chance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The word error rate of one recogniser less that of another, on the utterances both have heard.
+    """The word error rate of one recognizer less that of another, on the utterances both have heard.
 
     Attributes:
         utterances: how many both have heard.
@@ -52,7 +52,7 @@ def read_hypotheses(
         tokenizer: normalises the texts for comparing them.
 
     Returns:
-        normalised hypotheses by the ids of `utterances`, for those that are in the file.
+        normalized hypotheses by the ids of `utterances`, for those that are in the file.
 
     Raises:
         ManifestError: it cannot be read, a line has no `pred_text`, an id has another text or stands there twice, or
@@ -94,11 +94,11 @@ def compare(
 ) -> Comparison | None:
     """Test a difference of word error rates by a paired bootstrap over utterances (Bisani and Ney 2004).
 
-    Both recognisers are scored on the same draws, so that what makes an utterance hard for both cancels out.
+    Both recognizers are scored on the same draws, so that what makes an utterance hard for both cancels out.
 
     Args:
         ours: word errors by utterance.
-        theirs: those of the other recogniser; utterances that only one of them has are left out.
+        theirs: those of the other recognizer; utterances that only one of them has are left out.
         changed: how many hypotheses differ.
         resamples: how many sets of utterances are drawn.
         seed: of the draws.

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from speechlstm.evaluation import pages
+from speechlstm.evaluation.errorreport.analysis import analyze, by_interest
+from speechlstm.evaluation.errorreport.causes import Cause
+from speechlstm.evaluation.errorreport.recording import embed, measure_snr
+from speechlstm.transcription.transcript import Transcript
+from speechlstm.types import Utterance
 
 _SCRIPTS = ("figures.js", "dependence.js", "words.js", "table.js", "utterance.js", "main.js")
+
+
+def report(
+    utterances: Sequence[Utterance],
+    transcripts: Sequence[Transcript],
+    causes: Sequence[Cause | None],
+    others: Mapping[str, str] | None,
+    sample_rate: int,
+    budget: float,
+    setup: Mapping[str, Any],
+) -> bytes:
+    """Return the page, with recordings in it.
+
+    Args:
+        utterances: with normalized references.
+        transcripts: what was recognized.
+        causes: why a transcript is wrong, for those that are.
+        others: hypotheses of another recognizer by id.
+        sample_rate: Hz that the recordings need at least.
+        budget: most bytes that they take.
+        setup: what was done with what, by name.
+    """
+    figures = analyze(utterances, transcripts, causes, measure_snr(utterances, sample_rate), others)
+    audio = embed(utterances, by_interest(figures["utterances"]), sample_rate, budget)
+    return render(figures, setup, audio)
 
 
 def render(figures: Mapping[str, Any], setup: Mapping[str, Any], audio: Mapping[int, bytes]) -> bytes:
     """Return the page.
 
     Args:
-        figures: what `speechlstm.evaluation.errorreport.analysis.analyse` computed.
+        figures: what `speechlstm.evaluation.errorreport.analysis.analyze` computed.
         setup: what was done with what, by name.
         audio: recordings by the index of the utterance, see `speechlstm.evaluation.errorreport.recording.embed`.
     """

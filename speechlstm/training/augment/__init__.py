@@ -3,13 +3,14 @@
 Waveforms are changed one by one where they are loaded, features in batches on the device that trains.
 """
 
+from speechlstm.training.augment.chain import Chain
 from speechlstm.training.augment.channel import BandLimit, Codec, Gain
 from speechlstm.training.augment.noise import Noise
 from speechlstm.training.augment.reverb import Reverb
 from speechlstm.training.augment.silence import Silence
 from speechlstm.training.augment.specaugment import SpecAugment
 from speechlstm.training.augment.speed import SpeedPerturb, at_speed
-from speechlstm.training.augment.waveform import Chain, Change
+from speechlstm.training.augment.waveform import Change
 
 __all__ = [
     "BandLimit",

@@ -16,7 +16,7 @@ Recording = tuple[Path, float]  # and its length in seconds
 
 
 class Noise(Change):
-    """Adds a recording from a folder, or noise of a random colour, at a random distance below the speech.
+    """Adds a recording from a folder, or noise of a random color, at a random distance below the speech.
 
     Args:
         sample_rate: Hz of the waveforms.
@@ -49,7 +49,7 @@ class Noise(Change):
         """
         snr = rng.uniform(*self.snr)
         count = len(waveform)
-        noise = coloured(count, rng) if self.files is None else self._excerpt(self.files, count, rng)
+        noise = colored(count, rng) if self.files is None else self._excerpt(self.files, count, rng)
         loud, level = rms(waveform), rms(noise)
         if loud == 0 or level == 0:
             return waveform
@@ -89,7 +89,7 @@ def recordings(name: str, folder: str) -> list[Recording]:
     return found
 
 
-def coloured(count: int, rng: np.random.Generator) -> Samples:
+def colored(count: int, rng: np.random.Generator) -> Samples:
     """Return `(count,)` of noise whose power falls with frequency as 1 / f^c, c from 0 to 2."""
     size = 1 << (count - 1).bit_length()
     spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))

@@ -7,19 +7,23 @@ from itertools import pairwise
 
 import numpy as np
 
-from speechlstm.training.augment.waveform import Change, Samples, span
+from speechlstm.training.augment.noise import colored
+from speechlstm.training.augment.waveform import Change, Samples, rms, span
 from speechlstm.types import UsageError
 
 _BLOCK = 0.02  # seconds over which a level is measured
 _SHORTEST = 0.15  # seconds; what is shorter may be the closure of a plosive within a word
-_BELOW = 40.0  # dB below the loudest block: no speech
+_BELOW = 25.0  # dB below the loudest block that a pause lies at least
+_ABOVE_NOISE = 10.0  # dB that it lies at most above the quietest tenth of the blocks
+_KINDS = ("zeros", "zeros", "own", "own", "hum")  # of a pause, equally likely
 
 
 class Silence(Change):
-    """Puts pauses before, after and into an utterance: digital zeros, or noise as loud as its quietest parts.
+    """Puts pauses before, after and into an utterance: digital zeros, the recording's own noise, or hum.
 
     A recognizer that has never been given a pause spells something in it, or loses the words around it. A pause within
-    the utterance makes one longer that is there, so that no word is split; where there is none, none is made. Pauses
+    the utterance makes one longer that is there, so that no word is split; where there is none, none is made. One that
+    has never been given a recording without speech spells something in noise: `alone` takes the speech away. Pauses
     come on top of `data.batch_seconds`, which counts the recordings without them: `most` bounds what that can be.
 
     Args:
@@ -28,6 +32,7 @@ class Silence(Change):
         most: bound on all pauses of an utterance together, as a share of its length; longer ones are shortened alike.
         inside: probability of a longer pause within the utterance, where there are pauses at all.
         probability: of pauses at all; each end then has one with a probability of two thirds.
+        alone: probability of noise in place of the speech, with an empty text.
 
     Raises:
         UsageError: settings that cannot be used.
@@ -40,14 +45,15 @@ class Silence(Change):
         most: float = 0.3,
         inside: float = 0.3,
         probability: float = 0.2,
+        alone: float = 0.01,
     ) -> None:
         super().__init__(probability)
-        if not 0 <= inside <= 1 or not most >= 0:
+        if not 0 <= inside <= 1 or not 0 <= alone <= 1 or not most >= 0:
             raise UsageError(
-                f"augment: silence.inside is {inside!r} and silence.most {most!r}, "
-                "but must be a probability, and a share of 0 or more"
+                f"augment: silence.inside is {inside!r}, silence.alone {alone!r} and silence.most {most!r}, "
+                "but must be probabilities, and a share of 0 or more"
             )
-        self.sample_rate, self.most, self.inside = sample_rate, most, inside
+        self.sample_rate, self.most, self.inside, self.alone = sample_rate, most, inside, alone
         self.seconds = span("silence.seconds", seconds, 0, 60)
 
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
@@ -58,26 +64,66 @@ class Silence(Change):
         if cut is None:
             lengths[1], cut = 0.0, len(waveform)
         lengths *= min(1.0, self.most * len(waveform) / max(lengths.sum(), 1.0))
-        level = float(np.quantile(self._levels(waveform), 0.1))
-        before, within, after = (
-            np.float32(level * (rng.random() < 0.5)) * rng.standard_normal(int(length), dtype=np.float32)
-            for length in lengths
-        )
+        before, within, after = (self._sound(waveform, int(length), rng) for length in lengths)
         return np.concatenate([before, waveform[:cut], within, waveform[cut:], after])
 
-    def _levels(self, waveform: Samples) -> Samples:
-        """Return the root mean square of each block."""
+    def instead(self, waveform: Samples, rng: np.random.Generator) -> Samples:
+        """Return noise as long as the waveform: such as its pauses have, or noise of any color and level."""
+        if rng.random() < 0.5:
+            return self._sound(waveform, len(waveform), rng)
+        noise = colored(len(waveform), rng)
+        return noise * np.float32(10 ** rng.uniform(-3, -1) / max(rms(noise), 1e-9))
+
+    def _sound(self, waveform: Samples, count: int, rng: np.random.Generator) -> Samples:
+        """Return `(count,)` of what a pause of this recording may sound like."""
+        kind = rng.choice(_KINDS)
+        if not count or kind == "zeros":
+            return np.zeros(count, np.float32)
+        blocks = self._blocks(waveform)
+        levels = np.sqrt(np.square(blocks).mean(axis=1))
+        sound = noise_like(blocks[levels <= np.quantile(levels, 0.1)], count, rng)
+        if kind == "hum":
+            loud = levels.max() * 10 ** -rng.uniform(1, 2.5)
+            sound = sound + hum(self.sample_rate, count, rng) * np.float32(loud)
+        return sound
+
+    def _blocks(self, waveform: Samples) -> Samples:
+        """Return a waveform cut into `(blocks, samples)`."""
         block = min(round(_BLOCK * self.sample_rate), len(waveform))
-        blocks = waveform[: len(waveform) // block * block].reshape(-1, block)
-        levels: Samples = np.sqrt(np.square(blocks).mean(axis=1))
-        return levels
+        blocks: Samples = waveform[: len(waveform) // block * block].reshape(-1, block)
+        return blocks
 
     def _pause(self, waveform: Samples, rng: np.random.Generator) -> int | None:
         """Return the middle of a pause between two stretches of speech, or None if there is none."""
-        import librosa  # takes a second, and only trainings with pauses need it
+        blocks = self._blocks(waveform)
+        levels = 10 * np.log10(np.square(blocks).mean(axis=1).clip(1e-10))
+        quiet = levels < min(float(np.quantile(levels, 0.1)) + _ABOVE_NOISE, levels.max() - _BELOW)
+        edges = np.flatnonzero(np.diff(quiet)) + 1  # blocks with which speech begins or ends
+        pauses = [
+            (end + start) // 2 * blocks.shape[1]
+            for end, start in pairwise(edges)
+            if quiet[end] and (start - end) * _BLOCK >= _SHORTEST
+        ]
+        return int(rng.choice(pauses)) if pauses else None
 
-        block = round(_BLOCK * self.sample_rate)
-        speech = librosa.effects.split(waveform, top_db=_BELOW, frame_length=2 * block, hop_length=block)
-        gaps = [(end, start) for (_, end), (start, _) in pairwise(speech)]
-        pauses = [(end + start) // 2 for end, start in gaps if start - end >= _SHORTEST * self.sample_rate]
-        return int(pauses[int(rng.integers(len(pauses)))]) if pauses else None
+
+def noise_like(blocks: Samples, count: int, rng: np.random.Generator) -> Samples:
+    """Return `(count,)` of noise with the mean spectrum of blocks `(blocks, samples)` of a recording, and its level."""
+    window = np.hanning(blocks.shape[1] + 2)[1:-1]
+    power = np.square(np.abs(np.fft.rfft(blocks * window))).mean(axis=0) / np.square(window).sum()
+    size = 1 << max(count - 1, 1).bit_length()
+    white = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
+    places = np.linspace(0, 1, len(white))
+    color = np.interp(places, np.linspace(0, 1, len(power)), np.sqrt(power))
+    return np.fft.irfft(white * color, size)[:count].astype(np.float32)
+
+
+def hum(sample_rate: int, count: int, rng: np.random.Generator) -> Samples:
+    """Return `(count,)` of what the mains leave in a recording: 50 or 60 Hz and overtones, root mean square 1."""
+    overtones = np.arange(1, 9)
+    phases = 2 * np.pi * rng.choice((50, 60)) / sample_rate * np.outer(overtones, np.arange(count))
+    strengths = rng.random(len(overtones)) / overtones
+    strengths *= np.sqrt(2 / np.square(strengths).sum())
+    tones = np.sin(phases + rng.uniform(0, 2 * np.pi, (len(overtones), 1)))
+    sound: Samples = (strengths @ tones).astype(np.float32)
+    return sound

@@ -1,4 +1,4 @@
-"""What happens to a sound on its way from the mouth to the file, as a chain of random changes."""
+"""A random change of a waveform, and what all of them need."""
 
 from __future__ import annotations
 
@@ -33,40 +33,6 @@ class Change(ABC):
     @abstractmethod
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
         """Return a changed copy of at least one sample."""
-
-
-class Chain:
-    """Changes in the order in which they happen to a recording: pauses, room, noise, level, band, codec.
-
-    It works on single waveforms, in the processes that load them. Each change draws from a generator of its own, so
-    that leaving one out changes nothing for the others.
-
-    Args:
-        silence: pauses around and within the speech, or null.
-        reverb: the room, or null.
-        noise: what else is heard, or null.
-        gain: the level, or null.
-        band: the frequencies that get through, or null.
-        codec: loss by compression, or null.
-    """
-
-    def __init__(
-        self,
-        reverb: Change | None = None,
-        noise: Change | None = None,
-        gain: Change | None = None,
-        band: Change | None = None,
-        codec: Change | None = None,
-        silence: Change | None = None,
-    ) -> None:
-        self.changes = (silence, reverb, noise, gain, band, codec)
-
-    def __call__(self, waveform: Samples, rng: np.random.Generator) -> Samples:
-        """Return `(samples,)`, changed; the same `rng` gives the same."""
-        for change, own in zip(self.changes, rng.spawn(len(self.changes)), strict=True):
-            if change is not None:
-                waveform = change(waveform, own)
-        return waveform
 
 
 def span(name: str, values: object, low: float, high: float) -> tuple[float, float]:

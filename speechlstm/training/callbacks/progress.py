@@ -1,52 +1,45 @@
-"""How a training goes: a bar on a terminal, and a line after each epoch."""
+"""How a training goes: a bar on a terminal, lines in a log, and a line after each epoch."""
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from tqdm import tqdm
 
+from speechlstm.data import progress
 from speechlstm.training.messages import say
 from speechlstm.training.module import TrainingModule
 from speechlstm.types import Batch
 
 
 class Progress(Callback):
-    """Shows epoch, update, loss, learning rate, seconds of audio a second, and the time that is left."""
+    """Shows epoch, updates, loss, learning rate, seconds of audio a second, and the time that is left."""
 
     def __init__(self) -> None:
-        self.bar: Any = None
+        self.bar = progress.Bar("", None, "update", 0)
+        self.shown = ExitStack()  # closes the bar
         self.validated = False  # in this epoch
         self.audio = self.loss = 0.0  # seconds of audio, and loss summed over tokens, of this epoch
         self.tokens = 0
-        self.batches = 0  # of this session
-        self.begun = self.epoch_begun = time.monotonic()
+        self.begun = time.monotonic()  # this epoch
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of this session."""
-        self.begun, self.batches = time.monotonic(), 0
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
-    ) -> None:
-        """Begin the bar of an epoch, on a terminal; one that is resumed begins within."""
-        if self.bar is not None:
-            return
-        self.epoch_begun, self.validated = time.monotonic(), False
-        self.audio, self.loss, self.tokens = 0.0, 0.0, 0
-        self.bar = tqdm(
-            total=int(trainer.num_training_batches),
-            desc=_epoch(trainer),
-            initial=batch_idx,
-            leave=False,
-            dynamic_ncols=True,
-            disable=None if trainer.is_global_zero else True,
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}",
+        """Begin the bar; that of a training that is resumed begins within."""
+        planned = float(trainer.estimated_stepping_batches)
+        total = int(planned) if planned < float("inf") else None
+        self.bar = self.shown.enter_context(
+            progress.bar(_epoch(trainer), total, "update", trainer.is_global_zero, trainer.global_step)
         )
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count."""
+        self.begun, self.validated = time.monotonic(), False
+        self.audio, self.loss, self.tokens = 0.0, 0.0, 0
+        self.bar.task = _epoch(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -57,57 +50,50 @@ class Progress(Callback):
         samples = int(batch.lengths.sum()) * trainer.world_size  # the ranks' batches are alike
         self.audio += samples / pl_module.acoustic.sample_rate
         self.loss, self.tokens = self.loss + float(outputs["per_token"]) * tokens, self.tokens + tokens
-        self.batches += 1
-        self.bar.set_postfix_str(self._figures(trainer), refresh=False)
-        self.bar.update()
+        self.bar.note = self._figures(trainer)
+        self.bar.update(trainer.global_step - self.bar.n)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say on the bar that the model is validated."""
-        if self.bar is not None:
-            self.bar.set_description(f"{_epoch(trainer)}, validating")
+        self.bar.task = f"{_epoch(trainer)}, validating"
+        self.bar.update(0)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remember that this epoch has figures of the dev part."""
         self.validated = not trainer.sanity_checking
-        if self.bar is not None:
-            self.bar.set_description(_epoch(trainer))
+        self.bar.task = _epoch(trainer)
+        self.bar.update(0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the line of an epoch."""
-        if self.bar is None:
+        if not self.tokens:
             return  # resumed after its last batch
-        self.bar.close()
-        self.bar = None
-        figures, dev = self._figures(trainer), ""
+        dev = ""
         if self.validated:
-            found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            dev = f"; WER {found['val/wer']:.2%}, CER {found['val/cer']:.2%}"
-            if "val/loss" in found:
-                dev += f", dev loss {found['val/loss']:.3f}"
-            dev += f", blanks {found['val/blank_rate']:.0%}"
-        took = clock(time.monotonic() - self.epoch_begun)
-        say(f"{_epoch(trainer)}: {figures}, {took} an epoch{dev}", file=sys.stdout)
+            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            dev = f"; WER {metrics['val/wer']:.2%}, CER {metrics['val/cer']:.2%}"
+            if "val/loss" in metrics:
+                dev += f", dev loss {metrics['val/loss']:.3f}"
+            dev += f", blanks {metrics['val/blank_rate']:.0%}"
+        figures = f"update {trainer.global_step}, {self._figures(trainer)}"
+        say(f"{_epoch(trainer)}: {figures}, {clock(time.monotonic() - self.begun)}{dev}", file=sys.stdout)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove the bar."""
+        self.shown.close()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Remove the bar, so that a message has a line of its own."""
-        if self.bar is not None:
-            self.bar.close()
+        self.shown.close()
 
     def _figures(self, trainer: pl.Trainer) -> str:
-        now = time.monotonic()
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
-        speed = self.audio / max(now - self.epoch_begun, 1e-3)
-        figures = (
-            f"step {trainer.global_step}, loss {self.loss / max(self.tokens, 1):.3f}, learning rate {rate:.1e}, "
-            f"{speed:.0f} s of audio/s"
+        speed = self.audio / max(time.monotonic() - self.begun, 1e-3)
+        return (
+            f"loss {self.loss / max(self.tokens, 1):.3f}, learning rate {rate:.1e}, {speed:.0f} s of audio/s"
         )
-        planned = float(trainer.estimated_stepping_batches) * trainer.accumulate_grad_batches
-        missing = planned - trainer.fit_loop.epoch_loop.total_batch_idx - 1
-        if not 0 <= missing < float("inf"):
-            return figures
-        return f"{figures}, {clock((now - self.begun) / max(self.batches, 1) * missing)} left"
 
 
 def clock(seconds: float) -> str:
