@@ -1,11 +1,12 @@
-"""What silence and noise around and inside utterances cost, and how many words are inserted where nobody speaks.
+r"""What silence and noise around and inside utterances cost, and how many words are inserted where nobody speaks.
 
-    python benchmarks/silence.py an4=data/an4/dev.jsonl fsdd=data/fsdd/dev.jsonl [bundle=FOLDER] [seconds=1,10] [every=3]
+    python benchmarks/silence.py an4=data/an4/dev.jsonl fsdd=data/fsdd/dev.jsonl [bundle=FOLDER] \
+        [seconds=1,10] [every=3]
 
-Each utterance gets digital zeros, or noise made of the quietest moments of the recording itself, before it, after it, or
-on both sides; and 3 s at the quietest moment of its middle half, where it has more than one word. A cell is the greedy
-word error rate in percent; `every` takes only so much of each manifest. The last lines count the words that the model
-writes for ten minutes of digital zeros, white and brown noise, hum, and the recordings' own noise, 30 s at a time.
+Each utterance gets digital zeros, or noise made of the quietest moments of the recording itself: before it, after it,
+on both sides, and 3 s of it between two words. A cell is the greedy word error rate in percent; `every` takes only so
+much of each manifest. The last lines count the words that the model writes for ten minutes of digital zeros, white and
+brown noise, hum, and the recordings' own noise, 30 s at a time.
 """
 
 from __future__ import annotations
