@@ -21,6 +21,13 @@ _HYDRA_FLAGS = {
     "--hydra-help", "--cfg", "--resolve", "--package", "--run", "--multirun", "--config-path", "--config-name",
     "--config-dir", "--info", "-c", "-p", "-r", "-m", "-cp", "-cn", "-cd", "-i",
 }  # fmt: skip
+_HABITS = {  # what other programs call our settings
+    "o": "out", "output": "out", "output_dir": "out", "output_file": "out", "outdir": "out",
+    "f": "format", "output_format": "format", "model": "bundle", "model_path": "bundle", "checkpoint": "init_from",
+    "device": "trainer", "gpus": "trainer.devices", "epochs": "trainer.max_epochs", "fp16": "trainer.precision",
+    "lr": "optimizer.lr", "learning_rate": "optimizer.lr", "beam_size": "decoder=beam decoder.beam_size",
+    "workers": "data.num_workers", "num_workers": "data.num_workers", "j": "threads", "jobs": "threads", "v": "verbose",
+}  # fmt: skip
 
 
 def commands() -> list[str]:
@@ -59,13 +66,14 @@ def main() -> None:
         return
     if name not in commands():
         _fail(f"no command {name!r}{_nearest(name, commands())}; there are: {', '.join(commands())}")
-    if ("--help" in flags or "-h" in flags) and name != "completion":
+    if name == "completion":  # it has no settings
+        flags = []
+    if "--help" in flags or "-h" in flags:
         from speechlstm.configs.help import command_help
 
         print(command_help(name, summary(name), flags))
         return
-    if name != "completion":  # it has no settings
-        _refuse_options(name, flags)
+    _refuse_options(name, flags)
     # Further ranks are started by the name of the file in `sys.argv`, so it must be the command's own.
     sys.argv = [str(_FOLDER / f"{name}.py"), *arguments]
     # That file's folder must not be searched for modules: its inspect.py is not the standard library's.
@@ -102,13 +110,15 @@ def _refuse_options(command: str, arguments: list[str]) -> None:
         flag, equals, value = argument.partition("=")
         if not flag.startswith("-") or flag in _HYDRA_FLAGS or flag == "-" or Path(argument).exists():
             continue
-        from speechlstm.configs.help import command_settings
+        from speechlstm.configs.help import command_keys
 
-        known = [*command_settings(command), "decoder", "trainer", "experiment"]
+        known = command_keys(command)
         key = flag.lstrip("-").replace("-", "_")
-        close = key if key in known else _closest(key, known)
-        if close:
-            _fail(f"no option {flag!r}: write {close}={value if equals else following}")
+        habit = _HABITS.get(key, key)
+        close = next((each for each in (key, habit, f"data.{habit}") if each.split()[-1] in known), None)
+        if close := close or _closest(key, list(known)):
+            switch = known[close.split()[-1]] in ("true", "false")
+            _fail(f"no option {flag!r}: write {close}={value if equals else 'true' if switch else following}")
         _fail(
             f"no option {flag!r}: settings are written KEY=VALUE, and speechlstm {command} --help shows them"
         )

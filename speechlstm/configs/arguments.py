@@ -18,11 +18,12 @@ _OVERRIDE = re.compile(r"(\+{0,2}|~)[\w$][\w$./@:-]*=|~[\w$][\w$./@:-]*$", re.AS
 _FLAG = re.compile(r"--?[a-z][a-z-]*(=|$)")
 
 
-def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(arguments: Sequence[str], takes_files: bool = True) -> tuple[list[str], list[str]]:
     """Return the flags and settings of a command line, which are Hydra's, and the plain file names.
 
     What exists on disk is a file, whatever it looks like, and so is all that follows `--`. Of the rest,
-    settings and flags keep their meaning; anything else is taken for a file that is missing.
+    settings and flags keep their meaning; anything else is taken for a file that is missing. Where a command takes no
+    files, all of it is left to Hydra.
 
     Raises:
         UsageError: files are given both by name and as `inputs=`.
@@ -32,31 +33,39 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     files: list[str] = []
     rest = iter(arguments)
     for argument in rest:
-        if argument == "--":
+        if takes_files and argument == "--":
             files += rest
-        elif _exists(argument):
+        elif takes_files and _exists(argument):
             files.append(argument)
         elif _FLAG.match(argument):
             flags.append(argument)
             if argument in FLAGS_WITH_VALUE:
                 flags += [value for value in [next(rest, None)] if value is not None]
-        elif _OVERRIDE.match(argument):
-            overrides.append(quoted(argument))
+        elif _OVERRIDE.match(argument) or not takes_files:
+            overrides.append(argument)
         else:
             files.append(argument)
     if files and any(override.startswith("inputs=") for override in overrides):
         raise UsageError("files are given both by name and as inputs=[...]; give them one way only")
-    return [*flags, *overrides], files
+    sweeps = not {"-m", "--multirun"}.isdisjoint(flags)
+    return [*flags, *(quoted(override, sweeps) for override in overrides)], files
 
 
-def quoted(argument: str) -> str:
-    """Return an override, its value quoted if Hydra's grammar cannot take it bare, such as `out=été`."""
+def quoted(argument: str, sweeps: bool = False) -> str:
+    """Return an override, its value quoted if Hydra's grammar cannot take it bare, such as `out=été`.
+
+    Args:
+        argument: the override.
+        sweeps: whether `a,b` or `range(2,5)` are several values, as with `--multirun`; otherwise they are text.
+    """
     key, equals, value = argument.partition("=")
     try:
-        OverridesParser.create().parse_override(argument)
+        if sweeps or not OverridesParser.create().parse_override(argument).is_sweep_override():
+            return argument
     except HydraException:
-        return f"{key}={_quote(value)}" if equals else argument
-    return argument
+        if not equals:
+            return argument
+    return f"{key}={_quote(value)}"
 
 
 def _quote(text: str) -> str:

@@ -101,6 +101,18 @@ def command_settings(command: str) -> dict[str, Setting]:
     return read(folders.CONF / f"{command}.yaml").settings
 
 
+def command_keys(command: str) -> dict[str, str]:
+    """Return the keys that a command has, those of its groups included, with their default values."""
+    file = read(folders.CONF / f"{command}.yaml")
+    keys = {key: each.value for key, each in file.settings.items()}
+    for group, name in file.groups.items():
+        keys[group] = name or "null"
+        for option, path in folders.options(group, folders.conf_folders()).items():
+            if name in (option, None):
+                keys |= {f"{group}.{key}": each.value for key, each in read(path).settings.items()}
+    return keys
+
+
 def command_help(command: str, summary: str, arguments: Sequence[str]) -> str:
     """Return the help of a command: usage, examples, its settings and its groups.
 

@@ -101,11 +101,8 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
 
 def _read_command_line(config_name: str) -> None:
     """Leave in `sys.argv` what Hydra reads."""
-    if "inputs" in command_settings(config_name):
-        sys.argv[1:], _files[:] = arguments.split(sys.argv[1:])
-    else:
-        sys.argv[1:] = [arguments.quoted(argument) for argument in sys.argv[1:]]
-        _files.clear()
+    takes_files = "inputs" in command_settings(config_name)
+    sys.argv[1:], _files[:] = arguments.split(sys.argv[1:], takes_files)
 
 
 def _report(error: Exception, config_name: str) -> int:

@@ -196,7 +196,38 @@ def _flat(text: str) -> str:
     return " ".join(text.split())  # a line break in a word would end the cue, the line or the label
 
 
-def find_format(name: str, formats: Collection[str]) -> str:
+def find_formats(
+    given: Any, out: Path | None, formats: Collection[str], default: str
+) -> tuple[list[str], bool]:
+    """Return the formats that a command writes, and whether `out` is one file in that format.
+
+    Args:
+        given: a format, or several in a list or with commas between them; None takes that of the ending of `out`.
+        out: where to; a name that ends in a format, and is no folder, is a file.
+        formats: those there are.
+        default: what is written if nothing says a format.
+
+    Raises:
+        UsageError: there is no such format, or `out` does not fit it.
+    """
+    known = {each.lower(): each for each in formats}
+    is_folder = out is None or out.is_dir()
+    ending = None if out is None or is_folder else known.get(out.suffix.removeprefix(".").lower())
+    names = (
+        str(given).split(",") if isinstance(given, str | int | float) else list(given or [ending or default])
+    )
+    kinds = list(dict.fromkeys(find_format(name, formats) for name in names))
+    if ending and kinds != [ending]:
+        raise UsageError(
+            f"out={out} is a file in the format {ending} by its name, but format={','.join(kinds)}: "
+            "give one of them, or out=FOLDER"
+        )
+    if out is not None and out.exists() and not is_folder and not ending:
+        raise UsageError(f"out={out} is a file, but must be a folder, or end in .{', .'.join(formats)}")
+    return kinds, ending is not None
+
+
+def find_format(name: Any, formats: Collection[str]) -> str:
     """Return the format of this name, whatever its case.
 
     Raises:
@@ -206,7 +237,7 @@ def find_format(name: str, formats: Collection[str]) -> str:
     if str(name).lower() not in known:
         close = difflib.get_close_matches(str(name), formats, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"no format {name!r}{hint}; there are: {', '.join(formats)}")
+        raise UsageError(f"no format {str(name)!r}{hint}; there are: {', '.join(formats)}")
     return known[str(name).lower()]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from speechlstm.data.audio import AUDIO_SUFFIXES
 from speechlstm.types import AudioError, UsageError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,18 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError]]:
     as well: opening it will tell.
 
     Returns:
-        the recordings in the order given, and a complaint for each folder without audio or unreadable.
+        the recordings in the order given, and a complaint for each URL, and each folder without audio or unreadable.
     """
     found: dict[Path, Recording] = {}
     problems: list[AudioError] = []
     for given in paths:
         path = Path(given)
         outside = path.is_absolute() or ".." in path.parts
+        if _URL.match(given) and not path.exists():
+            problems.append(
+                AudioError(f"{given}: a URL; download it, as with `curl -LO URL`, and give the file")
+            )
+            continue
         if not path.is_dir():
             found.setdefault(path.absolute(), Recording(given, path.name if outside else str(path)))
             continue

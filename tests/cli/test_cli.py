@@ -108,6 +108,12 @@ def test_the_installed_command_answers_mistakes(
         (["a.wav", "--batch-seconds", "60"], "no option '--batch-seconds': write batch_seconds=60"),
         (["--output-fromat", "x"], "no option '--output-fromat': settings are written KEY=VALUE"),
         (["--formt", "x"], "no option '--formt': write format=x"),
+        (["-o", "x"], "no option '-o': write out=x"),
+        (["--output_dir=x"], "no option '--output_dir': write out=x"),
+        (["--model", "base"], "no option '--model': write bundle=base"),
+        (["--beam-size", "5"], "no option '--beam-size': write decoder=beam decoder.beam_size=5"),
+        (["--overwrite", "a.wav"], "no option '--overwrite': write overwrite=true"),
+        (["--decoder", "beam"], "no option '--decoder': write decoder=beam"),
         (
             ["-x"],
             "no option '-x': settings are written KEY=VALUE, and speechlstm transcribe --help shows them",

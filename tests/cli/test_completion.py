@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from speechlstm.cli import main as cli
 from speechlstm.cli.main import commands
 from speechlstm.configs.completion import SCRIPTS, complete
 
@@ -42,36 +46,109 @@ def test_what_is_offered(folder: Path, line: str, words: list[str]) -> None:
     assert sorted(complete("fish", line, commands())) == sorted(words)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-@pytest.mark.parametrize(
-    ("line", "reply"),
-    [
-        ("speechlstm transc", "transcribe"),
-        ("speechlstm transcribe decoder=be", "beam"),
-        ("speechlstm transcribe a", "a\\ call.wav"),
-        ("speechlstm prepare corpus=fsdd corpus.held", "corpus.held_out_speaker="),
-    ],
-)
-def test_a_real_bash_completes(folder: Path, line: str, reply: str) -> None:
-    script = folder / "script"
-    script.write_text(SCRIPTS["bash"])
+def typed(shell: str, start: str, line: str, wanted: str, folder: Path) -> str:
+    """Type the start, a line and TAB into an interactive shell, and return what it shows until what is wanted."""
+    (folder / "script").write_text(SCRIPTS[shell])
     (folder / "bin").mkdir()
     (folder / "bin/speechlstm").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m speechlstm "$@"\n')
     (folder / "bin/speechlstm").chmod(0o755)
-    ask = f'source {script}; compopt() {{ :; }}; COMP_LINE=$1 COMP_POINT=${{#1}}; _speechlstm; echo "${{COMPREPLY[*]}}"'
+    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "TERM": "dumb"}
+    command = {"bash": ["bash", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[shell]
+    terminal, end = pty.openpty()
+    with subprocess.Popen(
+        command, stdin=end, stdout=end, stderr=end, cwd=folder, env=environment, start_new_session=True
+    ) as process:
+        os.close(end)
+        os.write(terminal, f"{start}; echo REA''DY\n".encode())
+        read_until(terminal, "READY")
+        os.write(terminal, f"{line}\t".encode())
+        shown = read_until(terminal, wanted)
+        process.kill()
+    os.close(terminal)
+    return shown
+
+
+def read_until(terminal: int, wanted: str, seconds: float = 60.0) -> str:
+    shown, until = "", time.monotonic() + seconds
+    while wanted not in shown and time.monotonic() < until:
+        if select.select([terminal], [], [], 1)[0]:
+            shown += os.read(terminal, 65536).decode(errors="replace").replace("\a", "")
+    return shown
+
+
+STARTS = {
+    "bash": "PS1='> '; source ./script",
+    "zsh": "PS1='> '; autoload -Uz compinit; compinit -u -D; source ./script",
+}
+
+
+@pytest.mark.parametrize("shell", STARTS)
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("speechlstm transc", "speechlstm transcribe "),
+        ("speechlstm transcribe decoder=be", "decoder=beam "),
+        ("speechlstm transcribe a", r"transcribe a\ call.wav "),
+        ("speechlstm transcribe out=ta", "out=talks/"),
+        ("speechlstm train encoder=bgru encoder.hid", "encoder.hidden_size="),
+    ],
+)
+def test_a_shell_completes_on_tab(folder: Path, shell: str, line: str, completed: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    shown = typed(shell, STARTS[shell], line, completed, folder)
+    assert completed in shown and not shown.endswith("= "), shown
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("speechlstm transc", "transcribe"),
+        ("speechlstm transcribe decoder=be", "decoder=beam"),
+        ("speechlstm transcribe a", "a call.wav"),
+        ("speechlstm train encoder=bgru encoder.hid", "encoder.hidden_size="),
+    ],
+)
+def test_fish_completes(folder: Path, line: str, words: str) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    (folder / "script").write_text(
+        SCRIPTS["fish"].replace("(speechlstm ", f"('{sys.executable}' -m speechlstm ")
+    )
     done = subprocess.run(
-        ["bash", "--norc", "-c", ask, "bash", line],
+        ["fish", "--no-config", "-c", f"source script; complete -C '{line}'"],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
-        env=os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
     )
-    assert (done.stdout, done.stderr) == (f"{reply}\n", "")
+    assert (done.stdout, done.stderr) == (f"{words}\n", "")
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_scripts_of_other_shells_can_be_read_by_them(shell: str, tmp_path: Path) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
-    (tmp_path / "script").write_text(SCRIPTS[shell])
-    subprocess.run([shell, "-n", str(tmp_path / "script")], check=True, timeout=60)
+@pytest.mark.parametrize(
+    ("arguments", "status", "begins"),
+    [
+        (["--help"], 0, "usage: speechlstm completion"),
+        (["-h"], 0, "usage:"),
+        (["zsh"], 0, "#compdef"),
+        ([], 2, ""),
+    ],
+)
+def test_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    begins: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["speechlstm", "completion", *arguments])
+    try:
+        cli.main()
+        left = 0
+    except SystemExit as leaving:
+        left = leaving.code
+    printed = capsys.readouterr()
+    assert left == status and printed.out.startswith(begins) and bool(printed.out) == bool(begins)
+    assert printed.err == (
+        "" if status == 0 else "error: name the shell, as in: speechlstm completion bash|zsh|fish\n"
+    )

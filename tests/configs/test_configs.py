@@ -368,7 +368,7 @@ def run(
         ),
         (lambda cfg: 0, ["sede=4"], 2, "error: no setting 'sede'; did you mean 'seed'?\n"),
         (lambda cfg: 0, ["encoder=smal"], 2, "error: no encoder 'smal'; did you mean 'small'?; there are: "),
-        (lambda cfg: 0, ["seed=1,2"], 2, "error: cannot read seed=1,2: a value with signs in it"),
+        (lambda cfg: 0, ["seed=1,2"], 2, "error: seed is '1,2', but must be a number"),
         (lambda cfg: 0, ["hydra.run.dir=conf/run.yaml/x"], 1, "error: conf/run.yaml/x: Not a directory\n"),
         (lambda cfg: 0, ["encoder=null"], 2, "error: a group of settings cannot be null"),
         (

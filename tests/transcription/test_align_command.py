@@ -75,6 +75,21 @@ def test_ctm_is_one_file_in_the_order_of_the_manifest(run: Run) -> None:
     assert all(len(line) == 6 and float(line[2]) >= 0 and float(line[3]) > 0 for line in lines)
 
 
+def test_a_name_that_ends_in_a_format_is_a_file(run: Run) -> None:
+    assert run("manifest=m.jsonl", "out=all.json")[0] == 0
+    lines = Path("all.json").read_text().splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["yes no", "go", "what is it"]
+    assert run("manifest=m.jsonl", "out=all.ctm")[0] == 0
+    assert Path("all.ctm").read_text().startswith("0 1 ")
+    status, _, err = run("manifest=m.jsonl", "out=all.srt")
+    assert status == 2 and "out=all.srt is one file, but m.jsonl has 3 utterances" in err
+    manifest("one.jsonl", "yes")
+    assert run("manifest=one.jsonl", "out=one.srt")[0] == 0
+    assert Path("one.srt").read_text().startswith("1\n00:00:00,")
+    assert run("manifest=m.jsonl", "out=o", "format=srt,json") == (0, "", "")
+    assert len(written("o")) == 6
+
+
 def test_stretches_of_one_file_are_told_apart_by_their_ids(run: Run) -> None:
     audio = str(write(Path("long.wav"), "abcd"))
     lines = [
@@ -160,12 +175,12 @@ def test_what_is_done_is_whole_and_the_rest_is_not_there(
         (
             ["manifest=m.jsonl", "out=m.jsonl"],
             2,
-            "out=m.jsonl is a file, but must be a folder for a TextGrid of each",
+            "out=m.jsonl is a file, but must be a folder, or end in .TextGrid, .json",
         ),
         (
             ["manifest=m.jsonl", "out=audio", "format=ctm"],
             2,
-            "out=audio is a folder, but with format=ctm must be",
+            "format=ctm is one file for all the words: name a file, not out=audio",
         ),
         (["manifest=m.jsonl", "out=o", "threads=0"], 2, "error: threads is 0"),
         (["manifest=case.jsonl", "out=o"], 2, "ids 'A' and 'a' differ only in case"),

@@ -25,6 +25,7 @@ from speechlstm.cli import transcribe as command
 from speechlstm.configs.arguments import quoted, split
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import batches as transcriber
+from speechlstm.transcription import transcript
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.inputs import Recording, find, output_paths
 from speechlstm.transcription.recognizer import transcribe
@@ -121,6 +122,12 @@ def test_only_what_hydra_cannot_read_is_quoted() -> None:
     assert quoted("out=${oc.env:HOME}/x") == "out=${oc.env:HOME}/x"
     assert quoted("out=модель/x") == "out='модель/x'"
     assert quoted("~out") == "~out"
+    assert (
+        quoted("format=srt,json") == "format='srt,json'"
+        and quoted("lr=interval(1,2)") == "lr='interval(1,2)'"
+    )
+    assert quoted("format=srt,json", sweeps=True) == "format=srt,json"
+    assert split(["-m", "lr=1,2"]) == (["-m", "lr=1,2"], [])
 
 
 # Finding recordings and naming outputs
@@ -304,6 +311,78 @@ def test_other_formats_follow_each_other(run: Callable[..., tuple[int, str, str]
     ]
 
 
+@pytest.mark.parametrize("name", ["x.srt", "x.VTT", "deep/x.TextGrid", "x.json", "x.ctm", "x.txt"])
+def test_a_name_that_ends_in_a_format_is_a_file(name: str, run: Callable[..., tuple[int, str, str]]) -> None:
+    write(Path("a.wav"), "no go")
+    kind = Path(name).suffix[1:].lower().replace("textgrid", "TextGrid")
+    for _ in range(2):  # the second time the file is there
+        assert run("a.wav", f"out={name}") == (0, "", "")
+        assert Path(name).read_text() == run("a.wav", f"format={kind}")[1]
+
+
+def test_one_file_holds_several_recordings_in_their_order(run: Callable[..., tuple[int, str, str]]) -> None:
+    for text, seconds in (("one", 3), ("so", 1), ("three", 2)):
+        write(Path(f"{text}.wav"), text, seconds)
+    given = ("one.wav", "so.wav", "missing.wav", "three.wav", "batch_seconds=1")
+    assert run(*given, "out=all.txt")[0] == 3
+    assert Path("all.txt").read_text() == "one.wav: one\nso.wav: so\nthree.wav: three\n"
+    assert run(*given, "out=all.json")[0] == 3
+    lines = Path("all.json").read_text().splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["one", "so", "three"]
+    assert run("missing.wav", "out=none.txt")[0] == 1 and not Path("none.txt").exists()
+
+
+def test_a_folder_of_that_name_stays_a_folder(run: Callable[..., tuple[int, str, str]]) -> None:
+    write(Path("a.wav"), "a")
+    Path("x.srt").mkdir()
+    assert run("a.wav", "out=x.srt") == (0, "", "")
+    assert [path.name for path in Path("x.srt").iterdir()] == ["a.txt"]
+
+
+def test_several_formats_at_once(run: Callable[..., tuple[int, str, str]]) -> None:
+    for name in "ab":
+        write(Path(f"t/{name}.wav"), name)
+    assert run("t", "format=srt,json,srt", "out=o") == (0, "", "")
+    assert sorted(path.name for path in Path("o/t").iterdir()) == ["a.json", "a.srt", "b.json", "b.srt"]
+    Path("o/t/a.srt").unlink()
+    assert run("t", "format=[srt,json]", "out=o", "overwrite=false") == (0, "", "1 of 2 done before\n")
+    assert Path("o/t/a.srt").exists()
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt", "TextGrid"])
+def test_formats_that_do_not_name_the_recording_get_a_heading(
+    kind: str, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    for name in "ab":
+        write(Path(f"{name}.wav"), name)
+    first, second = (run(f"{name}.wav", f"format={kind}")[1] for name in "ab")
+    assert run("a.wav", "b.wav", f"format={kind}") == (
+        0,
+        f"==> a.wav <==\n{first}\n==> b.wav <==\n{second}\n",
+        "",
+    )
+
+
+def test_a_url_is_named_as_one(run: Callable[..., tuple[int, str, str]]) -> None:
+    write(Path("a.wav"), "a")
+    status, out, err = run("https://example.org/talk.mp3?x=1", "a.wav")
+    assert (status, out) == (3, "a.wav: a\n")
+    assert err.startswith(
+        "failed: https://example.org/talk.mp3?x=1: a URL; download it, as with `curl -LO URL`"
+    )
+    assert run("s3://bucket/x.wav")[0] == 1
+
+
+def test_an_output_that_cannot_be_written_fails_alone(run: Callable[..., tuple[int, str, str]]) -> None:
+    for name in "abc":
+        write(Path(f"{name}.wav"), name)
+    Path("o/b.txt").mkdir(parents=True)
+    status, out, err = run("a.wav", "b.wav", "c.wav", "out=o")
+    assert (status, out) == (3, "")
+    assert err == "failed: o/b.txt: Is a directory\n1 of 3 failed, named above\n"
+    assert Path("o/a.txt").read_text() == "a\n" and Path("o/c.txt").read_text() == "c\n"
+
+
 def test_outputs_keep_relative_paths(run: Callable[..., tuple[int, str, str]]) -> None:
     for name in ("t/u/b.wav", "t/a.wav", "t/a.flac"):
         write(Path(name), "so")
@@ -338,7 +417,17 @@ def test_nothing_but_broken_files_is_a_failure(run: Callable[..., tuple[int, str
         (["a.wav", "format=str"], "error: no format 'str'; did you mean 'srt'?; there are: txt, json,"),
         (["a.wav", "formt=srt"], "did you mean 'format'?"),
         (["a.wav", "decoder=gready"], "greedy"),
-        (["a.wav", "out=a.wav"], "error: out=a.wav is a file, but must be a folder"),
+        (["a.wav", "out=a.wav"], "error: out=a.wav is a file, but must be a folder, or end in .txt, .json,"),
+        (
+            ["a.wav", "out=x.srt", "format=json"],
+            "out=x.srt is a file in the format srt by its name, but format=json",
+        ),
+        (
+            ["a.wav", "b.wav", "out=x.srt"],
+            "error: out=x.srt is one file, but 2 recordings are given: name a folder",
+        ),
+        (["a.wav", "format=srt,json"], "error: several formats are for files: add out=FOLDER"),
+        (["a.wav", "format=srt,jsn", "out=o"], "error: no format 'jsn'; did you mean 'json'?"),
         (["a.wav", "threads=0"], "error: threads is 0, but must be"),
         (["a.wav", "batch_seconds=0"], "error: batch_seconds is 0, but must be"),
         (
@@ -395,5 +484,8 @@ def test_a_full_disk_is_named(
     def full(path: Path, content: str) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(command, "write_atomically", full)
-    assert run("a.wav", "out=o") == (1, "", "error: o/a.txt: No space left on device\n")
+    for module in (command, transcript):
+        monkeypatch.setattr(module, "write_atomically", full)
+    named = "o/a.txt: No space left on device\n"
+    assert run("a.wav", "out=o") == (1, "", f"failed: {named}1 of 1 failed, named above\n")
+    assert run("a.wav", "out=o/a.txt") == (1, "", f"error: {named}")
