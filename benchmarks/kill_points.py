@@ -125,7 +125,7 @@ def main() -> None:
         if killed(start("whole"), 3600):
             sys.exit("the training takes an hour")
         whole, seconds, total = outcome("whole"), time.monotonic() - began, updates("whole")
-        print(f"in peace: {total} updates in {seconds:.1f} s")
+        print(f"uninterrupted: {total} updates in {seconds:.1f} s")
         hit = trainings = differing = 0
         with tqdm(total=kills, unit="kill", disable=None) as bar:
             while hit < kills:
@@ -137,10 +137,10 @@ def main() -> None:
                 killed(start(out), 3600)  # to its end; one that has ended already only exports again
                 good = same(outcome(out), whole)
                 differing += not good
-                tqdm.write(
-                    f"training {trainings}: killed {len(places)} times, going on from updates "
-                    f"{', '.join(map(str, places))}: {'identical' if good else 'DIFFERENT'}"
-                )
+                resumed = f", resumed from updates {', '.join(map(str, places))}" if places else ""
+                times = "time" if len(places) == 1 else "times"
+                result = "identical" if good else "DIFFERENT"
+                tqdm.write(f"training {trainings}: killed {len(places)} {times}{resumed}: {result}")
         os.chdir("/")
     print(f"{hit} kills in {trainings} trainings, {differing} of which ended differently")
     sys.exit(bool(differing))
