@@ -135,7 +135,7 @@ class TokenizerError(SpeechlstmError):
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun in the form that it needs: `1 trial`, `1,200 trials`, `2 MB`."""
-    plural = "" if number == 1 or noun.isupper() else "es" if noun.endswith(("ch", "s", "x")) else "s"
+    plural = "" if number == 1 or noun.isupper() else "es" if noun.endswith(("tch", "s", "x")) else "s"
     return f"{number:,} {noun}{plural}"
 
 

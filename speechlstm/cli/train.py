@@ -36,18 +36,17 @@ def main(cfg: DictConfig) -> float:
     if Path(cfg.out).resolve() != out.resolve():  # a job of a sweep, whose folder everything goes to
         cfg.out = os.path.relpath(out)
     bundle = Path(cfg.bundle.path)
-    with contextlib.ExitStack() as held:
-        with discarded(out):
-            if cfg.bundle.dtype not in ("float32", "float16"):
-                raise UsageError(f"bundle.dtype is {cfg.bundle.dtype!r}, but must be float32 or float16")
-            check_place(bundle)  # now, not after hours of training
-            if is_first():  # it speaks for all ranks, which write into one folder
-                held.enter_context(locked(out))
-                if out.resolve() not in bundle.resolve().parents:
-                    held.enter_context(locked(bundle.with_name(f".{bundle.name}.training")))
-            pl.seed_everything(cfg.seed, verbose=False)
-            torch.set_float32_matmul_precision("high")
-            parts = assemble(cfg, out, configs.task_overrides())
+    with contextlib.ExitStack() as held, discarded(out):
+        if cfg.bundle.dtype not in ("float32", "float16"):
+            raise UsageError(f"bundle.dtype is {cfg.bundle.dtype!r}, but must be float32 or float16")
+        check_place(bundle)  # now, not after hours of training
+        if is_first():  # it speaks for all ranks, which write into one folder
+            held.enter_context(locked(out))
+            if out.resolve() not in bundle.resolve().parents:
+                held.enter_context(locked(bundle.with_name(f".{bundle.name}.training")))
+        pl.seed_everything(cfg.seed, verbose=False)
+        torch.set_float32_matmul_precision("high")
+        parts = assemble(cfg, out, configs.task_overrides())
         say(*summary.beginning(parts.trainer, parts.model, parts.data), file=sys.stdout)
         trained = fit(parts.trainer, parts.model, parts.data, out / "checkpoints", parts.last)
         return export(cfg, parts, trained, Path(cfg.out)) if parts.trainer.is_global_zero else math.nan
@@ -74,13 +73,14 @@ def export(cfg: DictConfig, parts: Parts, trained: Trained, out: Path) -> float:
 
 @contextlib.contextmanager
 def discarded(out: Path) -> Iterator[None]:
-    """Remove a training's folder if it cannot begin, unless there was something in it before."""
+    """Remove a training's folder if it fails before its first checkpoint, unless something was in it before."""
     mine = {".hydra", "train.log", ".lock", ".holder"}  # what Hydra and the lock have written
     fresh = is_first() and out.exists() and {path.name for path in out.iterdir()} <= mine
     try:
         yield
     except Exception:
-        if fresh and not (out / "checkpoints").exists():
+        results = ("checkpoints", "skipped.jsonl")
+        if fresh and not any((out / name).exists() for name in results):
             shutil.rmtree(out, ignore_errors=True)
         raise
 

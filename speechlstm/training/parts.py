@@ -26,6 +26,8 @@ from speechlstm.training.monitors import check_monitors
 from speechlstm.transcription.devices import check_precision
 from speechlstm.types import ManifestError, UsageError, Utterance, counted
 
+_NAMED = 3  # utterances that are left out
+
 
 class Parts(NamedTuple):
     """What a training consists of.
@@ -60,8 +62,6 @@ def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts
     if cfg.init_from:
         theirs = content["settings"] if content else source.settings if source else {}
         changes = warmstart.adopt(cfg, theirs, overrides)
-        if changes and cfg.verbose:
-            say(*(f"as in {cfg.init_from}: {change}" for change in changes))
     model, data = prepare(cfg)
     trainer = make_trainer(cfg, data)
     check_monitors(trainer.callbacks, model.loss, cfg.decoder)  # type: ignore[attr-defined]
@@ -69,7 +69,7 @@ def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts
         check_checkpoint(content, model, settings(cfg))
         say(f"going on from {last}")
     elif source:
-        warmstart.initialize(model, source, cfg.verbose)
+        warmstart.initialize(model, source, changes, cfg.verbose)
     warmstart.freeze(model.acoustic.encoder, cfg.freeze)
     return Parts(trainer, model, data, last)
 
@@ -87,7 +87,7 @@ def select(
     acoustic: AcousticModel,
     part: str,
 ) -> list[Utterance]:
-    """Return the utterances that can be used, and name the others with their reasons on stderr.
+    """Return the utterances that can be used, and say how many others there are, and why.
 
     An utterance of the dev part is left out only when there is no audio: a text that the tokenizer cannot spell, or
     that is too long to be aligned, is scored all the same, or the error rate would be flattered.
@@ -112,14 +112,23 @@ def select(
                 f"{cfg.data.min_seconds:g} to {cfg.data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
             )
             reasons.setdefault(utterance.id, f"{utterance.duration:.2f} s long, outside {limits}")
-    if reasons:
-        say(f"{part}: left out {len(reasons)} of {counted(len(utterances), 'utterance')}:")
-    for name, reason in reasons.items():
-        say(f"  {name}: {reason}")
+    name_left_out(part, [f"{name}: {reason}" for name, reason in reasons.items()], len(utterances), cfg)
     kept = [utterance for utterance in utterances if utterance.id not in reasons]
     if not kept:
         raise ManifestError(f"no utterance of the {part} part can be used; `speechlstm validate` tells more")
     return kept
+
+
+def name_left_out(part: str, reasons: Sequence[str], given: int, cfg: DictConfig) -> None:
+    """Say how many utterances of a part are left out, and why: the first ones, or all with `verbose`."""
+    if not reasons:
+        return
+    shown = reasons if cfg.verbose else reasons[:_NAMED]
+    say(
+        f"{part}: left out {len(reasons)} of {counted(given, 'utterance')}:", *(f"  {each}" for each in shown)
+    )
+    if len(reasons) > len(shown):
+        say(f"  and {len(reasons) - len(shown)} more; verbose=true names them all")
 
 
 def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
@@ -180,8 +189,8 @@ def load(
         cfg.seed,
     )
     for part, dataset in (("train", data.train_set), ("dev", data.dev_set)) if cfg.data.cache else ():
-        for failure in dataset.fill():
-            say(f"{part}: left out: {failure}")
+        given = len(dataset)
+        name_left_out(part, [str(failure) for failure in dataset.fill()], given, cfg)
         if not dataset.utterances:
             raise ManifestError(f"no audio of the {part} part can be read; `speechlstm validate` tells more")
     return data

@@ -81,7 +81,7 @@ def useless(score: metrics.Score, blank_rate: float) -> str | None:
     return (
         f"warning: this model is of no use yet: it gets {score.wer:.0%} of the words wrong{silent}. "
         "Try more epochs (trainer.max_epochs=), another rate (optimizer.lr=), smaller batches (data.batch_seconds=), "
-        "trained weights to begin with (init_from=pretrained); "
+        "trained weights to begin with (init_from=small); "
         "and `speechlstm validate` on the manifests, in case audio and texts do not belong together."
     )
 

@@ -16,10 +16,9 @@ from speechlstm.model.restore import by_name
 from speechlstm.training.checkpoints import Checkpoints
 from speechlstm.training.messages import say
 from speechlstm.training.module import ACOUSTIC, TrainingModule
-from speechlstm.types import SpeechlstmError, UsageError
+from speechlstm.types import SpeechlstmError, UsageError, counted
 
 _OF_TRAINING = ("dropout", "intermediate")  # settings of an encoder that change nothing but how it is trained
-SHIPPED = "pretrained"  # name of the bundle that comes with the package
 
 
 class Source(NamedTuple):
@@ -42,7 +41,7 @@ def read(name: str | Path) -> Source:
     """Read a bundle or a checkpoint.
 
     Args:
-        name: a bundle's folder, a checkpoint's file, or `pretrained`, the bundle that comes with the package.
+        name: a bundle's folder, the name of an installed bundle, or a checkpoint's file.
 
     Raises:
         SpeechlstmError: it is damaged, or neither.
@@ -57,7 +56,7 @@ def read(name: str | Path) -> Source:
             return Source(str(name), weights, tokens, _named(settings))
         except KeyError as error:
             raise SpeechlstmError(f"{path}: no checkpoint of speechlstm, it lacks {error}") from None
-    bundle = load_bundle(None if str(name) == SHIPPED and not path.exists() else path)
+    bundle = load_bundle(name)
     return Source(str(name), bundle.model.state_dict(), bundle.tokenizer.tokens, _named(bundle.config))
 
 
@@ -95,15 +94,18 @@ def adopt(
     return changes
 
 
-def initialize(model: TrainingModule, source: Source, verbose: bool = False) -> None:
-    """Copy the weights that fit by name and shape, and say how many did.
+def initialize(
+    model: TrainingModule, source: Source, changes: Sequence[str] = (), verbose: bool = False
+) -> None:
+    """Copy the weights that fit by name and shape, and say in a line how many did.
 
     What belongs to a token goes where that token now is; what belongs to a new token stays as it was drawn.
 
     Args:
         model: gets the weights.
         source: has them.
-        verbose: name what was not copied, and new tokens.
+        changes: settings that the training has taken over from the source; see `adopt`.
+        verbose: name them, what was not copied, and new tokens.
 
     Raises:
         UsageError: no weight of the encoder fits.
@@ -124,17 +126,14 @@ def initialize(model: TrainingModule, source: Source, verbose: bool = False) -> 
             own[name].index_copy_(0, here, weight.index_select(0, there))
         else:
             own[name].copy_(weight)
-    new = [token for token in model.tokenizer.tokens if token not in known]
-    more = "" if verbose or not (skipped or new) else "; verbose=true names the others"
-    say(
-        f"init_from={source.name}: {len(fits)} of {len(own)} weights copied, {len(shared)} of "
-        f"{len(model.tokenizer.tokens)} tokens known{more}"
-    )
-    if verbose:
-        say(
-            *(f"  not copied: {reason}" for reason in skipped),
-            f"  new tokens: {' '.join(map(repr, new)) or 'none'}",
-        )
+    new = [repr(token) for token in model.tokenizer.tokens if token not in known]
+    details = [f"  {change}" for change in changes] + [f"  not copied: {reason}" for reason in skipped]
+    details += [f"  new tokens: {' '.join(new)}"] if new else []
+    line = f"init_from={source.name}: {len(fits)} of {len(own)} weights copied, {len(shared)} of "
+    line += f"{len(model.tokenizer.tokens)} tokens known"
+    line += f", {counted(len(changes), 'setting')} taken over" if changes else ""
+    line += "; verbose=true tells more" if details and not verbose else ""
+    say(line, *(details if verbose else ()))
 
 
 def freeze(encoder: nn.Module, parts: Sequence[str]) -> None:

@@ -85,8 +85,10 @@ def test_unusable_training_utterances_are_named(here: Path, capsys: pytest.Captu
     with (here / "train.jsonl").open("a") as manifest:
         line = {"audio_filepath": "train0.wav", "duration": 0.4, "text": bad, "id": "hasty"}
         manifest.write(json.dumps(line) + "\n")
-    cfg = load()
-    _, data = parts.prepare(cfg)
+    parts.prepare(load())
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == 5 and shown[-1] == "  and 1 more; verbose=true names them all"
+    _, data = parts.prepare(load("verbose=true"))
     assert [utterance.id for utterance in data.train_set.utterances] == ["train0", "train4"]
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "train: left out 4 of 6 utterances:"
@@ -163,7 +165,7 @@ def test_what_it_says_from_start_to_end(
     assert lines[0].startswith("tokens: 4 (") and "'a'" in lines[0]
     assert lines[1].startswith("train: 6 utterances, 0.0 minutes; dev: 2 utterances")
     assert re.fullmatch(r"model: 0\.\d+ million parameters; CPU, 32-true; 2 epochs of 1 batch", lines[2])
-    epoch = r"epoch 2/2: step 2, loss \d\.\d{3}, learning rate \S+, \d+ s of audio/s, 0:00 left, \d:\d\d an epoch; "
+    epoch = r"epoch 2/2: update 2, loss \d\.\d{3}, learning rate \S+, \d+ s of audio/s, \d:\d\d an epoch; "
     epoch += r"WER \d+\.\d\d%, CER .*"
     assert re.fullmatch(epoch, lines[4])
     assert re.match(r"best epoch: [12] of 2, after 0:\d\d", lines[5]) and lines[6].startswith("dev: WER ")

@@ -26,7 +26,7 @@ def test_a_terminal_gets_a_bar_and_a_log_gets_lines(
     shown = capsys.readouterr()
     assert shown.err == "" and shown.out.count("\n") == 2, "an epoch, a line"
     assert re.search(
-        r"epoch 2/2: update 6, loss \S+, learning rate \S+, \d+ s of audio/s, 0:0\d; WER ", shown.out
+        r"epoch 2/2: update 6, loss \S+, learning rate \S+, \d+ s of audio/s, 0:0\d an epoch; WER ", shown.out
     )
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     fit("out=two", *settings)

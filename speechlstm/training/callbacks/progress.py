@@ -76,7 +76,8 @@ class Progress(Callback):
                 dev += f", dev loss {metrics['val/loss']:.3f}"
             dev += f", blanks {metrics['val/blank_rate']:.0%}"
         figures = f"update {trainer.global_step}, {self._figures(trainer)}"
-        say(f"{_epoch(trainer)}: {figures}, {clock(time.monotonic() - self.begun)}{dev}", file=sys.stdout)
+        took = clock(time.monotonic() - self.begun)
+        say(f"{_epoch(trainer)}: {figures}, {took} an epoch{dev}", file=sys.stdout)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove the bar."""
