@@ -61,8 +61,15 @@ def main(cfg: DictConfig) -> int:
     with where.share(work) as work:
         audio = [recording.path for recording, _ in work]
         results: _Results = transcribe(
-            bundle, decoder, audio, cfg.batch_seconds, batch_threads(cfg.threads), where.claim
+            bundle,
+            decoder,
+            audio,
+            cfg.batch_seconds,
+            batch_threads(cfg.threads),
+            where.claim,
+            cfg.strict_audio,
         )
+        results = _warned(results)
         apart = out is not None and not one_file
         if apart:
             results = _written(results, [paths for _, paths in work])
@@ -77,6 +84,15 @@ def main(cfg: DictConfig) -> int:
     if out is not None and joined:
         write_atomically(out, "".join(joined))
     return report_failures(failed, given) if where.is_first else 0
+
+
+def _warned(results: _Results) -> _Results:
+    """Pass on the results, and say what of their audio is missing."""
+    for index, result in results:
+        if isinstance(result, Transcript):
+            for warning in result.warnings:
+                progress.write(f"warning: {result.audio}: {warning}", sys.stderr)
+        yield index, result
 
 
 def _written(results: _Results, outputs: list[tuple[Path, ...]]) -> _Results:

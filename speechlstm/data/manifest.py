@@ -40,7 +40,7 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
         raise ManifestError(f"{where}: audio_filepath is {audio!r}, but must be a file name")
     if not isinstance(text, str):
         raise ManifestError(f"{where}: text is {text!r}, but must be a string")
-    path = Path(audio).expanduser()
+    path = Path(audio)  # `~` is the shell's: here it is a letter of a name
     path = path if path.is_absolute() else folder / path
     offset = _seconds(entry.get("offset") or 0.0, "offset", where)
     name = entry.get("id")

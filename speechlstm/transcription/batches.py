@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -25,6 +25,7 @@ _WINDOW = 512  # recordings sorted by length at a time: bounds how long results 
 _READERS = 2  # threads that decode audio
 
 Result = TypeVar("Result")
+_Read = tuple[NDArray[np.float32], list[str]]  # a waveform, and warnings
 
 
 class SpeechModel(Protocol):
@@ -64,6 +65,7 @@ class Recognized:
         waveform: `(samples,)`.
         sample_rate: Hz of the waveform.
         log_probs: `(frames, vocab)` natural logs.
+        warnings: what of the audio is missing.
     """
 
     index: int
@@ -71,6 +73,7 @@ class Recognized:
     waveform: NDArray[np.float32]
     sample_rate: int
     log_probs: Tensor
+    warnings: list[str]
 
     @property
     def seconds(self) -> float:
@@ -79,9 +82,10 @@ class Recognized:
 
     def transcript(self, hypotheses: Sequence[Hypothesis], model: SpeechModel) -> Transcript:
         """Give the best of the hypotheses its words, times and confidences, by `to_transcript`."""
-        return to_transcript(
+        made = to_transcript(
             hypotheses, model.tokenizer, model.frame_shift, self.audio, self.seconds, self.pauses()
         )
+        return replace(made, warnings=self.warnings)
 
     def pauses(self) -> list[tuple[float, float]]:
         """Return the stretches without speech, in seconds, by `speechlstm.transcription.boundaries.find_pauses`."""
@@ -122,6 +126,7 @@ def recognize(
     batch_seconds: float = 120.0,
     threads: int = 1,
     claim: Callable[[], int] | None = None,
+    strict_audio: bool = False,
 ) -> Iterator[RecognizedBatch]:
     """Run recordings through the model in batches of similar length.
 
@@ -138,6 +143,7 @@ def recognize(
         batch_seconds: most seconds in a batch, padding included; a longer recording is a batch by itself.
         threads: how many batches run at once on a CPU.
         claim: returns the number of the batch to do next, each number to one process; None does all of them.
+        strict_audio: damaged or truncated audio fails; False takes what can be read, with warnings.
 
     Yields:
         batches in which each of the inputs, if no other process has it, occurs once, recognized or with the reason
@@ -165,7 +171,7 @@ def recognize(
             if isinstance(batch, tuple):
                 yield RecognizedBatch([], [batch], torch.zeros(0, 0, 0), torch.zeros(0, dtype=torch.long))
                 continue
-            reads = [(job, readers.submit(_read, job, model.sample_rate)) for job in batch]
+            reads = [(job, readers.submit(_read, job, model.sample_rate, strict_audio)) for job in batch]
             ahead.append(models.submit(_recognize, model, reads))
             if len(ahead) > workers:
                 yield ahead.popleft().result()
@@ -221,7 +227,9 @@ def _job(index: int, given: AudioInput | Utterance) -> _Job | AudioError:
         if isinstance(given, Utterance):
             job = _Job(index, given.audio_filepath, given.duration, given.offset, given.duration or None)
         else:
-            job = _Job(index, given, audio_info(given).duration)
+            job = _Job(index, given, audio_info(given, exact=False).duration)
+            if job.seconds > MAX_SECONDS:  # that is what the header says
+                job = replace(job, seconds=audio_info(given, strict=False).duration)
     except AudioError as error:
         return error
     if job.seconds > MAX_SECONDS:
@@ -230,26 +238,28 @@ def _job(index: int, given: AudioInput | Utterance) -> _Job | AudioError:
     return job
 
 
-def _read(job: _Job, sample_rate: int) -> NDArray[np.float32]:
-    return load_audio(job.audio, sample_rate, job.offset, job.duration)
+def _read(job: _Job, sample_rate: int, strict: bool) -> _Read:
+    warnings: list[str] = []
+    audio = load_audio(job.audio, sample_rate, job.offset, job.duration, strict=strict, warnings=warnings)
+    return audio, warnings
 
 
-def _recognize(model: SpeechModel, reads: list[tuple[_Job, Future[NDArray[np.float32]]]]) -> RecognizedBatch:
+def _recognize(model: SpeechModel, reads: list[tuple[_Job, Future[_Read]]]) -> RecognizedBatch:
     """Run one batch through the model, leaving out what could not be read."""
     failures: list[tuple[int, AudioError]] = []
-    ready: list[tuple[_Job, NDArray[np.float32]]] = []
+    ready: list[tuple[_Job, NDArray[np.float32], list[str]]] = []
     for job, future in reads:
         try:
-            ready.append((job, future.result()))
+            ready.append((job, *future.result()))
         except AudioError as error:
             failures.append((job.index, error))
     if not ready:
         return RecognizedBatch([], failures, torch.zeros(0, 0, 0), torch.zeros(0, dtype=torch.long))
-    waveforms = [torch.from_numpy(waveform) for _, waveform in ready]
+    waveforms = [torch.from_numpy(waveform) for _, waveform, _ in ready]
     padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
     log_probs, lengths = model.log_probs(padded, torch.tensor([len(waveform) for waveform in waveforms]))
     recordings = [
-        Recognized(job.index, audio_name(job.audio), waveform, model.sample_rate, row[:length])
-        for (job, waveform), row, length in zip(ready, log_probs, lengths.tolist(), strict=True)
+        Recognized(job.index, audio_name(job.audio), waveform, model.sample_rate, row[:length], warnings)
+        for (job, waveform, warnings), row, length in zip(ready, log_probs, lengths.tolist(), strict=True)
     ]
     return RecognizedBatch(recordings, failures, log_probs, lengths)

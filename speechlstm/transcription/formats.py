@@ -41,6 +41,8 @@ def to_json(transcript: Transcript) -> str:
         "words": [as_entry(word) for word in transcript.words],
         "alternatives": [{"text": other.text, **_scores(other)} for other in transcript.alternatives],
     }
+    if transcript.warnings:
+        document["warnings"] = transcript.warnings
     return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -206,6 +206,7 @@ def transcribe(
     batch_seconds: float = 120.0,
     threads: int = 1,
     claim: Callable[[], int] | None = None,
+    strict_audio: bool = False,
 ) -> Iterator[tuple[int, Transcript | AudioError]]:
     """Transcribe recordings in batches of similar length; a broken one does not stop the others.
 
@@ -216,6 +217,7 @@ def transcribe(
         batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.recognize`.
         threads: how many batches run at once on a CPU, see there.
         claim: says which batches are this process's, see there.
+        strict_audio: damaged or truncated audio fails, see there.
 
     Yields:
         `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
@@ -223,7 +225,7 @@ def transcribe(
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
     """
-    for batch in recognize(recognizer, inputs, batch_seconds, threads, claim):
+    for batch in recognize(recognizer, inputs, batch_seconds, threads, claim, strict_audio):
         yield from batch.failures
         hypotheses = decoder(batch.log_probs, batch.lengths) if batch.recordings else []
         for recording, found in zip(batch.recordings, hypotheses, strict=True):

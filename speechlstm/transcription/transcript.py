@@ -45,6 +45,7 @@ class Transcript:
         parts: what the score is made of, if the decoder tells, by name: see `Hypothesis`.
         alternatives: further texts, best first, without the best one.
         tokens: what the best text was made of, such as phones.
+        warnings: what of the audio is missing and when, such as `1.02 s missing at 12.4 s`.
 
     Examples:
         >>> word = Word("stop", start=0.2, end=0.75, confidence=0.9)
@@ -64,6 +65,7 @@ class Transcript:
     parts: dict[str, float] = field(default_factory=dict)
     alternatives: list[Alternative] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def to_txt(self) -> str:
         """Return the text on a line of its own."""

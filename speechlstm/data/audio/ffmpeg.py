@@ -1,72 +1,204 @@
-"""Files read by ffmpeg: mp3, aac, and containers such as m4a, mp4 and webm."""
+"""Files read by ffmpeg: mp3, aac, Ogg, containers such as m4a, mp4 and webm, and what libsndfile cannot read."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import IO, Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from speechlstm.data.audio.headers import mp3_counted, mp3_frame, tag_size
+from speechlstm.data.audio.losses import Losses
+from speechlstm.data.audio.ogg import Ogg
+from speechlstm.data.audio.timeline import JITTER, Timeline
 from speechlstm.types import AudioError
 
 # ffmpeg also reads play lists, which may name other files and addresses: let in only what holds its audio.
-CONTAINERS = "mov,mp4,m4a,3gp,matroska,webm,aac,asf,amr,avi,flv,mpegts,ac3,eac3,wav,ogg,flac,mp3,caf"
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,matroska,webm,asf,avi,flv,mpegts,mpeg,ogg,flac,wav,w64,aiff,au,caf,mp3,aac,ac3,eac3,dts,truehd,"
+    "amr,amrnb,amrwb,wv,tta,ape,tak,mpc,mpc8,voc,mxf,nut,rm,oma,dsf,loas"
+)
+# Whose headers say how long they are. Of other streams ffmpeg guesses it from the bit rate.
+_STATED = (
+    "mov",
+    "matroska",
+    "asf",
+    "avi",
+    "flv",
+    "flac",
+    "wav",
+    "w64",
+    "aiff",
+    "caf",
+    "wv",
+    "tta",
+    "ape",
+    "au",
+)
+# Streams without time stamps: what is lost shows only as bytes that are no frame.
+_BARE = ("mp3", "aac", "ac3", "eac3", "dts", "amr", "loas", "truehd")
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"Xing", b"Info")  # in the middle of files that were joined
+_SEEKABLE = ("mov", "matroska", "asf", "flac")  # and mp3 with a length: time stamps are right after seeking
+_DELAYED = ("vorbis", "wmav1", "wmav2")  # codes without a frame for the first packet, which time stamps count
+_SLACK = 0.1  # seconds that a header may say too much: encoders pad, and some round
+_BLOCK = 1 << 16  # samples at least
+_ERRORS = 100  # of a container, after which it is given up
+
+_Frame = tuple[
+    NDArray[np.float32], int, float | None
+]  # (samples, channels), Hz, and seconds by its time stamp
 
 
 class Container:
-    """A file read by ffmpeg."""
+    """A file read by ffmpeg.
 
-    def __init__(self, path: str, container: Any, file: IO[bytes]) -> None:
-        self.container = container
+    Attributes:
+        sample_rate: Hz of the first sound.
+        channels: of the first sound.
+        samples: how many there are by the header; None if it does not say.
+        exact: False: a header may say anything.
+    """
+
+    exact = False
+
+    def __init__(self, path: str, container: Any, file: IO[bytes], ogg: Ogg | None) -> None:
         if not container.streams.audio:
             raise AudioError(f"{path}: has no audio track")
-        self.stream = container.streams.audio[0]
-        self.sample_rate, self.channels = self.stream.rate, self.stream.channels
-        self.samples: int | None = None
-        kind = container.format.name
-        # Encoders may or may not count an mp3's first frame; others round times and keep the decoder's delay.
-        self.slack = 1152 if kind == "mp3" else round(0.1 * self.sample_rate)
-        if kind == "aac" or (kind == "mp3" and not _mp3_tells_length(file)):
-            return  # no header says how long it is, and ffmpeg guesses from the bit rate
-        if self.stream.duration:
-            self.samples = round(float(self.stream.duration * self.stream.time_base) * self.sample_rate)
-        elif container.duration:
-            self.samples = round(container.duration / av.time_base * self.sample_rate)
+        self.container, self.stream = container, container.streams.audio[0]
+        self.codec = self.stream.codec_context
+        if self.codec is None:
+            raise AudioError(f"{path}: its sound is in a code that cannot be decoded; convert it to wav")
+        self.codec.options = {"err_detect": "crccheck+bitstream+buffer+explode"}  # an error, not a guess
+        self.sample_rate, self.channels = self.stream.rate or 0, self.stream.channels or 0
+        self.kind = container.format.name.split(",")[0]
+        self.size = file.seek(0, os.SEEK_END) - tag_size(file)
+        self.ogg = ogg
+        counted = self.kind == "mp3" and mp3_counted(file)
+        # Where players begin: an mp3 after the encoder's delay, mov and Matroska at 0 even if nothing is there.
+        start, base = self.stream.start_time, self.stream.time_base
+        self.origin = (container.start_time or 0) / av.time_base
+        if self.kind == "mp3" and start is not None:
+            self.origin = float(start * base)
+        elif self.kind in ("mov", "matroska") or (ogg and ogg.late):
+            self.origin = 0.0
+        self.ends: float | None = None  # by the header, in seconds
+        if self.stream.duration and (counted or self.kind in _STATED):
+            self.ends = float(((start or 0) + self.stream.duration) * base) - self.origin
+        elif container.duration and self.kind in _STATED:
+            self.ends = container.duration / av.time_base
+        self.samples = None if self.ends is None else round(self.ends * self.sample_rate)
+        self.seekable = self.ends is not None and (counted or self.kind in _SEEKABLE)
+        self.latest = (
+            0.0  # seconds at which packets end, those of all streams if nothing else tells the length
+        )
 
-    def read(self, start: int, count: int | None) -> NDArray[np.float32]:
-        """Return `(samples, channels)` from sample `start` on; `count` None reads to the end."""
-        rate, seekable = self.sample_rate, self.samples is not None
-        origin = float((self.stream.start_time or 0) * self.stream.time_base)  # mp3: the encoder's delay
-        if start > rate / 2 and seekable:  # half a second early: lossy decoders need a run-up
-            self.container.seek(int((origin + start / rate - 0.5) * av.time_base))
-        resampler = av.AudioResampler(format="fltp", layout=self.stream.layout, rate=rate)
-        pieces: list[NDArray[Any]] = []
-        begin, have = (
-            0,
-            0,
-        )  # where decoding began (below 0: in the encoder's delay), and samples decoded since
-        for frame in self.container.decode(self.stream):
-            if not pieces and seekable and frame.pts is not None:
-                begin = round((float(frame.pts * frame.time_base) - origin) * rate)
-            for piece in resampler.resample(frame):
-                pieces.append(piece.to_ndarray())
-                have += piece.samples
-            if count is not None and begin + have >= start + count:
-                break
-        if not pieces:
-            return np.zeros((0, self.channels), np.float32)
-        data: NDArray[np.float32] = np.concatenate(pieces, axis=1).T[max(0, start - begin) :]
-        return data if count is None else data[:count]
+    def blocks(
+        self, start: int, count: int | None, losses: Losses
+    ) -> Iterator[tuple[NDArray[np.float32], int]]:
+        """Yield `(samples, channels)` and their rate in Hz from sample `start` of the header's rate on."""
+        begin = start / self.sample_rate
+        timeline = Timeline(begin, losses, None if self._seek(begin) else 0.0, complete=bool(self.ogg))
+        pieces: list[NDArray[np.float32]] = []
+        held, form = 0, (0, 0)  # samples in `pieces`, and their rate and channels
+        for data, rate, time in self._frames(timeline):
+            for piece in timeline.place(data, rate, time):
+                if pieces and (held > _BLOCK or form != (rate, piece.shape[1])):
+                    yield np.concatenate(pieces), form[0]
+                    pieces, held = [], 0
+                pieces.append(piece)
+                held, form = held + len(piece), (rate, piece.shape[1])
+        if pieces:
+            data, over = (
+                np.concatenate(pieces),
+                timeline.end - self.ends if self.ends and timeline.end else 0.0,
+            )
+            padded = (
+                self.kind == "mov" and 0 < over < _SLACK
+            )  # the last frame, of which the header keeps a part
+            yield data[: max(0, len(data) - round(over * form[0]))] if padded else data, form[0]
+
+    def _seek(self, begin: float) -> bool:
+        """Go to half a second before `begin`, because lossy decoders need a run-up, if that is worth it and safe."""
+        seeks = self.seekable and 0.5 < begin < (self.ends or 0.0)
+        if seeks:
+            self.container.seek(int((self.origin + begin - 0.5) * av.time_base))
+        return seeks
+
+    def _frames(self, timeline: Timeline) -> Iterator[_Frame]:
+        """Yield the decoded frames; the timeline and its losses learn of what cannot be decoded."""
+        whole, first = timeline.end is not None, None
+        seconds, size, failed = 0.0, 0, 0.0  # of good packets, and where the last bad one ends
+        last, unread = None, self.size  # bytes
+        for packet in self._packets():
+            time, length = self._time(packet), float((packet.duration or 0) * packet.time_base)
+            unread -= packet.size
+            first, last = (
+                time if first is None else first,
+                packet if self.kind == "mp3" and packet.size else last,
+            )
+            try:
+                frames = packet.decode()
+            except (av.FFmpegError, ValueError):
+                if self.kind in _BARE:  # the packet is all up to the next frame
+                    tag = any(mark in bytes(packet) for mark in _TAGS)
+                    timeline.shift += (0.0 if tag else packet.size * seconds / max(size, 1)) - length
+                failed = 0.0 if time is None else time + length + timeline.shift
+                continue
+            seconds, size = seconds + length, size + packet.size
+            for frame in frames:
+                data, time = _samples(frame), self._time(frame)
+                if whole and not timeline.started:
+                    data = data[self._priming(length, len(data)) :]
+                    if self.codec.name in _DELAYED and self.kind != "ogg":
+                        timeline.shift = (first or 0.0) - (time or 0.0)
+                yield data, frame.sample_rate, time
+        end = timeline.end or 0.0
+        stated = self.ends if self.ends is not None and self.ends > max(self.latest, end) + _SLACK else 0.0
+        if max(stated, failed) > end + JITTER:
+            timeline.losses.add(end, max(stated, failed) - end)
+        elif self.kind == "aac" and unread > 0 and size:  # ffmpeg skips what is no frame
+            timeline.losses.add(failed or end, unread * seconds / size)
+        elif (self.ogg and self.ogg.cut) or (last and mp3_frame(bytes(last)[:4]) > last.size):
+            timeline.losses.add(end, None)
+
+    def _packets(self) -> Iterator[Any]:
+        streams = [self.stream] if self.stream.duration else list(self.container.streams)
+        for _ in range(_ERRORS):
+            try:
+                for packet in self.container.demux(*streams):
+                    if (time := self._time(packet)) is not None:
+                        self.latest = max(
+                            self.latest, time + float((packet.duration or 0) * packet.time_base)
+                        )
+                    if packet.stream_index == self.stream.index:
+                        yield packet
+                return
+            except av.FFmpegError:
+                continue
+
+    def _time(self, timed: Any) -> float | None:
+        return None if timed.pts is None else float(timed.pts * timed.time_base) - self.origin
+
+    def _priming(self, seconds: float, samples: int) -> int:
+        """Return how many samples of the encoder's run-up are left in the first frame of Opus in Matroska.
+
+        ffmpeg takes its length for one at the rate of the original sound, but it is one at 48 kHz.
+        """
+        if self.kind != "matroska" or self.codec.name != "opus" or len(self.codec.extradata or b"") < 12:
+            return 0
+        skip = int.from_bytes(self.codec.extradata[10:12], "little")
+        return max(0, skip - max(0, round(seconds * 48_000) - samples))
 
 
-def _mp3_tells_length(file: IO[bytes]) -> bool:
-    """Whether the first frame of an mp3 is a header with the number of frames (Xing, Info or VBRI)."""
-    file.seek(0)
-    head = file.read(10)
-    if head.startswith(b"ID3"):  # 28-bit size of the tag, seven bits in a byte
-        file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)))
-    else:
-        file.seek(0)
-    frame = file.read(2048)
-    return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
+def _samples(frame: Any) -> NDArray[np.float32]:
+    """Return a frame as `(samples, channels)` with full scale 1."""
+    data: NDArray[Any] = frame.to_ndarray()
+    data = data.T if frame.format.is_planar else data.reshape(-1, frame.layout.nb_channels)
+    if data.dtype.kind == "u":
+        data = data.astype(np.int16) - 128
+        return data.astype(np.float32) / np.float32(128)
+    scale = 1.0 if data.dtype.kind == "f" else -float(np.iinfo(data.dtype).min)
+    return data.astype(np.float32) / np.float32(scale)

@@ -14,48 +14,42 @@ import soundfile
 from numpy.typing import NDArray
 
 from speechlstm.data.audio.ffmpeg import CONTAINERS, Container
-from speechlstm.data.audio.sndfile import UnrecognisedError, open_sndfile
+from speechlstm.data.audio.losses import Losses
+from speechlstm.data.audio.ogg import Ogg, examine
+from speechlstm.data.audio.sndfile import Sndfile
 from speechlstm.data.audio.tar import holder, open_member, split
 from speechlstm.types import AudioError, counted
 
-_SNDFILE_SUFFIXES = (
-    ".wav",
-    ".flac",
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".mp3",
-    ".sph",
-    ".raw",
-    ".aiff",
-    ".aif",
-    ".au",
-    ".caf",
-)
-_FFMPEG_SUFFIXES = (".m4a", ".mp4", ".m4b", ".mov", ".webm", ".mka", ".mkv", ".aac", ".3gp", ".amr", ".wma")
 # What a search through folders takes for audio, in lower case; `load_audio` itself looks at the contents.
-AUDIO_SUFFIXES = frozenset(_SNDFILE_SUFFIXES + _FFMPEG_SUFFIXES)
+_ENDINGS = """
+    wav flac ogg oga opus spx ogv mp3 mp2 mpga sph raw aiff aif aifc au snd caf w64 rf64 voc m4a m4b m4r mp4 m4v mov qt
+    3gp 3g2 webm mka mkv aac ac3 eac3 dts amr awb wma wmv asf avi flv f4v ts mts m2ts mpg mpeg vob wv tta ape mxf nut
+"""
+AUDIO_SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 
 MAX_CHANNELS = 64
 MIN_RATE, MAX_RATE = 1000, 768_000  # Hz
+Block = tuple[NDArray[np.float32], int]  # (samples, channels) and their rate in Hz
 
 
 class Source(Protocol):
-    """An open file; `samples` is None if its header does not say, `slack` is how many may be missing."""
+    """An open file; what its header says is no more than a hint, unless it is `exact`."""
 
     sample_rate: int
     channels: int
     samples: int | None
-    slack: int
+    exact: bool
 
-    def read(self, start: int, count: int | None) -> NDArray[np.float32]:
-        """Return `(samples, channels)` from sample `start` on; `count` None reads to the end."""
+    def blocks(self, start: int, count: int | None, losses: Losses) -> Iterator[Block]:
+        """Yield what can be read from sample `start` of the header's rate on; rate and channels may change.
+
+        At least `count` samples are wanted; None: all.
+        """
 
 
 @contextlib.contextmanager
 def open_audio(path: str) -> Iterator[Source]:
     """Open a file with the reader that understands it, and turn the readers' exceptions into `AudioError`."""
-    opened = False
     try:
         with contextlib.ExitStack() as stack:
             file = _open(
@@ -64,26 +58,60 @@ def open_audio(path: str) -> Iterator[Source]:
             head = file.read(16)
             if not head:
                 raise AudioError(f"{path}: empty (0 bytes); copy or download it again")
-            source: Source | None = None
-            if not (head.startswith((b"ID3", b"\xff")) or path.lower().endswith(".mp3")):
-                with contextlib.suppress(UnrecognisedError):
-                    sound = open_sndfile(path, _open(path, stack) if split(path) else os.fsencode(path))
+            sound = None
+            mpeg = head.startswith((b"ID3", b"\xff")) or path.lower().endswith((".mp3", ".mp2", ".mpga"))
+            ogg = examine(file) if head.startswith(b"OggS") else None
+            if not mpeg and (ogg is None or ogg.whole):
+                with contextlib.suppress(soundfile.SoundFileError):
+                    sound = Sndfile(path, _open(path, stack) if split(path) else os.fsencode(path), file)
                     stack.enter_context(sound.file)
-                    sound.check(path, file)
-                    source = sound
-            if source is None:
-                container = av.open(_open(path, stack), options={"format_whitelist": CONTAINERS})
-                source = Container(path, stack.enter_context(container), file)
+            if sound is None or sound.misread:
+                source: Source = _container(path, stack, ogg)
+            else:
+                source = _Either(path, sound, stack)
             check_header(path, source)
-            opened = True
             yield source
-    except soundfile.SoundFileError as error:
-        reason = str(error).rpartition(": ")[2].rstrip(".")
-        raise AudioError(f"{path}: damaged or truncated ({reason}); copy or download it again") from None
-    except av.FFmpegError:
-        if opened:
-            raise AudioError(f"{path}: damaged or truncated; copy or download it again") from None
+    except AudioError:
+        raise
+    except MemoryError:
+        raise AudioError(f"{path}: does not fit into memory; cut it into shorter files") from None
+    except Exception as error:  # whatever a reader raises over what it finds in a file
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise AudioError(f"{path}: cannot be read ({reason}); copy or download it again") from error
+
+
+class _Either:
+    """A file that libsndfile reads, and ffmpeg from where libsndfile gives up."""
+
+    def __init__(self, path: str, sound: Sndfile, stack: contextlib.ExitStack) -> None:
+        self.path, self.sound, self.stack = path, sound, stack
+        self.sample_rate, self.channels = sound.sample_rate, sound.channels
+        self.samples, self.exact = sound.samples, sound.exact and not sound.missing
+
+    def blocks(self, start: int, count: int | None, losses: Losses) -> Iterator[Block]:
+        """Yield what can be read from sample `start` on."""
+        read = start
+        try:
+            for data, rate in self.sound.blocks(start, count, losses):
+                yield data, rate
+                read += len(data)
+            return
+        except soundfile.SoundFileError:
+            pass
+        yield from _container(self.path, self.stack).blocks(read, None, losses)
+
+
+def _container(path: str, stack: contextlib.ExitStack, ogg: Ogg | None = None) -> Container:
+    file = (ogg and ogg.content) or _open(path, stack)
+    options = {"format_whitelist": CONTAINERS}
+    if file.read(4) in (b"RIFF", b"RIFX", b"RF64"):
+        options["ignore_length"] = "1"  # of an interrupted recording it is wrong
+    file.seek(0)
+    try:
+        container = stack.enter_context(av.open(file, options=options))
+    except (av.FFmpegError, ValueError):
         raise AudioError(f"{path}: not audio in a known format, or damaged; try to play it") from None
+    return Container(path, container, _open(path, stack), ogg)
 
 
 def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:
@@ -114,5 +142,5 @@ def check_header(path: str, source: Source) -> None:
         raise AudioError(f"{path}: {counted(source.channels, 'channel')}; can be 1 to {MAX_CHANNELS}")
     if not MIN_RATE <= source.sample_rate <= MAX_RATE:
         raise AudioError(f"{path}: sample rate {source.sample_rate} Hz; can be {MIN_RATE} to {MAX_RATE}")
-    if source.samples == 0:
+    if source.samples == 0 and source.exact:
         raise AudioError(f"{path}: no samples, only a header; record it again or leave it out")

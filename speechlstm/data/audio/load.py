@@ -1,31 +1,34 @@
-"""What callers ask of a file: its length, or a stretch of it as one channel at some rate."""
+"""What callers ask of a recording: its length, or a stretch of it as one channel at some rate."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
-from speechlstm.data.audio.files import MAX_RATE, MIN_RATE, check_header, open_audio
-from speechlstm.types import AudioError, UsageError, counted
+from speechlstm.data.audio.files import MAX_RATE, MIN_RATE, Block, Source, open_audio
+from speechlstm.data.audio.losses import Losses
+from speechlstm.data.audio.mixing import Mixer, limited, resampled
+from speechlstm.types import AudioError, UsageError
 
 # A path, samples `(samples,)` or `(samples, channels)` with their rate in Hz, or a file that is open for reading.
 AudioInput = str | os.PathLike[str] | tuple[NDArray[Any], int] | BinaryIO
 
-MAX_PEAK = 64.0  # full scale is 1; integers stored as floats reach 32767
 _END_TOLERANCE = 0.1  # seconds: how far a segment may reach past the end, for times that were rounded
+_MAX_HOURS = 12  # 2.8 GB at 16 kHz
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What an audio file's header says: seconds, samples per second (Hz) and channels."""
+    """A recording's length in seconds, samples per second (Hz) and channels."""
 
     duration: float
     sample_rate: int
@@ -40,21 +43,31 @@ def audio_name(audio: AudioInput) -> str:
     return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def audio_info(audio: AudioInput) -> AudioInfo:
-    """Read length, rate and channels of a recording without decoding it.
+def audio_info(audio: AudioInput, exact: bool = True, strict: bool = True) -> AudioInfo:
+    """Return length, rate and channels of a recording.
+
+    Args:
+        audio: as for `load_audio`.
+        exact: count what can be read, unless the size of the file proves what its header says; False takes the
+            header's word where it has one, which is quick.
+        strict: as for `load_audio`.
 
     Raises:
-        AudioError: the file is missing, unreadable, no audio, empty, or shorter than its header says.
+        AudioError: the file is missing, unreadable, no audio, or empty; if `exact` and `strict`, also damaged or
+            truncated.
         UsageError: it is no recording at all.
     """
-    if isinstance(audio, tuple):
-        samples, rate = _array(audio)
-        return AudioInfo(len(samples) / rate, rate, samples.shape[1])
-    with _path(audio) as path, open_audio(path) as source:
-        if source.samples is None:  # a live recording, or a format that does not say: count
-            source.samples = len(source.read(0, None))
-            check_header(path, source)
-        return AudioInfo(source.samples / source.sample_rate, source.sample_rate, source.channels)
+    with _opened(audio) as (name, source):
+        rate, channels = source.sample_rate, source.channels
+        seconds = (source.samples or 0) / rate
+        if not source.samples or (exact and not source.exact):
+            counts = Counter[int]()  # samples by their rate
+            for data, its_rate in source.blocks(0, None, Losses(name, strict and exact)):
+                counts[its_rate] += len(data)
+            seconds = sum(count / its_rate for its_rate, count in counts.items())
+        if not seconds:
+            raise AudioError(f"{name}: no samples, only a header; record it again or leave it out")
+        return AudioInfo(seconds, rate, channels)
 
 
 def load_audio(
@@ -63,10 +76,14 @@ def load_audio(
     offset: float = 0.0,
     duration: float | None = None,
     channel: int | None = None,
+    *,
+    strict: bool = True,
+    warnings: list[str] | None = None,
 ) -> NDArray[np.float32]:
     """Read a recording, or a segment of it, as one channel at the wanted rate.
 
-    `.raw` files have no header and are taken for 16-bit big-endian mono at 16 kHz.
+    Where the file's time stamps leave gaps there is silence. `.raw` files have no header and are taken for 16-bit
+    big-endian mono at 16 kHz.
 
     Args:
         audio: any audio file, or one inside a tar archive: `shard.tar@1024/name.flac`; or samples with their rate; or
@@ -74,80 +91,106 @@ def load_audio(
         sample_rate: Hz of the result; other rates are resampled (soxr, high quality).
         offset: where the segment begins, in seconds.
         duration: its length in seconds; None reads to the end. Only the segment is decoded.
-        channel: index of the channel to take; None takes the mean of all.
+        channel: index of the channel to take; None takes the mean of all, or the loudest where they cancel each other.
+        strict: what is damaged or truncated is an error; False reads what can be read.
+        warnings: gets a line for each stretch that is missing, and for channels that cancel each other.
 
     Returns:
         `(samples,)` float32; full scale is 1, which loud mp3s and resampling may pass a little.
 
     Raises:
-        AudioError: the file is missing, unreadable, no audio, damaged or shorter than its header says, holds
-            values that are not finite, or does not contain the segment or channel. The message begins with
-            the path.
+        AudioError: the file is missing, unreadable, no audio, too long, or does not contain the segment or channel; if
+            `strict`, also damaged, truncated, or with values that are not finite. The message begins with the path.
+    """
+    blocks = stream_audio(audio, sample_rate, offset, duration, channel, strict=strict, warnings=warnings)
+    first = list(itertools.islice(blocks, 2))
+    if len(first) == 1:
+        return first[0]
+    whole = bytearray()  # grows in place
+    try:
+        for block in itertools.chain(first, blocks):
+            whole += block.data.cast("B")
+            if len(whole) > 4 * sample_rate * 3600 * _MAX_HOURS:
+                raise AudioError(
+                    f"{audio_name(audio)}: over {_MAX_HOURS} hours long; take a part with offset and duration"
+                )
+    except MemoryError:
+        raise AudioError(
+            f"{audio_name(audio)}: does not fit into memory; cut it into shorter files"
+        ) from None
+    return np.frombuffer(whole, np.float32)
+
+
+def stream_audio(
+    audio: AudioInput,
+    sample_rate: int,
+    offset: float = 0.0,
+    duration: float | None = None,
+    channel: int | None = None,
+    *,
+    strict: bool = True,
+    warnings: list[str] | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield a recording, or a segment of it, in blocks; memory does not grow with its length.
+
+    Arguments and errors are those of `load_audio`; an error may come after some blocks, and warnings at the end.
+
+    Yields:
+        `(samples,)` float32, one block after the other without gap.
     """
     name = audio_name(audio)
     if channel is not None and channel < 0:
         raise AudioError(f"{name}: no channel {channel}; they are counted from 0")
     if not 0 <= offset < float("inf") or (duration is not None and not 0 < duration < float("inf")):
         raise AudioError(f"{name}: segment at {offset} s of {duration} s; must be offset >= 0, duration > 0")
+    with _opened(audio) as (path, source):
+        losses = Losses(path, strict, offset, float("inf") if duration is None else offset + duration)
+        mixer = Mixer(losses, channel, offset)
+        start = round(offset * source.sample_rate)
+        count = None if duration is None else max(1, round(duration * source.sample_rate))
+        blocks = limited(source.blocks(start, count, losses), duration)
+        made = 0
+        for block in resampled(((mixer(data, rate), rate) for data, rate in blocks), sample_rate):
+            if len(block):
+                made += len(block)
+                yield block
+        if not mixer.read and offset:
+            raise AudioError(f"{path}: segment begins at {offset:g} s, but the file ends before")
+        if not made:
+            raise AudioError(
+                f"{path}: no samples that could be read, or too few; record it again or leave it out"
+            )
+        if duration is not None and mixer.read < duration - _END_TOLERANCE and not losses.stretches:
+            end = offset + mixer.read
+            raise AudioError(
+                f"{path}: segment ends at {offset + duration:.3f} s, but the file ends at {end:.3f} s"
+            )
+        if warnings is not None:
+            warnings += losses.messages() + mixer.messages()
+
+
+class _Array:
+    """Samples in memory, read as a file is."""
+
+    exact = True
+
+    def __init__(self, audio: tuple[NDArray[Any], int]) -> None:
+        self.data, self.sample_rate = _array(audio)
+        self.samples, self.channels = self.data.shape
+
+    def blocks(self, start: int, count: int | None, losses: Losses) -> Iterator[Block]:
+        """Yield what there is from sample `start` on."""
+        yield self.data[start:], self.sample_rate
+
+
+@contextlib.contextmanager
+def _opened(audio: AudioInput) -> Iterator[tuple[str, Source]]:
+    """Open a recording, and yield what it is called in messages as well."""
     if isinstance(audio, tuple):
-        samples, rate = _array(audio)
-        start = round(offset * rate)
-        if start and start >= len(samples):
-            raise AudioError(
-                f"{name}: segment begins at {offset:g} s, but ends at {len(samples) / rate:.3f} s"
-            )
-        count = None if duration is None else max(1, round(duration * rate))
-        data = samples[start : start + _inside(name, start, count, len(samples), rate)]
+        yield audio_name(audio), _Array(audio)
     else:
-        with _path(audio) as path:
-            data, rate = _read(path, offset, duration)
-    if channel is not None and channel >= data.shape[1]:
-        raise AudioError(f"{name}: no channel {channel}; there are {data.shape[1]}, counted from 0")
-    return _mono(name, data, rate, sample_rate, offset, channel)
-
-
-def _read(path: str, offset: float, duration: float | None) -> tuple[NDArray[np.float32], int]:
-    """Read a segment of a file as `(samples, channels)`, and its rate."""
-    with open_audio(path) as source:
-        rate, known = source.sample_rate, source.samples
-        start, count = round(offset * rate), None if duration is None else max(1, round(duration * rate))
-        if known is not None and start > 0 and start >= known:
-            raise AudioError(
-                f"{path}: segment begins at {offset:g} s, but the file ends at {known / rate:.3f} s"
-            )
-        if known is not None:
-            count = _inside(path, start, count, known, rate)
-        data = source.read(start, count)
-        if known is None:
-            _inside(path, start, count, start + len(data), rate)
-        elif count is not None and len(data) + source.slack < count:
-            raise AudioError(
-                f"{path}: damaged or truncated, {len(data)} of {count} samples could be read; copy it again"
-            )
-    return data, rate
-
-
-def _mono(
-    name: str, data: NDArray[np.float32], rate: int, sample_rate: int, offset: float, channel: int | None
-) -> NDArray[np.float32]:
-    """Turn `(samples, channels)` into one channel at the wanted rate, if they are what audio can be."""
-    if not len(data):
-        raise AudioError(f"{name}: no samples from {offset:g} s on; record it again or leave it out")
-    if not np.isfinite(data).all():
-        raise AudioError(f"{name}: holds values that are not finite (NaN or infinity); convert it again")
-    mono = data.mean(axis=1) if channel is None else data[:, channel]
-    peak = float(np.abs(mono).max())
-    if peak > MAX_PEAK:
-        raise AudioError(
-            f"{name}: reaches {peak:g}, but full scale is 1; divide by 32768 if it was 16-bit audio"
-        )
-    if rate != sample_rate:
-        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
-        if not len(mono):
-            raise AudioError(
-                f"{name}: {counted(len(data), 'sample')} at {rate} Hz would be none at {sample_rate} Hz; too short"
-            )
-    return np.ascontiguousarray(mono, dtype=np.float32)
+        with _path(audio) as path, open_audio(path) as source:
+            yield path, source
 
 
 @contextlib.contextmanager
@@ -194,14 +237,3 @@ def _array(audio: tuple[NDArray[Any], int]) -> tuple[NDArray[np.float32], int]:
     if samples.dtype.kind == "i":
         samples = samples / -float(np.iinfo(samples.dtype).min)
     return (samples[:, None] if samples.ndim == 1 else samples).astype(np.float32), int(rate)
-
-
-def _inside(path: str, start: int, count: int | None, known: int, rate: int) -> int:
-    """Return how many samples to read, given how many there are."""
-    rest = known - start
-    if count is None:
-        return rest
-    if count > rest + _END_TOLERANCE * rate:
-        end = (start + count) / rate
-        raise AudioError(f"{path}: segment ends at {end:.3f} s, but the file ends at {known / rate:.3f} s")
-    return min(count, rest)

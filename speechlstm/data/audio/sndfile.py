@@ -1,16 +1,18 @@
-"""Files read by libsndfile: wav, flac, ogg, opus, NIST sphere, raw."""
+"""Files read by libsndfile: wav, flac, aiff, au, NIST sphere, raw and the like."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from speechlstm.types import AudioError
+from speechlstm.data.audio.headers import flac_end, wav_sizes
+from speechlstm.data.audio.losses import Losses
 
 # What `.raw` means, as in AN4's big-endian release: a file without a header cannot say.
 _RAW: dict[str, Any] = {
@@ -20,72 +22,69 @@ _RAW: dict[str, Any] = {
     "samplerate": 16_000,
     "channels": 1,
 }
-_SIZES = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_SIZES = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_PLAIN = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")  # every sample has its bytes
+_BLOCK = 1 << 20  # values at a time
 
 
 class Sndfile:
-    """A file read by libsndfile, which opens it by its name or is given it open."""
+    """A file read by libsndfile, which opens it by its name or is given it open.
 
-    slack = 0
+    Attributes:
+        sample_rate: Hz.
+        channels: how many.
+        samples: how many there are by the header and by the size of the file.
+        exact: that is how many can be read, because each has its bytes.
+        missing: seconds that should be there by the header.
+    """
 
-    def __init__(self, path: str, content: bytes | IO[bytes]) -> None:
-        options = _RAW if path.lower().endswith(".raw") else {}
-        self.file = soundfile.SoundFile(content, **options)
+    def __init__(self, path: str, content: bytes | IO[bytes], file: IO[bytes]) -> None:
+        self.file = soundfile.SoundFile(content, **(_RAW if path.lower().endswith(".raw") else {}))
         self.sample_rate, self.channels = self.file.samplerate, self.file.channels
         self.samples: int | None = self.file.frames
+        self.exact = self.file.format != "FLAC" and self.file.subtype.startswith(_PLAIN)
+        stated, there = self._sizes(file)
+        self.missing = max(0, stated - there) / max(there, 1) * self.file.frames / max(self.sample_rate, 1)
+        # libsndfile reads no further than the header says, cannot read a FLAC from a pipe, and guesses at mp3.
+        self.misread = there > stated or self.file.format in ("MP3", "MPEG") or self.samples > 1 << 48
 
-    def read(self, start: int, count: int | None) -> NDArray[np.float32]:
-        """Return `(samples, channels)` from sample `start` on; `count` None reads to the end."""
+    def blocks(
+        self, start: int, count: int | None, losses: Losses
+    ) -> Iterator[tuple[NDArray[np.float32], int]]:
+        """Yield `(samples, channels)` and their rate in Hz from sample `start` on, `count` samples or to the end.
+
+        Raises:
+            soundfile.SoundFileError: it is damaged after what was yielded.
+        """
         if start:
-            self.file.seek(start)
-        data: NDArray[np.float32] = self.file.read(-1 if count is None else count, "float32", always_2d=True)
-        return data
+            self.file.seek(min(start, self.file.frames))
+        end = self.file.frames if count is None else min(start + count, self.file.frames)
+        read = start
+        while read < end:
+            size = min(end - read, max(1, _BLOCK // self.channels))
+            data = self.file.read(size, "float32", always_2d=True)
+            read += len(data)
+            yield data, self.sample_rate
+            if len(data) < size:
+                break
+        if read < end:
+            raise soundfile.SoundFileRuntimeError("ends early")
+        if self.missing and end == self.file.frames:
+            losses.add(self.file.frames / self.sample_rate, self.missing)
 
-    def check(self, path: str, file: IO[bytes]) -> None:
-        """Compare what the header says with what is there, which libsndfile only notes in its log."""
-        said, there, unit = 0, 0, "bytes"
-        if self.file.format == "OGG" and not _ogg_ends(file):
-            raise AudioError(
-                f"{path}: truncated, no end mark; copy it again, or convert it to keep what is left"
-            )
+    def _sizes(self, file: IO[bytes]) -> tuple[int, int]:
+        """Return how many bytes or samples the header says there are, and how many there are."""
+        size = file.seek(0, os.SEEK_END)
+        if self.file.format in ("WAV", "WAVEX", "RF64"):
+            return wav_sizes(file, size)
+        if self.file.format == "FLAC":
+            return self.file.frames, max(self.file.frames, flac_end(file, size) + 1)
+        if self.file.format == "RAW":
+            return size + size % 2, size
         if self.file.format == "NIST":
             file.seek(0)
             count = re.search(rb"^sample_count -i (\d+)", file.read(1024), re.MULTILINE)
-            said, there, unit = int(count[1]) if count else 0, self.file.frames, "samples"
-        elif self.file.format == "RAW":
-            there = file.seek(0, os.SEEK_END)
-            said = there + there % 2
-        elif found := _SIZES.search(self.file.extra_info):
-            said, there = int(found[1]), int(found[2])
-            if 0x7FFF_0000 <= said <= 0xFFFF_FFFF:
-                return  # written to a pipe: the length was not known when the header was
-        if said > there:
-            raise AudioError(
-                f"{path}: truncated, {there} of {said} {unit} are there; copy or download it again"
-            )
-
-
-class UnrecognisedError(Exception):
-    """libsndfile does not know the format."""
-
-
-def open_sndfile(path: str, content: bytes | IO[bytes]) -> Sndfile:
-    """Open a file.
-
-    Raises:
-        UnrecognisedError: no format of libsndfile's; another error says that the file is damaged.
-    """
-    try:
-        return Sndfile(path, content)
-    except soundfile.LibsndfileError as error:
-        if "not recognised" in error.error_string or "unknown format" in error.error_string:
-            raise UnrecognisedError from None
-        raise
-
-
-def _ogg_ends(file: IO[bytes]) -> bool:
-    """Whether the last Ogg page is whole and marked as the end (RFC 3533, section 6)."""
-    file.seek(max(0, file.seek(0, os.SEEK_END) - 0x1_0000))  # a page is at most 65,307 bytes
-    tail = file.read()
-    page = tail[max(0, tail.rfind(b"OggS\0")) :]
-    return len(page) > 27 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+            return int(count[1]) if count else 0, self.file.frames
+        if found := _SIZES.search(self.file.extra_info):
+            return int(found[1]), int(found[2])
+        return 0, 0

@@ -1,0 +1,102 @@
+"""What the bytes of a file say about where its sound ends, without decoding it."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, Literal
+
+_UNKNOWN = 0x7FFF_0000  # bytes; sizes from here to the end of 32 bits are written when nobody knows
+
+
+def wav_sizes(file: IO[bytes], size: int) -> tuple[int, int]:
+    """Return how many bytes of sound a wav says it has, and how many there are up to the next chunk or its end."""
+    file.seek(0)
+    order: Literal["big", "little"] = "big" if file.read(12).startswith(b"RIFX") else "little"
+    long = 0  # of RF64, whose sizes stand in a chunk of their own
+    while len(head := file.read(8)) == 8:
+        length, begin = int.from_bytes(head[4:], order), file.tell()
+        if head[:4] == b"ds64":
+            long = int.from_bytes(file.read(16)[8:], "little")
+        if head[:4] == b"data":
+            stated = long if long and length == 0xFFFF_FFFF else length
+            if _UNKNOWN <= stated <= 0xFFFF_FFFF and stated > size - begin:
+                return size - begin, size - begin
+            more = stated < size - begin and not _chunks(file, begin + stated, size)
+            return stated, size - begin if more else min(stated, size - begin)
+        file.seek(begin + length + length % 2)
+    return 0, 0
+
+
+def _chunks(file: IO[bytes], place: int, size: int) -> bool:
+    """Whether what follows the sound in a wav is chunks, or nothing worth mentioning, up to the end of the file."""
+    while place + place % 2 + 8 <= size:
+        file.seek(place + place % 2)
+        head = file.read(8)
+        if not head[:4].isascii() or not head[:4].decode("ascii").isprintable():
+            return False
+        place += place % 2 + 8 + int.from_bytes(head[4:], "little")
+    return place <= size + 1
+
+
+def flac_end(file: IO[bytes], size: int) -> int:
+    """Return the sample with which the last frame of a FLAC file begins, as its own header tells (RFC 9639, 9.1)."""
+    file.seek(0)
+    head = file.read(18)
+    block, largest = int.from_bytes(head[10:12], "big"), int.from_bytes(head[15:18], "big")
+    file.seek(max(42, size - (largest or 0x8000) - 64))
+    tail = file.read()
+    place = len(tail)
+    while (place := tail.rfind(b"\xff\xf8", 0, place)) >= 0:
+        number = tail[place + 4 : place + 8].decode("utf-8", "replace")[:1]
+        if len(tail) > place + 16 and number not in ("", "\ufffd"):
+            codes = tail[place + 2]
+            length = 4 + len(number.encode()) + {6: 1, 7: 2}.get(codes >> 4, 0)
+            length += {12: 1, 13: 2, 14: 2}.get(codes & 15, 0)
+            if _crc8(tail[place : place + length]) == tail[place + length]:
+                return ord(number) * block
+    return 0
+
+
+def _crc8(data: bytes) -> int:
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc << 1) & 0xFF ^ (7 if crc & 0x80 else 0)
+    return crc
+
+
+def tag_size(file: IO[bytes]) -> int:
+    """Return the bytes of an ID3 tag at the beginning of a file (a number of 28 bits, seven in a byte)."""
+    file.seek(0)
+    head = file.read(10)
+    if not head.startswith(b"ID3"):
+        return 0
+    return 10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
+
+
+def mp3_counted(file: IO[bytes]) -> bool:
+    """Whether the first frame of an mp3 is a header (Xing, Info or VBRI) that counts the frames of the whole file."""
+    size, begin = file.seek(0, os.SEEK_END), tag_size(file)
+    file.seek(begin)
+    frame = file.read(2048)
+    if b"VBRI" in frame:
+        return True
+    place = max(frame.find(b"Xing"), frame.find(b"Info"))
+    flags, length = frame[place + 7 : place + 8], int.from_bytes(frame[place + 12 : place + 16], "big")
+    if place < 0 or not flags or not flags[0] & 1:
+        return False
+    return not flags[0] & 2 or size - begin <= length * 17 // 16  # otherwise another file was joined to it
+
+
+def mp3_frame(head: bytes) -> int:
+    """Return how many bytes a frame of an mp3 has by its header (ISO 11172-3, 2.4.1.3); 0 if it is none."""
+    bits = int.from_bytes(head, "big")
+    version, layer, rate, frequency = bits >> 19 & 3, bits >> 17 & 3, bits >> 12 & 15, bits >> 10 & 3
+    if bits >> 21 != 0x7FF or version == 1 or layer != 1 or rate in (0, 15) or frequency == 3:
+        return 0
+    fast = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+    slow = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+    hertz = (44_100, 48_000, 32_000)[frequency] >> {3: 0, 2: 1, 0: 2}[version]
+    kilobits = (fast if version == 3 else slow)[rate]
+    return (144_000 if version == 3 else 72_000) * kilobits // hertz + (bits >> 9 & 1)

@@ -1,0 +1,54 @@
+"""What of a recording could not be read, gathered while it is read."""
+
+from __future__ import annotations
+
+from speechlstm.types import AudioError
+
+_MOST = 10  # messages about one recording
+
+
+class Losses:
+    """Stretches of a recording that are missing.
+
+    Args:
+        name: of the recording, for messages.
+        strict: the first loss is an `AudioError`.
+        begin: seconds; what is missing before is of no interest.
+        end: seconds; likewise after.
+    """
+
+    def __init__(self, name: str, strict: bool, begin: float = 0.0, end: float = float("inf")) -> None:
+        self.name, self.strict, self.begin, self.end = name, strict, begin, end
+        self.stretches: list[tuple[float, float]] = []
+
+    def add(self, start: float, seconds: float | None, reason: str = "damaged or truncated") -> None:
+        """Note that `seconds` are missing at `start`, in seconds of the recording; None: nobody knows how much.
+
+        Raises:
+            AudioError: losses are not allowed.
+        """
+        length = 0.0 if seconds is None else seconds
+        if start > self.end or start + length < self.begin:
+            return
+        if self.strict:
+            raise AudioError(
+                f"{self.name}: {reason}, {_text(start, length)}; copy or download it again, or set strict_audio=false "
+                "to use what can be read"
+            )
+        if self.stretches and start - sum(self.stretches[-1]) < 0.1:  # one hole with crumbs in it
+            before = self.stretches.pop()
+            start, length = before[0], max(start + length, sum(before)) - before[0]
+        self.stretches.append((start, length))
+
+    def messages(self) -> list[str]:
+        """Return one line for each stretch, such as `1.02 s missing at 12.4 s`, and one for those beyond the tenth."""
+        lines = [_text(*stretch) for stretch in self.stretches[:_MOST]]
+        if rest := self.stretches[_MOST:]:
+            lines.append(
+                f"{len(rest)} more stretches missing, {sum(length for _, length in rest):.2f} s in all"
+            )
+        return lines
+
+
+def _text(start: float, seconds: float) -> str:
+    return f"{seconds:.2f} s missing at {start:.1f} s" if seconds >= 0.005 else f"cut off at {start:.1f} s"
