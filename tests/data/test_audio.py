@@ -245,7 +245,7 @@ NOT_AUDIO = {
     "header": (header(samples=0), "no samples"),
     "slow": (header(rate=10), "sample rate 10 Hz"),
     "fast": (header(rate=2**31 - 1), "sample rate"),
-    "crowd": (header(channels=1000), "1000 channels"),
+    "crowd": (header(channels=1000), "1,000 channels"),
     "playlist": (b"#EXTM3U\n#EXTINF:5,\nother.aac\n#EXT-X-ENDLIST\n", "not audio"),
 }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from speechlstm.data.audio.headers import mp3_counted, mp3_frame, tag_size
 from speechlstm.data.audio.losses import Losses
 from speechlstm.data.audio.ogg import Ogg
-from speechlstm.data.audio.timeline import JITTER, Timeline
+from speechlstm.data.audio.timeline import Timeline
 from speechlstm.types import AudioError
 
 # ffmpeg also reads play lists, which may name other files and addresses: let in only what holds its audio.
@@ -157,7 +157,7 @@ class Container:
                 yield data, frame.sample_rate, time
         end = timeline.end or 0.0
         stated = self.ends if self.ends is not None and self.ends > max(self.latest, end) + _SLACK else 0.0
-        if max(stated, failed) > end + JITTER:
+        if max(stated, failed) > end + 1e-3:
             timeline.losses.add(end, max(stated, failed) - end)
         elif self.kind == "aac" and unread > 0 and size:  # ffmpeg skips what is no frame
             timeline.losses.add(failed or end, unread * seconds / size)
