@@ -59,6 +59,9 @@ def main() -> None:
 
         print(f"speechlstm {__version__}")
         return
+    from speechlstm.model.registry import pass_over_broken_packages  # here an interrupt is already silent
+
+    pass_over_broken_packages()
     if name == "--complete":
         from speechlstm.configs.completion import complete
 

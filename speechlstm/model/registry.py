@@ -12,13 +12,14 @@ import functools
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from speechlstm.model import settings
 from speechlstm.types import BundleError, PluginError, SpeechlstmError, UsageError
 
 CORE = "speechlstm"
@@ -63,28 +64,28 @@ GROUPS: Mapping[str, str] = {stage: each.group for stage, each in STAGES.items()
 
 
 def points(stage: str) -> list[EntryPoint]:
-    """Return the entry points of a stage, by name and package; no file that cannot be read stops the others."""
-    group = GROUPS[stage]
-    try:
-        found = list(entry_points(group=group))
-    except Exception:  # one package with a broken entry_points.txt, in whichever way
-        found = [point for point in _readable(distributions()) if point.group == group]
-    return sorted(found, key=lambda point: (point.name, package_of(point)))
+    """Return the entry points of a stage, by name and package."""
+    return sorted(entry_points(group=GROUPS[stage]), key=lambda point: (point.name, package_of(point)))
 
 
-def _readable(packages: Iterable[Distribution]) -> Iterator[EntryPoint]:
-    known: set[str] = set()
-    for package in packages:
+def pass_over_broken_packages() -> None:
+    """Let this process pass over packages whose list of entry points is damaged, with a warning.
+
+    Importing torch, numba, Lightning or Hydra reads the entry points of all packages, so one bad file stops everything.
+    """
+    read = vars(Distribution)["entry_points"].fget
+
+    def read_if_possible(package: Distribution) -> Any:
         try:
-            name, found = package.name, list(package.entry_points)
-        except Exception as error:
+            return read(package)
+        except Exception as error:  # bad UTF-8, a line without "=", no permission
+            place = package.locate_file("")
             _warn(
-                f"a package cannot be read, and its parts are not known: {error} (in {package.locate_file('')})"
+                f"{package.name} is installed damaged and passed over: entry_points.txt: {error} (in {place})"
             )
-            continue
-        if name not in known:  # the first on the path counts, as for `import`
-            known.add(name)
-            yield from found
+            return EntryPoints()
+
+    Distribution.entry_points = property(read_if_possible)  # type: ignore[method-assign, assignment]
 
 
 def names(stage: str) -> list[str]:
@@ -101,21 +102,19 @@ def entry(stage: str, name: str) -> EntryPoint:
         UsageError: no installed package has a part of that name.
         PluginError: several have.
     """
-    found = [point for point in points(stage) if point.name == name]
-    if not found:
+    claims = [point for point in points(stage) if point.name == name]
+    if not claims:
         known = names(stage)
         raise UsageError(
             f"no {stage} {name!r}{nearest(name, known)}; installed are: {', '.join(known) or 'none'}"
         )
-    own = [point for point in found if _is_core(point)]
-    if len(found) > 1 and own:
-        others = " and ".join(package_of(point) for point in found if point not in own)
-        _warn(f"{stage} {name!r} of {others} is not used: speechlstm has one of that name")
-        return own[0]
-    if len(found) > 1:
-        packages = " and ".join(package_of(point) for point in found)
+    own = [point for point in claims if _is_core(point)]
+    packages = " and ".join(package_of(point) for point in claims if point not in own)
+    if len(claims) > 1 and not own:
         raise PluginError(f"{stage} {name!r} is claimed by {packages}; uninstall all but one of them")
-    return found[0]
+    if len(claims) > 1:
+        _warn(f"{stage} {name!r} of {packages} is not used: speechlstm has one of that name")
+    return (own or claims)[0]
 
 
 def load(stage: str, name: str) -> type[Any]:
@@ -127,18 +126,16 @@ def load(stage: str, name: str) -> type[Any]:
     """
     point = entry(stage, name)
     try:
-        found = point.load()
+        kind = point.load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a foreign package's import may raise, SystemExit too
         cause = f"{type(error).__name__}: {error}"
         raise PluginError(f"{stage} {name!r} of {package_of(point)} cannot be imported: {cause}") from error
     base = STAGES[stage].base
-    if not (
-        isinstance(found, type) and base in (f"{each.__module__}.{each.__name__}" for each in found.__mro__)
-    ):
+    if base not in [f"{each.__module__}.{each.__name__}" for each in getattr(kind, "__mro__", ())]:
         raise PluginError(f"{point.value} of {package_of(point)} is no {stage}: it must derive from {base}")
-    return found
+    return kind  # type: ignore[no-any-return]
 
 
 def create(stage: str, /, name: str, **params: Any) -> Any:
@@ -154,12 +151,17 @@ def create(stage: str, /, name: str, **params: Any) -> Any:
         PluginError: it cannot be imported or made.
     """
     kind = load(stage, name)
-    make, origin = _maker(stage, kind), f"{stage} {name!r} of {package_of(entry(stage, name))}"
+    origin = f"{stage} {name!r} of {package_of(entry(stage, name))}"
+    make = getattr(kind, STAGES[stage].maker) if STAGES[stage].maker else kind
+    known = parameters(stage, kind)
     try:
         inspect.signature(make).bind(**params)
     except TypeError as error:
-        known = ", ".join(parameters(stage, kind)) or "none"
-        raise UsageError(f"{stage} {name!r}: {error}; its settings are: {known}") from None
+        raise UsageError(
+            f"{stage} {name!r}: {error}; its settings are: {', '.join(known) or 'none'}"
+        ) from None
+    changed = {key: value for key, value in params.items() if key in known and value != known[key]}
+    settings.check(stage, list(makers(stage, kind)), changed)
     try:
         return make(**params)
     except (SpeechlstmError, KeyboardInterrupt):
@@ -173,22 +175,24 @@ def create(stage: str, /, name: str, **params: Any) -> Any:
 
 
 def parameters(stage: str, kind: type[Any]) -> dict[str, Any]:
-    """Return the settings that a class takes with its own defaults; `REQUIRED` for those without one.
+    """Return the settings that a class takes, with its own defaults; `REQUIRED` for those without one."""
+    taken: dict[str, Any] = {}
+    for make in makers(stage, kind):
+        for key, each in list(inspect.signature(make).parameters.items())[1:]:  # without self or cls
+            if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD) and key not in STAGES[stage].given:
+                taken.setdefault(key, REQUIRED if each.default is each.empty else each.default)
+    return taken
 
-    Settings that it passes on to a class it derives from (`**options`) are among them.
-    """
-    found: dict[str, Any] = {}
+
+def makers(stage: str, kind: type[Any]) -> Iterator[Callable[..., Any]]:
+    """Yield what makes a part of its settings, and what it passes further ones on to by `**options`."""
     for owner in kind.__mro__:
         make = owner.__dict__.get(STAGES[stage].maker or "__init__")
-        if make is None:
-            continue
-        own = inspect.signature(make.__func__ if isinstance(make, classmethod) else make).parameters
-        for key, each in list(own.items())[1:]:  # without self or cls
-            if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD) and key not in STAGES[stage].given:
-                found.setdefault(key, REQUIRED if each.default is each.empty else each.default)
-        if not any(each.kind is each.VAR_KEYWORD for each in own.values()):
-            break
-    return found
+        if make is not None:
+            make = getattr(make, "__func__", make)
+            yield make
+            if not any(each.kind is each.VAR_KEYWORD for each in inspect.signature(make).parameters.values()):
+                return
 
 
 def origin_of(stage: str, kind: type[Any]) -> str:
@@ -267,12 +271,6 @@ def bundle_folder(point: EntryPoint) -> Path:
             f"no config.json in {folder or point.value}; install the package again"
         )
     return folder
-
-
-def _maker(stage: str, kind: type[Any]) -> Callable[..., Any]:
-    maker = STAGES[stage].maker
-    found: Callable[..., Any] = getattr(kind, maker) if maker else kind
-    return found
 
 
 def _is_core(point: EntryPoint) -> bool:

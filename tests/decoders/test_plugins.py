@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import Distribution, PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,12 @@ def install(folder: Path, package: str, entry: str, source: str = SOURCE, **sett
     register(folder, package, entry)
 
 
-def register(folder: Path, package: str, entry: str, group: str = "speechlstm.decoders") -> None:
+def register(folder: Path, package: str, entry: str, group: str = "speechlstm.decoders") -> Path:
     info = folder / f"{package.replace('-', '_')}-1.2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
     (info / "entry_points.txt").write_text(f"[{group}]\n{entry}\n")
+    return info
 
 
 def test_a_plugin_is_found_configured_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,9 +160,22 @@ def test_a_foreign_package_with_broken_entry_points_stops_nothing(
     register(tmp_path, "torn", "no equals sign here")
     install(tmp_path, "plugin-whole", "whole = plugin_whole:Mine")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(Distribution, "entry_points", Distribution.entry_points)  # is put back afterwards
+    registry.pass_over_broken_packages()
     assert {"whole", "greedy", "beam"} <= set(decoders.names())
-    assert "a package cannot be read, and its parts are not known" in caplog.text
+    assert "torn is installed damaged and passed over: entry_points.txt: " in caplog.text
     assert str(tmp_path) in caplog.text
+
+
+@pytest.mark.parametrize("damage", [b"[a]\nb\n", b"[a]\n\xff = x:y\n"], ids=["no equals sign", "not UTF-8"])
+def test_a_broken_foreign_package_stops_no_command(damage: bytes, tmp_path: Path) -> None:
+    (register(tmp_path, "torn", "") / "entry_points.txt").write_bytes(damage)
+    command = [sys.executable, "-m", "speechlstm", "verify"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0 and "reproduced" in done.stdout, done.stderr
+    assert "torn is installed damaged" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_plugin_whose_module_is_gone_does_not_stop_the_rest(

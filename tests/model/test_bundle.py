@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "small"
 
 
-def hear(bundle: Bundle) -> torch.Tensor:
+def log_probs_of(bundle: Bundle) -> torch.Tensor:
     noise = torch.randn(1, RATE, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
         return bundle.model(noise, torch.tensor([RATE]))[0]
@@ -90,7 +90,7 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path, normalize: str) -> None:
     bundle = make(normalize)
     save_bundle(bundle, tmp_path / "b", "# Card\n")
     loaded = load_bundle(tmp_path / "b")
-    assert torch.equal(hear(loaded), hear(bundle))
+    assert torch.equal(log_probs_of(loaded), log_probs_of(bundle))
     assert loaded.tokenizer.to_dict() == bundle.tokenizer.to_dict()
     assert (loaded.name, loaded.model.sample_rate, loaded.model.frame_shift) == ("small", RATE, 0.04)
     assert check(loaded) == 0.0
@@ -104,7 +104,7 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path, normalize: str) -> None:
 
 
 def test_half_precision_is_half_the_size_and_verifies(tmp_path: Path) -> None:
-    exact = hear(make())
+    exact = log_probs_of(make())
     save_bundle(make(), tmp_path / "whole", "")
     bundle = make()
     save_bundle(bundle, tmp_path / "half", "", torch.float16)
@@ -113,7 +113,7 @@ def test_half_precision_is_half_the_size_and_verifies(tmp_path: Path) -> None:
     assert next(loaded.model.encoder.parameters()).dtype == torch.float32, (
         "computed with in float32 all the same"
     )
-    assert 0 < (hear(loaded) - exact).abs().max() < 0.01
+    assert 0 < (log_probs_of(loaded) - exact).abs().max() < 0.01
     sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
     assert sizes[1] < 0.65 * sizes[0]
 
@@ -121,7 +121,7 @@ def test_half_precision_is_half_the_size_and_verifies(tmp_path: Path) -> None:
 def test_an_older_bundle_is_replaced_and_nothing_else_is_left(folder: Path) -> None:
     save_bundle(make(seed=1), folder, "new")
     assert (folder / "README.md").read_text() == "new"
-    assert torch.equal(hear(load_bundle(folder)), hear(make(seed=1)))
+    assert torch.equal(log_probs_of(load_bundle(folder)), log_probs_of(make(seed=1)))
     assert [path.name for path in folder.parent.iterdir()] == ["small"]
 
 
@@ -142,7 +142,7 @@ def test_log_probs_do_not_depend_on_the_batch(folder: Path) -> None:
         torch.testing.assert_close(row[:count], alone[0], atol=1e-4, rtol=0)
 
 
-def test_the_clip_of_the_self_test_excites_the_recogniser() -> None:
+def test_the_clip_of_the_self_test_excites_the_recognizer() -> None:
     clip = synthesize(16000)
     assert clip.shape == (24000,) and clip.dtype == torch.float32
     assert 0.2 < clip.abs().max() <= 0.3
@@ -308,7 +308,7 @@ def test_nothing_but_installed_parts_is_built(
 
 @pytest.mark.parametrize("room", ["speechlstm", "speechlstm.model"])
 def test_a_bundle_from_before_parts_had_names_loads(folder: Path, room: str) -> None:
-    before = hear(load_bundle(folder))
+    before = log_probs_of(load_bundle(folder))
 
     def age(config: dict[str, Any]) -> None:
         for stage, kind in (("features", "LogMel"), ("encoder", "Encoder")):
@@ -319,7 +319,7 @@ def test_a_bundle_from_before_parts_had_names_loads(folder: Path, room: str) -> 
         config["format"] = 1
 
     edit(folder, age)
-    assert torch.equal(hear(load_bundle(folder)), before)
+    assert torch.equal(log_probs_of(load_bundle(folder)), before)
 
 
 @pytest.mark.parametrize(
@@ -374,11 +374,11 @@ def test_an_interrupted_save_leaves_the_old_bundle(
         write(path, content)
 
     monkeypatch.setattr(bundles, "write_atomically", full)
-    before = hear(load_bundle(folder))
+    before = log_probs_of(load_bundle(folder))
     with pytest.raises(type(error)):
         save_bundle(make(seed=1), folder, "new")
     assert [path.name for path in folder.parent.iterdir()] == ["small"], "nothing half-written"
-    assert torch.equal(hear(load_bundle(folder)), before)
+    assert torch.equal(log_probs_of(load_bundle(folder)), before)
 
 
 def test_when_the_new_bundle_cannot_take_its_place_the_old_one_returns(
@@ -395,7 +395,7 @@ def test_when_the_new_bundle_cannot_take_its_place_the_old_one_returns(
     with pytest.raises(PermissionError):
         save_bundle(make(seed=1), folder, "new")
     assert [path.name for path in folder.parent.iterdir()] == ["small"]
-    assert torch.equal(hear(load_bundle(folder)), hear(make()))
+    assert torch.equal(log_probs_of(load_bundle(folder)), log_probs_of(make()))
 
 
 def test_a_file_in_the_way_is_not_destroyed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tokenizers: round trips, what is normalised, what is refused, and how ids become words again."""
+"""Tokenizers: round trips, what is normalized, what is refused, and how ids become words again."""
 
 from __future__ import annotations
 

@@ -63,13 +63,13 @@ class CudaDecoder(Decoder):
     def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """Decode a padded batch on the GPU, in parts if its tables would be too large."""
         rows = log_probs.to("cpu", torch.float32)  # for the frames and scores of what is found
-        found: list[list[Hypothesis]] = []
+        results: list[list[Hypothesis]] = []
         for part in parts(len(rows), self.beam_size * rows.shape[1] * rows.shape[2]):
             sequences = self._search(log_probs[part], lengths[part])
             for row, length, tokens in zip(rows[part], lengths[part].tolist(), sequences, strict=True):
                 hypotheses = (self.align(row[:length], each) for each in tokens)
-                found.append(sorted(hypotheses, key=lambda each: -each.score))
-        return found
+                results.append(sorted(hypotheses, key=lambda each: -each.score))
+        return results
 
     def _search(self, log_probs: Tensor, lengths: Tensor) -> list[list[list[int]]]:
         """Return for each utterance the token sequences that were found, different ones, best first."""

@@ -65,11 +65,11 @@ def best_paths(log_probs: Tensor, lengths: Tensor) -> list[list[SimpleNamespace]
     """Stand in for the kernels: strict about what they take, best path only."""
     assert log_probs.dtype == torch.float32 and lengths.dtype == torch.int32 and log_probs.is_contiguous()
     assert bool(log_probs.isfinite().all()) and log_probs.numel()
-    found = []
+    hypotheses = []
     for row, length in zip(log_probs, lengths.tolist(), strict=True):
         tokens = torch.unique_consecutive(row[:length].argmax(-1))
-        found.append([SimpleNamespace(tokens=tokens[tokens > 0].to(torch.int32), score=0.0)])
-    return found
+        hypotheses.append([SimpleNamespace(tokens=tokens[tokens > 0].to(torch.int32), score=0.0)])
+    return hypotheses
 
 
 def test_a_batch_is_searched_as_a_whole_and_each_gets_its_frames() -> None:
@@ -80,11 +80,11 @@ def test_a_batch_is_searched_as_a_whole_and_each_gets_its_frames() -> None:
         return best_paths(log_probs, lengths)
 
     rows = [spoken(TOKENIZER, "ab c", hold=2), certain([], 5), spoken(TOKENIZER, "cc")]
-    found = with_search(search)(*padded(rows, torch.nan))
+    hypotheses = with_search(search)(*padded(rows, torch.nan))
     assert calls == [(3, 13, 5)]
-    assert [TOKENIZER.decode(best.tokens) for [best] in found] == ["ab c", "", "cc"]
-    assert (found[0][0].starts, found[0][0].ends) == ([1, 4, 7, 10], [3, 6, 9, 12])
-    assert found[0][0].score == pytest.approx(0.0, abs=0.05)
+    assert [TOKENIZER.decode(best.tokens) for [best] in hypotheses] == ["ab c", "", "cc"]
+    assert (hypotheses[0][0].starts, hypotheses[0][0].ends) == ([1, 4, 7, 10], [3, 6, 9, 12])
+    assert hypotheses[0][0].score == pytest.approx(0.0, abs=0.05)
 
 
 def test_no_frames_never_reach_the_kernels() -> None:
@@ -97,8 +97,8 @@ def test_what_is_left_of_others_or_twice_there_is_no_hypothesis() -> None:
     def search(log_probs: Tensor, lengths: Tensor) -> list[list[SimpleNamespace]]:
         return [[SimpleNamespace(tokens=torch.tensor(t)) for t in ([3], [2], [2], [2, 2])] for _ in lengths]
 
-    [found] = with_search(search, n_best=4)(*padded([certain([2, 2], 5)]))
-    assert [each.tokens for each in found] == [[2], [3]], (
+    [hypotheses] = with_search(search, n_best=4)(*padded([certain([2, 2], 5)]))
+    assert [each.tokens for each in hypotheses] == [[2], [3]], (
         "by their scores; [2, 2] does not fit into two frames"
     )
 

@@ -1,4 +1,4 @@
-"""Best path decoding with a penalty on the blank: more tokens, for recognisers that leave words out."""
+"""Best path decoding with a penalty on the blank: more tokens, for recognizers that leave words out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLANK = 0  # the blank is id 0 in every tokenizer
 class BlankPenaltyDecoder(Decoder):
     """Takes each frame's best token after the blank has lost some of its log-probability.
 
-    A CTC recogniser trained on little data, or heard in noise it does not know, prefers the blank and drops
+    A CTC recognizer trained on little data, or used in unfamiliar noise, prefers the blank and drops
     words. A penalty trades these deletions for insertions; choose it on a development set.
 
     Args:

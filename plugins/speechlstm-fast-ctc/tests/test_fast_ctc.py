@@ -40,9 +40,9 @@ def brute_force(log_probs: torch.Tensor) -> tuple[tuple[int, ...], float]:
 def test_a_wide_beam_finds_the_most_probable_text_and_its_probability(seed: int) -> None:
     log_probs = noise(4, len(TOKENIZER), seed)
     tokens, probability = brute_force(log_probs)
-    [found] = FastCtcDecoder(TOKENIZER, beam_size=200, beam_cut_threshold=0).decode(log_probs)
-    assert tuple(found.tokens) == tokens
-    assert found.score == pytest.approx(math.log(probability), rel=1e-4)
+    [hypothesis] = FastCtcDecoder(TOKENIZER, beam_size=200, beam_cut_threshold=0).decode(log_probs)
+    assert tuple(hypothesis.tokens) == tokens
+    assert hypothesis.score == pytest.approx(math.log(probability), rel=1e-4)
 
 
 def test_the_frames_are_those_of_the_tokens_not_those_of_the_first_thought() -> None:
@@ -50,17 +50,17 @@ def test_the_frames_are_those_of_the_tokens_not_those_of_the_first_thought() -> 
     log_probs[:, 1:] = torch.tensor(
         [[0.05, 0.03, 0.02]] * 2 + [[0.02, 0.94, 0.02]] * 2 + [[0.05, 0.03, 0.02]]
     ).log()
-    [found] = FastCtcDecoder(TOKENIZER).decode(log_probs)
-    assert (found.tokens, found.starts, found.ends) == ([2], [2], [4])
-    assert found.confidences == pytest.approx([0.94], abs=1e-4)
+    [hypothesis] = FastCtcDecoder(TOKENIZER).decode(log_probs)
+    assert (hypothesis.tokens, hypothesis.starts, hypothesis.ends) == ([2], [2], [4])
+    assert hypothesis.confidences == pytest.approx([0.94], abs=1e-4)
 
 
 def test_more_tokens_than_the_threshold_allows() -> None:
     tokenizer = Words(["<blank>", *(f"w{index}" for index in range(2000))])
     log_probs = torch.full((3, 2001), 0.1 / 2000).log()
     log_probs[[0, 1, 2], [0, 1999, 0]] = math.log(0.9)
-    [found] = FastCtcDecoder(tokenizer, beam_cut_threshold=0.5).decode(log_probs.log_softmax(-1))
-    assert tokenizer.decode(found.tokens) == "w1998"
+    [hypothesis] = FastCtcDecoder(tokenizer, beam_cut_threshold=0.5).decode(log_probs.log_softmax(-1))
+    assert tokenizer.decode(hypothesis.tokens) == "w1998"
 
 
 @pytest.mark.parametrize(

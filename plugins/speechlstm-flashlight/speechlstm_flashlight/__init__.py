@@ -107,13 +107,13 @@ class FlashlightDecoder(Decoder):
             end[0, self.separator] = 0.0
             rows = torch.cat([rows, end])
         rows = rows.contiguous()
-        found = []
+        hypotheses = []
         for result in self.search.decode(rows.data_ptr(), len(rows), vocab)[: self.n_best]:
             path = torch.tensor(result.tokens[1 : 1 + frames], dtype=torch.int64)  # one more at both ends
             scores = log_probs.gather(1, path[:, None])[:, 0]
             text = " ".join(self.words[word] for word in result.words if word >= 0) if self.closed else None
-            found.append(replace(collapse(scores.numpy(), path.numpy()), score=result.score, text=text))
-        return found or [Hypothesis([], [], [], -math.inf, [])]
+            hypotheses.append(replace(collapse(scores.numpy(), path.numpy()), score=result.score, text=text))
+        return hypotheses or [Hypothesis([], [], [], -math.inf, [])]
 
     def _trie(self, spellings: list[tuple[str, list[int]]]) -> flashlight.Trie:
         trie = flashlight.Trie(len(self.tokenizer), self.separator)

@@ -75,28 +75,28 @@ def test_a_wide_beam_sums_over_all_alignments(seed: int) -> None:
     log_probs = noise(4, len(TOKENIZER), seed)
     wide = FlashlightDecoder(TOKENIZER, beam_size=1000, beam_threshold=1000, n_best=5)
     tokens, score = brute_force(log_probs)
-    found = wide.decode(log_probs)
-    assert tuple(found[0].tokens) == tokens
-    assert found[0].score == pytest.approx(score, rel=1e-4), (
+    hypotheses = wide.decode(log_probs)
+    assert tuple(hypotheses[0].tokens) == tokens
+    assert hypotheses[0].score == pytest.approx(score, rel=1e-4), (
         "endings in a blank and in a token count together"
     )
-    assert len({tuple(each.tokens) for each in found}) == 5
+    assert len({tuple(each.tokens) for each in hypotheses}) == 5
 
 
 def test_the_last_word_is_found_with_and_without_a_space_after_it(tmp_path: Path) -> None:
     (tmp_path / "words").write_text(LEXICON)
     decoder = FlashlightDecoder(LETTERS, lexicon=tmp_path / "words")
     for log_probs in (spoken(LETTERS, "a cab"), torch.cat([spoken(LETTERS, "a cab"), certain([1, 0], 7)])):
-        [found] = decoder.decode(log_probs)
-        assert found.text == "a cab"
-        assert LETTERS.decode(found.tokens) == "a cab" and found.ends[-1] <= len(log_probs)
+        [hypothesis] = decoder.decode(log_probs)
+        assert hypothesis.text == "a cab"
+        assert LETTERS.decode(hypothesis.tokens) == "a cab" and hypothesis.ends[-1] <= len(log_probs)
 
 
 def test_a_lexicon_finds_its_words_only(tmp_path: Path) -> None:
     (tmp_path / "words").write_text("cab c a b |\nbee b e e\n".replace("|", "<space>"))
     decoder = FlashlightDecoder(LETTERS, lexicon=tmp_path / "words")
-    [found] = decoder.decode(spoken(LETTERS, "cabs", sure=0.6))
-    assert found.text == "cab"
+    [hypothesis] = decoder.decode(spoken(LETTERS, "cabs", sure=0.6))
+    assert hypothesis.text == "cab"
 
 
 def test_homophones_are_told_apart_by_the_language_model(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_the_scan_is_the_recurrence(frames: int) -> None:
     torch.manual_seed(frames)
     kept = torch.rand(2, frames, 3, dtype=torch.float64)
     new = torch.rand(2, frames, 3, dtype=torch.float64)
-    state, wanted = torch.zeros(2, 3, dtype=torch.float64), []
+    state, wanted = torch.full((2, 3), 0.5, dtype=torch.float64), []
     for frame in range(frames):
         state = kept[:, frame] * state + new[:, frame]
         wanted.append(state)
@@ -37,7 +37,7 @@ def test_the_gates_are_those_of_the_paper() -> None:
     forget, enter, candidate = layer.linear(x).chunk(3, dim=-1)
     f, i = forget.sigmoid(), enter.sigmoid()
     g = torch.where(candidate >= 0, candidate + 0.5, candidate.sigmoid())
-    state, wanted = torch.zeros(2, 3), []
+    state, wanted = torch.full((2, 3), 0.5), []
     for frame in range(9):
         share = f[:, frame] / (f + i)[:, frame]
         state = share * state + (1 - share) * g[:, frame]

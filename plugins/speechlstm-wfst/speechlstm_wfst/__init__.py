@@ -87,14 +87,14 @@ class WfstDecoder(Decoder):
         if not len(log_probs):
             return [Hypothesis([], [], [], 0.0, [], "")]
         scaled = DecodableCtc(log_probs.clamp(min=_IMPOSSIBLE).div(self.lm_weight).contiguous().numpy())
-        found = []
+        hypotheses = []
         for labels, words, cost in self._paths(scaled):
             path = torch.tensor(labels) - 1
             scores = log_probs.gather(1, path[:, None])[:, 0]
             text = self.tokenizer.normalize(" ".join(self.graph.words[word] for word in words))
             best = collapse(scores.numpy(), path.numpy())
-            found.append(replace(best, score=-self.lm_weight * cost, text=text))
-        return found or [Hypothesis([], [], [], -math.inf, [], "")]
+            hypotheses.append(replace(best, score=-self.lm_weight * cost, text=text))
+        return hypotheses or [Hypothesis([], [], [], -math.inf, [], "")]
 
     def _paths(self, scaled: DecodableCtc) -> list[tuple[list[int], list[int], float]]:
         """Return the best path of each of the best sentences: a label for each frame, the words, and the cost."""

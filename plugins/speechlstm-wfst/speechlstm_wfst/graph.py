@@ -51,8 +51,8 @@ def open_graph(tokenizer: Tokenizer, lm: Path, lexicon: Path | None, cache: Path
         SpeechlstmError: the language model is not well-formed; the message begins with `path:line`.
     """
     folder = (cache or _cache()) / _key(tokenizer, lm, lexicon)
-    if (found := _read(folder)) is not None:
-        return found
+    if (graph := _read(folder)) is not None:
+        return graph
     staging = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     try:
         staging.mkdir(parents=True, exist_ok=True)
@@ -67,9 +67,9 @@ def open_graph(tokenizer: Tokenizer, lm: Path, lexicon: Path | None, cache: Path
         raise DecoderError(f"{folder}: the graph cannot be written: {error.strerror or error}") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    if (found := _read(folder)) is None:
+    if (graph := _read(folder)) is None:
         raise DecoderError(f"{folder}: the graph that was just built cannot be read")
-    return found
+    return graph
 
 
 def _build(folder: Path, tokenizer: Tokenizer, lm: Path, lexicon: Path | None) -> None:

@@ -75,15 +75,15 @@ def best_sentences(lattice: str, n: int) -> list[tuple[list[int], list[int], flo
         for words, way in ways[state].items():
             ends[words] = min(ends.get(words, (float("inf"), state)), (way.cost + cost, state))
     last = {number: pair for pair, number in numbers.items()}
-    found = []
+    results = []
     for words, (cost, state) in nsmallest(n, ends.items(), key=lambda item: item[1][0]):
         labels = _labels(ways, start, state, words)
         sentence = []
         while words:
             words, word = last[words]
             sentence.append(word)
-        found.append((labels, sentence[::-1], cost))
-    return found
+        results.append((labels, sentence[::-1], cost))
+    return results
 
 
 def _labels(ways: dict[int, dict[int, Way]], start: int, state: int, words: int) -> list[int]:

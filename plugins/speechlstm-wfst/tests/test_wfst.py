@@ -103,34 +103,36 @@ def test_it_finds_the_best_sentence_of_all(seed: int, lm_weight: float, lm: Path
     }
     ranked = sorted(scores, key=lambda words: -scores[words])
     decoder = WfstDecoder(LETTERS, lm=lm, lm_weight=lm_weight, beam=100, n_best=1)
-    [found] = decoder.decode(log_probs)
+    [hypothesis] = decoder.decode(log_probs)
     # A separator may also stand before and after all words, or twice between them, so its score may be better.
-    assert found.score >= scores[ranked[0]] - 1e-3
-    assert found.text is not None
-    spelled = [token for token in found.tokens if LETTERS.tokens[token] != LETTERS.separator]
-    assert spelled == [token for word in found.text.split() for token in LETTERS.encode(word)]
-    path = best_alignment(log_probs, found.tokens) + lm_weight * sentence_score(tuple(found.text.split()))
-    assert found.score == pytest.approx(path, abs=1e-3)
+    assert hypothesis.score >= scores[ranked[0]] - 1e-3
+    assert hypothesis.text is not None
+    spelled = [token for token in hypothesis.tokens if LETTERS.tokens[token] != LETTERS.separator]
+    assert spelled == [token for word in hypothesis.text.split() for token in LETTERS.encode(word)]
+    path = best_alignment(log_probs, hypothesis.tokens) + lm_weight * sentence_score(
+        tuple(hypothesis.text.split())
+    )
+    assert hypothesis.score == pytest.approx(path, abs=1e-3)
 
 
 def test_the_language_model_decides_between_homophones(tmp_path: Path, lm: Path) -> None:
     lexicon = tmp_path / "lexicon"
     lexicon.write_text("see s e e\nsea s e e\na a\ncab c a b\n")
     decoder = WfstDecoder(LETTERS, lm=lm, lexicon=lexicon, lm_weight=1.0, n_best=2)
-    found = decoder.decode(spoken(LETTERS, "a see"))
-    assert [each.text for each in found] == ["a sea", "a see"]
-    assert found[0].score - found[1].score == pytest.approx(0.7 * math.log(10), rel=1e-3)
+    hypotheses = decoder.decode(spoken(LETTERS, "a see"))
+    assert [each.text for each in hypotheses] == ["a sea", "a see"]
+    assert hypotheses[0].score - hypotheses[1].score == pytest.approx(0.7 * math.log(10), rel=1e-3)
 
 
 def test_n_best_differ_and_the_first_is_what_one_alone_is(lm: Path) -> None:
     one, several = (WfstDecoder(LETTERS, lm=lm, n_best=n, beam=30, lattice_beam=20) for n in (1, 5))
     for seed in range(5):
         log_probs = mumbled(LETTERS, "a cab sea", seed, noise=2.0)
-        found = several.decode(log_probs)
+        hypotheses = several.decode(log_probs)
         [best] = one.decode(log_probs)
-        assert len({each.text for each in found}) == len(found) > 1
-        assert (best.text, best.tokens) == (found[0].text, found[0].tokens)
-        assert best.score == pytest.approx(found[0].score, rel=1e-4)
+        assert len({each.text for each in hypotheses}) == len(hypotheses) > 1
+        assert (best.text, best.tokens) == (hypotheses[0].text, hypotheses[0].tokens)
+        assert best.score == pytest.approx(hypotheses[0].score, rel=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -156,10 +158,10 @@ def test_best_sentences_are_those_of_all_ways_through_a_lattice(seed: int) -> No
 
     walk(0, [], (), 0.0)
     wanted = sorted((cost, words, labels) for words, (cost, labels) in sentences.items())[:4]
-    found = best_sentences(f"{text}6 0.2,0.3\n", 4)
-    assert [tuple(words) for _, words, _ in found] == [words for _, words, _ in wanted]
-    assert [cost for *_, cost in found] == pytest.approx([cost for cost, _, _ in wanted])
-    assert [labels for labels, _, _ in found] == [labels for _, _, labels in wanted]
+    hypotheses = best_sentences(f"{text}6 0.2,0.3\n", 4)
+    assert [tuple(words) for _, words, _ in hypotheses] == [words for _, words, _ in wanted]
+    assert [cost for *_, cost in hypotheses] == pytest.approx([cost for cost, _, _ in wanted])
+    assert [labels for labels, _, _ in hypotheses] == [labels for _, _, labels in wanted]
 
 
 def test_words_get_their_times(lm: Path) -> None:
@@ -173,8 +175,8 @@ def test_words_get_their_times(lm: Path) -> None:
 
 def test_tokens_that_are_words_or_phones(tmp_path: Path, lm: Path) -> None:
     whole = Words.from_texts(["a see sea cab"])
-    [found] = WfstDecoder(whole, lm=lm).decode(spoken(whole, "a sea cab cab", hold=3))
-    assert found.text == "a sea cab cab"
+    [hypothesis] = WfstDecoder(whole, lm=lm).decode(spoken(whole, "a sea cab cab", hold=3))
+    assert hypothesis.text == "a sea cab cab"
     phones = Phones(
         ["<blank>", "|", "AH", "S", "IY"],
         {"a": [["AH"]], "see": [["S", "IY"], ["S", "AH"]], "sea": [["S", "IY"]]},
@@ -216,8 +218,8 @@ def test_another_model_lexicon_or_tokenizer_gets_a_graph_of_its_own(tmp_path: Pa
     arpa(lm, {"a": -0.6, "see": -0.9, "sea": -1.2, "cab": -1.0})
     WfstDecoder(LETTERS, lm=lm, **places)
     assert len(graphs(tmp_path / "c")) == 4
-    [found] = WfstDecoder(larger, lm=lm, **places).decode(spoken(larger, "a cab"))
-    assert found.text == "a cab"
+    [hypothesis] = WfstDecoder(larger, lm=lm, **places).decode(spoken(larger, "a cab"))
+    assert hypothesis.text == "a cab"
 
 
 @pytest.mark.parametrize("damage", ["cut short", "something else", "no words"])
@@ -228,8 +230,8 @@ def test_a_damaged_graph_is_built_again(damage: str, tmp_path: Path, lm: Path) -
         (path.parent / "words.txt").unlink()
     else:
         path.write_bytes(path.read_bytes()[:100] if damage == "cut short" else b"nothing of the kind")
-    [found] = WfstDecoder(LETTERS, lm=lm, cache=tmp_path / "c").decode(spoken(LETTERS, "a cab"))
-    assert found.text == "a cab"
+    [hypothesis] = WfstDecoder(LETTERS, lm=lm, cache=tmp_path / "c").decode(spoken(LETTERS, "a cab"))
+    assert hypothesis.text == "a cab"
 
 
 def test_words_that_cannot_be_spelled_are_counted_and_named(

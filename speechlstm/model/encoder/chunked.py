@@ -1,15 +1,15 @@
-"""Bidirectional recurrent layers that hear a bounded stretch of the future: latency-controlled chunks."""
+"""Bidirectional recurrent layers with a bounded look ahead: latency-controlled chunks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from speechlstm.model.encoder.recurrent import Encoder, RecurrentLayer, reversal, take
-from speechlstm.types import UsageError
+from speechlstm.model.settings import Frames, Within
 
 
 class ChunkedLayer(RecurrentLayer):
@@ -41,7 +41,7 @@ class ChunkedLayer(RecurrentLayer):
 
 
 class ChunkedEncoder(Encoder):
-    """A bidirectional stack that hears no further than `lookahead` frames past the end of the current chunk.
+    """A bidirectional stack that depends on no more than `lookahead` frames past the end of the current chunk.
 
     Zhang, Chen, Yu, Yao, Khudanpur and Glass: Highway long short-term memory RNNs for distant speech recognition,
     ICASSP 2016, section 4 (latency-controlled BLSTM). All layers go through a window, so their looks ahead do not add
@@ -51,21 +51,21 @@ class ChunkedEncoder(Encoder):
         num_features: size of an input frame.
         vocab_size: number of tokens, the blank included.
         chunk_size: encoder frames that are computed at a time.
-        lookahead: encoder frames after these that are heard with them.
+        lookahead: encoder frames after these that they depend on.
         options: the further arguments of `Encoder`.
     """
 
     layer = ChunkedLayer
 
     def __init__(
-        self, num_features: int, vocab_size: int, chunk_size: int = 16, lookahead: int = 8, **options: Any
+        self,
+        num_features: int,
+        vocab_size: int,
+        chunk_size: Annotated[int, Within(1, 1000)] = 16,
+        lookahead: Frames = 8,
+        **options: Any,
     ) -> None:
         super().__init__(num_features, vocab_size, **options)
-        if chunk_size < 1 or lookahead < 0:
-            raise UsageError(
-                f"encoder.chunk_size is {chunk_size} and encoder.lookahead {lookahead}, "
-                "but must be at least 1 and 0 frames"
-            )
         self.chunk_size, self.lookahead = chunk_size, lookahead
         for layer in self.layers:
             if isinstance(layer, ChunkedLayer):
@@ -81,5 +81,5 @@ class ChunkedEncoder(Encoder):
         return x.unfold(1, window, size).transpose(2, 3), inside, reversal(inside, window)
 
     def leave(self, x: Tensor, frames: int) -> Tensor:
-        """Return the chunks one after the other, without what was only heard ahead."""
+        """Return the chunks one after the other, without their look-ahead."""
         return x[:, :, : self.chunk_size].flatten(1, 2)[:, :frames]

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from speechlstm.model.encoder.recurrent import Encoder, RecurrentLayer
 from speechlstm.model.encoder.stack import beyond
-from speechlstm.types import UsageError
+from speechlstm.model.settings import Frames
 
 
 class ForwardLayer(RecurrentLayer):
-    """One recurrent layer that hears the past alone."""
+    """One recurrent layer that depends on the past alone."""
 
     bidirectional = False
 
@@ -23,7 +23,7 @@ class ForwardLayer(RecurrentLayer):
 
 
 class LookaheadEncoder(Encoder):
-    """Unidirectional layers and a row convolution, which hear no more than `lookahead` frames of the future.
+    """Unidirectional layers and a row convolution, which depend on no more than `lookahead` future frames.
 
     Amodei et al.: Deep Speech 2: End-to-end speech recognition in English and Mandarin, ICML 2016, section 3.6 of the
     long version.
@@ -31,16 +31,14 @@ class LookaheadEncoder(Encoder):
     Args:
         num_features: size of an input frame.
         vocab_size: number of tokens, the blank included.
-        lookahead: encoder frames of the future that an output frame hears.
+        lookahead: future encoder frames that an output frame depends on.
         options: the further arguments of `Encoder`; `hidden_size` is the width, unless there is a projection.
     """
 
     layer = ForwardLayer
 
-    def __init__(self, num_features: int, vocab_size: int, lookahead: int = 20, **options: Any) -> None:
+    def __init__(self, num_features: int, vocab_size: int, lookahead: Frames = 20, **options: Any) -> None:
         super().__init__(num_features, vocab_size, **options)
-        if lookahead < 0:
-            raise UsageError(f"encoder.lookahead is {lookahead}, but must be 0 frames or more")
         self.layers.append(RowConvolution(self.output.in_features, lookahead))
 
     def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
@@ -64,6 +62,6 @@ class RowConvolution(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Map `(batch, frames, width)` to the same shape."""
-        heard = self.norm(x).masked_fill(beyond(lengths, x.shape[1]), 0.0).transpose(1, 2)
-        change: Tensor = self.conv(F.pad(heard, (0, self.lookahead)))
+        normed = self.norm(x).masked_fill(beyond(lengths, x.shape[1]), 0.0).transpose(1, 2)
+        change: Tensor = self.conv(F.pad(normed, (0, self.lookahead)))
         return x + change.transpose(1, 2)

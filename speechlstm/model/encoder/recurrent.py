@@ -16,16 +16,16 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from speechlstm.model.encoder.dropout import Dropout
 from speechlstm.model.encoder.stack import Stack
-from speechlstm.types import UsageError
+from speechlstm.model.settings import Layers, Share, Size
 
 Cell = Literal["lstm", "gru", "rnn"]
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class RecurrentLayer(nn.Module):
-    """One bidirectional recurrent layer with its normalisation, projection, dropout and residual path.
+    """One bidirectional recurrent layer with its normalization, projection, dropout and residual path.
 
-    Initialisation: orthogonal recurrence, one matrix a gate (Saxe 2014); Xavier input weights (Glorot 2010); forget
+    Initialization: orthogonal recurrence, one matrix a gate (Saxe 2014); Xavier input weights (Glorot 2010); forget
     gate bias 1, so that the cell remembers until it learns to forget (Gers 2000; Jozefowicz 2015). The arguments are
     those of `Encoder`.
     """
@@ -43,26 +43,20 @@ class RecurrentLayer(nn.Module):
         residual: bool,
     ) -> None:
         super().__init__()
-        if cell not in _CELLS:
-            raise UsageError(f"encoder.cell is {cell!r}; there are: {', '.join(_CELLS)}")
-        if not 0 <= dropout < 1:
-            raise UsageError(f"encoder.dropout is {dropout}, but must be a probability below 1")
         self.cell, self.residual = cell, residual
         self.norm = nn.LayerNorm(input_size) if layer_norm else nn.Identity()
         self.rnn = _CELLS[cell](input_size, hidden_size, batch_first=True, bidirectional=self.bidirectional)
-        heard = 2 * hidden_size if self.bidirectional else hidden_size
-        self.project = nn.Linear(heard, projection_size) if projection_size else nn.Identity()
+        states = 2 * hidden_size if self.bidirectional else hidden_size
+        self.project = nn.Linear(states, projection_size) if projection_size else nn.Identity()
         self.dropout = Dropout(dropout)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         size = self.rnn.hidden_size
         for name, weight in self.rnn.named_parameters():
             if "bias" in name:
                 nn.init.zeros_(weight)
-                if (
-                    self.cell == "lstm" and "bias_ih" in name
-                ):  # gates in the order input, forget, candidate, output
+                if self.cell == "lstm" and "bias_ih" in name:  # gates: input, forget, candidate, output
                     nn.init.ones_(weight[size : 2 * size])
             else:
                 for gate in torch.split(weight, size):
@@ -72,8 +66,8 @@ class RecurrentLayer(nn.Module):
         """Map `(batch, frames, width)` to the same shape; what lies past the lengths has no influence.
 
         Args:
-            x: what the layer hears.
-            context: what `recur` is told besides.
+            x: the layer's input.
+            context: further arguments of `recur`.
         """
         change: Tensor = self.dropout(self.project(self.recur(self.norm(x), *context)))
         return x + change if self.residual else change
@@ -82,7 +76,7 @@ class RecurrentLayer(nn.Module):
         """Map `(batch, frames, width)` to hidden states `(batch, frames, 2 * hidden_size)`.
 
         Args:
-            x: what the recurrent network hears.
+            x: input of the recurrent network.
             lengths: `(batch,)` frames of each utterance.
             reverse: row numbers from `reversal`.
         """
@@ -120,7 +114,7 @@ class RecurrentLayer(nn.Module):
 class Encoder(Stack):
     """A stack of bidirectional recurrent layers that ends in log-probabilities of tokens.
 
-    Each layer is `x + dropout(project(rnn(layer_norm(x))))` (pre-norm residual). Without the normalisation and the
+    Each layer is `x + dropout(project(rnn(layer_norm(x))))` (pre-norm residual). Without the normalization and the
     residual path a CTC network of this depth sits on the all-blank plateau for many epochs.
 
     Args:
@@ -134,7 +128,7 @@ class Encoder(Stack):
         conv_channels: channels of the two subsampling convolutions.
         projection_size: size between the layers; null keeps both directions side by side (2 x hidden_size).
         dropout: probability of dropping an output of a layer.
-        layer_norm: normalise each layer's input.
+        layer_norm: normalize each layer's input.
         residual: add each layer's input to its output.
         intermediate: layers whose outputs have a loss, too; see `Stack`.
     """
@@ -146,43 +140,23 @@ class Encoder(Stack):
         num_features: int,
         vocab_size: int,
         cell: Cell = "lstm",
-        hidden_size: int = 320,
-        num_layers: int = 4,
-        subsampling: int = 4,
-        conv_channels: int = 32,
-        projection_size: int | None = None,
-        dropout: float = 0.3,
+        hidden_size: Size = 320,
+        num_layers: Layers = 4,
+        subsampling: Literal[1, 2, 4] = 4,
+        conv_channels: Size = 32,
+        projection_size: Size | None = None,
+        dropout: Share = 0.3,
         layer_norm: bool = True,
         residual: bool = True,
-        intermediate: Sequence[int] = (),
+        intermediate: Sequence[Layers] = (),
     ) -> None:
-        heard = 2 * hidden_size if self.layer.bidirectional else hidden_size
-        width = heard if projection_size is None else projection_size
-        if min(hidden_size, num_layers, conv_channels, num_features, width) < 1:
-            raise UsageError(
-                "encoder: hidden_size, num_layers, conv_channels and projection_size must be 1 or more"
-            )
-        layers = [
-            self.layer(
-                cell,
-                width,
-                hidden_size,
-                projection_size,
-                dropout,
-                layer_norm,
-                residual,
-            )
+        width = projection_size or (2 if self.layer.bidirectional else 1) * hidden_size
+        layers = (
+            self.layer(cell, width, hidden_size, projection_size, dropout, layer_norm, residual)
             for _ in range(num_layers)
-        ]
+        )
         super().__init__(
-            num_features,
-            vocab_size,
-            width,
-            layers,
-            subsampling,
-            conv_channels,
-            layer_norm,
-            intermediate,
+            num_features, vocab_size, width, layers, subsampling, conv_channels, layer_norm, intermediate
         )
 
     def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:

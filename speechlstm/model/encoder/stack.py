@@ -25,7 +25,7 @@ class Stack(nn.Module):
         layers: each maps what `enter` returns to frames of the same shape.
         subsampling: encoder frames are this many feature frames apart: 1, 2 or 4.
         conv_channels: channels of the two subsampling convolutions.
-        layer_norm: normalise the output of the last layer.
+        layer_norm: normalize the output of the last layer.
         intermediate: after how many layers there is a further output in training: `[2]` is after the second.
     """
 
@@ -41,15 +41,13 @@ class Stack(nn.Module):
         intermediate: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        if min(num_features, width, conv_channels) < 1 or vocab_size < 2:
-            raise UsageError("encoder: sizes must be 1 or more")
         self.subsampling = subsampling
         self.subsample = Subsampling(num_features, width, conv_channels, subsampling)
         self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(width) if layer_norm else nn.Identity()
         self.output = nn.Linear(width, vocab_size)
         self.intermediate = frozenset(intermediate)
-        if any(isinstance(n, bool) or not 1 <= n < len(self.layers) for n in self.intermediate):
+        if any(not 1 <= number < len(self.layers) for number in self.intermediate):
             raise UsageError(
                 f"encoder.intermediate is {list(intermediate)}, but must be a list of numbers of layers, "
                 f"from 1 to {len(self.layers) - 1}"
@@ -71,18 +69,17 @@ class Stack(nn.Module):
         x, lengths = self.subsample(features, lengths)
         frames = x.shape[1]
         x, *context = self.enter(x, lengths)
-        found = []
+        outputs = []
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, *context)
-            if number in self.intermediate and self.training:
-                found.append(self._log_probs(x))
-        found.append(self._log_probs(x))
+            if number == len(self.layers) or (number in self.intermediate and self.training):
+                outputs.append(self._log_probs(x))
         past = beyond(lengths, frames)
-        *middle, log_probs = (self.leave(each, frames).masked_fill(past, 0.0) for each in found)
-        return log_probs, lengths, *(middle if self.training else ())
+        *middle, log_probs = (self.leave(each, frames).masked_fill(past, 0.0) for each in outputs)
+        return log_probs, lengths, *middle
 
     def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        """Return the frames as the layers take them, and what each layer is told besides."""
+        """Return the frames as the layers take them, and the layers' further arguments."""
         return x, lengths
 
     def leave(self, x: Tensor, frames: int) -> Tensor:
@@ -102,8 +99,6 @@ class Subsampling(nn.Module):
 
     def __init__(self, num_features: int, width: int, channels: int, subsampling: int) -> None:
         super().__init__()
-        if subsampling not in (1, 2, 4):
-            raise UsageError(f"encoder.subsampling is {subsampling}, but must be 1, 2 or 4")
         self.strides = {1: (1, 1), 2: (2, 1), 4: (2, 2)}[subsampling]
         first, second = ((stride, 2) for stride in self.strides)
         self.conv1 = nn.Conv2d(1, channels, 3, first, padding=1)

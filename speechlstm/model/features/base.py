@@ -1,11 +1,11 @@
-"""What every feature extractor does: framing, masking, normalising."""
+"""What every feature extractor does: framing, masking, normalizing."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +13,19 @@ from torch.nn import functional as F
 
 from speechlstm.types import UsageError
 
-NORMALIZE = ("utterance", "global", "none")
+Normalize = Literal["utterance", "global", "none"]
 SPEECH_RANGE = 30.0  # dB below the loudest frame to which speech reaches
 ABOVE_NOISE = 10.0  # dB by which it stands out from the quietest tenth of the frames
 MARGIN = 30  # frames before and after loud ones that count as speech, too
 LOWEST = -3.0  # least value of a normalized feature
 _PREEMPHASIS = 0.97
+_LONGEST = 32768  # samples of a window
 
 
 class Features(nn.Module, ABC):
-    """What every feature extractor does: framing, masking, normalising. Subclasses compute the values.
+    """What every feature extractor does: framing, masking, normalizing. Subclasses compute the values.
 
-    Frame t is centred at sample t * hop, with zeros before the start and after the end, so an utterance of N
+    Frame t is centered at sample t * hop, with zeros before the start and after the end, so an utterance of N
     samples has `1 + N // hop` frames and even an empty one has a frame.
 
     Args:
@@ -48,17 +49,15 @@ class Features(nn.Module, ABC):
     window: Tensor
 
     def __init__(
-        self, sample_rate: int, window: float, hop: float, num_features: int, normalize: str
+        self, sample_rate: int, window: float, hop: float, num_features: int, normalize: Normalize
     ) -> None:
         super().__init__()
         self.window_length, self.hop_length = round(window * sample_rate), round(hop * sample_rate)
-        if sample_rate < 1 or not 1 <= self.hop_length <= self.window_length:
+        if not 1 <= self.hop_length <= self.window_length <= _LONGEST:
             raise UsageError(
-                f"features at {sample_rate} Hz with a window of {window} s and a hop of {hop} s; "
-                "the hop must be at least one sample and no longer than the window"
+                f"features at {sample_rate} Hz with a window of {window} s and a hop of {hop} s; the hop must be at "
+                f"least one sample and no longer than the window, and that no more than {_LONGEST} samples"
             )
-        if normalize not in NORMALIZE:
-            raise UsageError(f"features.normalize is {normalize!r}, but can be {', '.join(NORMALIZE)}")
         self.sample_rate, self.num_features, self.normalize = sample_rate, num_features, normalize
         self.frame_shift = self.hop_length / sample_rate
         self.estimated = normalize != "global"
@@ -156,7 +155,7 @@ class Features(nn.Module, ABC):
         return features, frames, mask[..., None]
 
     def _frames(self, waveforms: Tensor) -> Tensor:
-        """Cut centred frames: `(batch, samples)` to `(batch, frames, window_length)`, a view."""
+        """Cut centered frames: `(batch, samples)` to `(batch, frames, window_length)`, a view."""
         return self._padded(waveforms).unfold(1, self.window_length, self.hop_length)
 
     def _padded(self, waveforms: Tensor) -> Tensor:
@@ -197,7 +196,7 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
     """
     within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
     loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
-    # Digital zeros are not noise: of the rest, the quietest tenth tells how loud it is.
+    # Digital zeros are not noise, whose level is that of the quietest tenth of the rest.
     sounding = levels.masked_fill(~within | (levels < loudest - 2 * SPEECH_RANGE), math.nan)
     noise = sounding.nanquantile(0.1, dim=1, keepdim=True)
     threshold = (noise + ABOVE_NOISE).minimum(loudest - SPEECH_RANGE / 2).maximum(loudest - SPEECH_RANGE)
@@ -209,7 +208,7 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
 def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
     """Give every feature of every utterance mean 0 and deviation 1 over the frames of its speech.
 
-    Nothing falls below `LOWEST`: how deep silence lies under the speech says nothing about the words.
+    Nothing falls below `LOWEST`: how deep silence lies under the speech carries no information about the words.
 
     Args:
         features: `(batch, frames, num_features)`.
@@ -227,13 +226,9 @@ def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
 
 
 def check_band(sample_rate: int, num_mels: int, low_freq: float, high_freq: float) -> None:
-    """Refuse mel bands that cannot be.
-
-    Raises:
-        UsageError: fewer than 4 bands, or edges (Hz) in disorder or above half the sample rate.
-    """
-    if not 0 <= low_freq < high_freq <= sample_rate / 2 or num_mels < 4:
+    """Raise a UsageError if the edges of the mel bands, in Hz, are in disorder or above half the sample rate."""
+    if not 0 <= low_freq < high_freq <= sample_rate / 2:
         raise UsageError(
             f"{num_mels} mel bands from {low_freq} to {high_freq} Hz at {sample_rate} Hz; "
-            "must be at least 4, between 0 and half the sample rate"
+            "the edges must be in order, between 0 and half the sample rate"
         )

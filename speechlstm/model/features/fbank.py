@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchaudio.compliance import kaldi
 
-from speechlstm.model.features.base import Features, check_band
+from speechlstm.model.features.base import Features, Normalize, check_band
+from speechlstm.model.settings import Bands, Positive, Rate, Window, Within
 
 
 class KaldiFbank(Features):
@@ -31,15 +34,15 @@ class KaldiFbank(Features):
 
     def __init__(
         self,
-        sample_rate: int,
-        num_mels: int = 80,
-        window: float = 0.025,
-        hop: float = 0.01,
+        sample_rate: Rate,
+        num_mels: Bands = 80,
+        window: Window = 0.025,
+        hop: Window = 0.01,
         low_freq: float = 20.0,
         high_freq: float = 0.0,
-        preemphasis: float = 0.97,
-        scale: float = 1.0,
-        normalize: str = "utterance",
+        preemphasis: Annotated[float, Within(0, 1)] = 0.97,
+        scale: Positive = 1.0,
+        normalize: Normalize = "utterance",
     ) -> None:
         super().__init__(sample_rate, window, hop, num_mels, normalize)
         top = high_freq if high_freq > 0 else sample_rate / 2 + high_freq

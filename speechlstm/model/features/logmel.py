@@ -1,17 +1,18 @@
-"""Log-mel: the features that most recognisers use."""
+"""Log-mel: the features that most recognizers use."""
 
 from __future__ import annotations
 
 import torchaudio.functional as AF
 from torch import Tensor
 
-from speechlstm.model.features.base import Features, check_band
+from speechlstm.model.features.base import Features, Normalize, check_band
+from speechlstm.model.settings import Bands, Positive, Rate, Window
 
 _MIN_FFT = 512  # zero padding to this keeps the narrow low mel filters from falling between two bins at 8 kHz
 
 
 class LogMel(Features):
-    """Natural logarithm of mel-band energies (Slaney's scale and normalisation, as librosa's default).
+    """Natural logarithm of mel-band energies (Slaney's scale and normalization, as librosa's default).
 
     Args:
         sample_rate, window, hop, normalize: see `Features`.
@@ -24,14 +25,14 @@ class LogMel(Features):
 
     def __init__(
         self,
-        sample_rate: int,
-        num_mels: int = 80,
-        window: float = 0.025,
-        hop: float = 0.01,
+        sample_rate: Rate,
+        num_mels: Bands = 80,
+        window: Window = 0.025,
+        hop: Window = 0.01,
         low_freq: float = 0.0,
         high_freq: float | None = None,
-        floor: float = 1e-10,
-        normalize: str = "utterance",
+        floor: Positive = 1e-10,
+        normalize: Normalize = "utterance",
     ) -> None:
         super().__init__(sample_rate, window, hop, num_mels, normalize)
         top = sample_rate / 2 if high_freq is None else high_freq

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torchaudio.functional as AF
 from torch import Tensor
 
-from speechlstm.model.features.base import Features
+from speechlstm.model.features.base import Features, Normalize
 from speechlstm.model.features.logmel import LogMel
+from speechlstm.model.settings import Bands, Positive, Rate, Window, Within
 from speechlstm.types import UsageError
 
 
@@ -26,21 +29,21 @@ class Mfcc(Features):
 
     def __init__(
         self,
-        sample_rate: int,
-        num_coefficients: int = 13,
+        sample_rate: Rate,
+        num_coefficients: Annotated[int, Within(1, 512)] = 13,
         deltas: bool = True,
-        num_mels: int = 40,
-        window: float = 0.025,
-        hop: float = 0.01,
+        num_mels: Bands = 40,
+        window: Window = 0.025,
+        hop: Window = 0.01,
         low_freq: float = 0.0,
         high_freq: float | None = None,
-        floor: float = 1e-10,
-        normalize: str = "utterance",
+        floor: Positive = 1e-10,
+        normalize: Normalize = "utterance",
     ) -> None:
         super().__init__(sample_rate, window, hop, num_coefficients * (3 if deltas else 1), normalize)
-        if not 1 <= num_coefficients <= num_mels:
+        if num_coefficients > num_mels:
             raise UsageError(
-                f"{num_coefficients} coefficients of {num_mels} mel bands; must be 1 to {num_mels}"
+                f"features.num_coefficients is {num_coefficients}, more than the {num_mels} mel bands"
             )
         self.deltas = deltas
         self.log_mel = LogMel(

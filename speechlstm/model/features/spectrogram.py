@@ -1,10 +1,11 @@
-"""The spectrum as it is, without a model of hearing."""
+"""The power spectrum, without mel bands."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from speechlstm.model.features.base import Features
+from speechlstm.model.features.base import Features, Normalize
+from speechlstm.model.settings import Positive, Rate, Window
 
 
 class Spectrogram(Features):
@@ -18,11 +19,11 @@ class Spectrogram(Features):
 
     def __init__(
         self,
-        sample_rate: int,
-        window: float = 0.02,
-        hop: float = 0.01,
-        floor: float = 1e-8,
-        normalize: str = "utterance",
+        sample_rate: Rate,
+        window: Window = 0.02,
+        hop: Window = 0.01,
+        floor: Positive = 1e-8,
+        normalize: Normalize = "utterance",
     ) -> None:
         super().__init__(sample_rate, window, hop, round(window * sample_rate) // 2 + 1, normalize)
         self.floor = floor

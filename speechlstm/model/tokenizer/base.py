@@ -1,4 +1,4 @@
-"""What every tokenizer does: normalising, refusing what has no token, reading words back."""
+"""What every tokenizer does: normalizing, refusing what has no token, reading words back."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def _encode(self, text: str) -> list[int]:
-        """Encode text that is normalised and has nothing unknown."""
+        """Encode text that is normalized and has nothing unknown."""
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without blanks.

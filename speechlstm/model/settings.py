@@ -1,0 +1,102 @@
+"""What the settings of a part may be: its constructor's annotations say so, and all parts are checked here.
+
+    class Mine(nn.Module):
+        def __init__(self, num_features: int, vocab_size: int, hidden_size: Size = 64, dropout: Share = 0.1) -> None:
+
+The bounds keep a bundle of a few bytes from asking for all of a machine's memory. Annotations that are not known here
+are left to the part itself.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from speechlstm.types import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The bounds of a number, both included."""
+
+    low: float
+    high: float
+
+
+Size = Annotated[int, Within(1, 8192)]  # units, channels, heads: sizes of weights
+Layers = Annotated[int, Within(1, 64)]
+Frames = Annotated[int, Within(0, 1000)]
+Share = Annotated[float, Within(0, 0.99)]  # a probability of dropping something
+Rate = Annotated[int, Within(1000, 768000)]  # Hz, of audio
+Bands = Annotated[int, Within(4, 512)]  # of a mel filterbank
+Window = Annotated[float, Within(0.001, 0.5)]  # seconds
+Positive = Annotated[float, Within(1e-30, 1e30)]
+Tokens = Annotated[int, Within(2, 100_000)]
+
+
+def check(stage: str, makers: Sequence[Callable[..., Any]], settings: Mapping[str, Any]) -> None:
+    """See that settings are what the arguments of a part's constructors are annotated with.
+
+    Args:
+        stage: of the part, for messages.
+        makers: the constructor, and those that it passes settings on to.
+        settings: by name.
+
+    Raises:
+        UsageError: a setting of the wrong type or out of range; the message says what fits.
+    """
+    hints: dict[str, Any] = {}
+    for make in reversed(makers):
+        try:
+            hints |= get_type_hints(make, include_extras=True)
+        except (NameError, TypeError, AttributeError):  # names known to type checkers alone
+            continue
+    for key, value in settings.items():
+        if key in hints and not fits(value, hints[key]):
+            raise UsageError(f"{stage}.{key} is {shown(value)}, but must be {describe(hints[key])}")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether a value is what an annotation asks for; true where the annotation is of no known kind."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return fits(value, inner[0]) and all(
+            each.low <= value <= each.high for each in inner[1:] if isinstance(each, Within)
+        )
+    if origin in (Union, UnionType):
+        return any(fits(value, each) for each in inner)
+    if origin is Literal:
+        return value in [each for each in inner if type(each) is type(value)]
+    if origin in (list, Sequence):
+        listed = isinstance(value, list if origin is list else list | tuple)
+        return listed and all(fits(each, inner[0]) for each in value)
+    if hint in (int, float):
+        kind: Any = numbers.Integral if hint is int else numbers.Real  # NumPy's are among them
+        return isinstance(value, kind) and not isinstance(value, bool) and bool(abs(value) < math.inf)
+    return hint not in (bool, str, NoneType) or isinstance(value, hint)
+
+
+def describe(hint: Any) -> str:
+    """Return what an annotation asks for, in words."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        bounds = [f" from {each.low:g} to {each.high:g}" for each in inner[1:] if isinstance(each, Within)]
+        return describe(inner[0]) + "".join(bounds)
+    if origin in (Union, UnionType):
+        return " or ".join(describe(each) for each in inner)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if origin in (list, Sequence):
+        return f"a list, each {describe(inner[0])}"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message, shortened."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
