@@ -109,6 +109,10 @@ class UsageError(SpeechlstmError):
     exit_status = 2
 
 
+class OutputError(UsageError):
+    """A file must not be written where it is asked for; the message begins with its path."""
+
+
 class AudioError(SpeechlstmError):
     """An audio file cannot be used; the message begins with its path."""
 

@@ -11,9 +11,11 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
+from speechlstm.configs.paths import reads
 from speechlstm.data import progress
-from speechlstm.data.files import write_atomically
-from speechlstm.data.manifest import file_names, read_manifest
+from speechlstm.data.audio import holder
+from speechlstm.data.files import Outputs, write_atomically
+from speechlstm.data.manifest import file_names, read_usable
 from speechlstm.transcription.align import FORMATS, Alignment, align
 from speechlstm.transcription.formats import find_formats
 from speechlstm.types import SpeechlstmError, UsageError, report_failures
@@ -32,29 +34,37 @@ def main(cfg: DictConfig) -> int:
                 f"format=ctm is one file for all the words: name a file, not out={cfg.out}, and no other format"
             )
         one_file = True
-    utterances = read_manifest(cfg.manifest)
+    utterances, bad = read_usable(cfg.manifest)
     if one_file and len(utterances) > 1 and kinds[0] not in _JOINED:
         raise UsageError(
             f"out={cfg.out} is one file, but {cfg.manifest} has {len(utterances)} utterances: "
             "name a folder for a file of each"
         )
+    outputs = Outputs([*reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite)
+    if one_file:
+        outputs.check(out)
     names = file_names(utterances)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     results = align(bundle, utterances, cfg.batch_seconds, batch_threads(cfg.threads))
     joined: dict[int, str] = {}
-    failed = 0
+    failed = bad
     for index, result in progress.track(results, "aligning", len(utterances), unit="utterance"):
-        if isinstance(result, SpeechlstmError):
-            progress.write(f"failed: {result}", sys.stderr)
+        try:
+            if isinstance(result, SpeechlstmError):
+                raise result
+            if one_file:
+                joined[index] = FORMATS[kinds[0]](
+                    _named(result, names[index]) if kinds == ["ctm"] else result
+                )
+            else:
+                for kind in kinds:
+                    outputs.write(out / f"{names[index]}.{kind}", FORMATS[kind](result))
+        except SpeechlstmError as error:
+            progress.write(f"failed: {error}", sys.stderr)
             failed += 1
-        elif one_file:
-            joined[index] = FORMATS[kinds[0]](_named(result, names[index]) if kinds == ["ctm"] else result)
-        else:
-            for kind in kinds:
-                write_atomically(out / f"{names[index]}.{kind}", FORMATS[kind](result))
     if joined:
         write_atomically(out, "".join(joined[index] for index in sorted(joined)))
-    return report_failures(failed, len(utterances))
+    return report_failures(failed, len(utterances) + bad)
 
 
 def _named(alignment: Alignment, name: str) -> Alignment:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.data import progress
-from speechlstm.data.files import locked, write_atomically
+from speechlstm.data.files import Outputs, locked, write_atomically
 from speechlstm.study.compare import results, speech, trials
 from speechlstm.study.compare.complexity import complexity
 from speechlstm.study.compare.networks import NETWORKS
@@ -28,6 +28,8 @@ def main(cfg: DictConfig) -> None:
     out = Path(str(cfg.out)).expanduser()
     page = out / "compare.html"
     with locked(out):
+        if not (out / "trials.jsonl").exists():  # else the folder is this command's own
+            Outputs([]).check(page)
         costs = _costs(cfg, out / "complexity.jsonl")
         found = []
         for result in progress.track(trials.make(todo, out / "trials.jsonl", workers), "trials", len(todo)):

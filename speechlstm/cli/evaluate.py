@@ -13,9 +13,11 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, decoder_name, make_decoder
+from speechlstm.configs.paths import reads
 from speechlstm.data import progress
-from speechlstm.data.files import write_atomically
-from speechlstm.data.manifest import read_manifest, write_manifest
+from speechlstm.data.audio import holder
+from speechlstm.data.files import Outputs
+from speechlstm.data.manifest import read_usable, to_lines
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import errorreport, results
 from speechlstm.transcription.recognizer import Recognizer, transcribe
@@ -34,8 +36,12 @@ def main(cfg: DictConfig) -> int:
         raise UsageError(
             f"report_audio is {cfg.report_audio!r}, but must be a number of megabytes, 0 or more"
         )
-    utterances = read_manifest(cfg.manifest)
     where = choose_devices(cfg.trainer)
+    utterances, bad = read_usable(cfg.manifest, where.is_first)
+    outputs = Outputs([*reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite)
+    for path in (cfg.out, cfg.report):
+        if path is not None:
+            outputs.check(path)  # now, not after the work
     recognizer = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision)
     others = None
     if cfg.compare_with is not None:
@@ -53,7 +59,8 @@ def main(cfg: DictConfig) -> int:
     if not where.is_first:
         return 0
     setup = {"manifest": cfg.manifest, "bundle": recognizer.name, "decoder": decoder_name(cfg, recognizer)}
-    return conclude(cfg, recognizer, utterances, outcomes, others, seconds, setup)
+    status = conclude(cfg, recognizer, utterances, outcomes, others, seconds, setup, outputs)
+    return status or (SOME_FAILED if bad else 0)
 
 
 def recognize(
@@ -80,6 +87,7 @@ def conclude(
     others: dict[str, str] | None,
     seconds: float,
     setup: dict[str, str],
+    outputs: Outputs,
 ) -> int:
     """Print the score and write the files; return the exit status."""
     read = [
@@ -91,8 +99,6 @@ def conclude(
         raise SpeechlstmError(
             f"{cfg.manifest}: none of {counted(len(utterances), 'utterance')} could be read"
         )
-    if cfg.out is not None:
-        write_manifest(cfg.out, [replace(u, extra=u.extra | {"pred_text": r.text}) for u, r, _ in read])
     # The reference is brought to the form the recognizer writes; characters it cannot write stay, as errors.
     references = [replace(u, text=recognizer.tokenizer.normalize(u.text)) for u, *_ in read]
     transcripts, failed = [result for _, result, _ in read], len(utterances) - len(read)
@@ -101,12 +107,23 @@ def conclude(
         print(json.dumps(results.as_json(scored), ensure_ascii=False, indent=1))
     else:
         print(results.as_table(scored))
+    files: dict[str, str | bytes] = {}
+    if cfg.out is not None:
+        spoken = [replace(u, extra=u.extra | {"pred_text": r.text}) for u, r, _ in read]
+        files[cfg.out] = to_lines(spoken, cfg.out)
     if cfg.report is not None:
         about = {"compare_with": cfg.compare_with, "failed": failed, "version": speechlstm.__version__}
         causes = [cause for *_, cause in read]
         rate, budget = recognizer.sample_rate, cfg.report_audio * 1e6
-        page = errorreport.report(references, transcripts, causes, others, rate, budget, setup | about)
-        write_atomically(cfg.report, page)
+        files[cfg.report] = errorreport.report(
+            references, transcripts, causes, others, rate, budget, setup | about
+        )
+    for path, content in files.items():
+        try:
+            outputs.write(path, content)
+        except SpeechlstmError as error:
+            print(f"failed: {error}", file=sys.stderr)
+            failed += 1
     return SOME_FAILED if failed else 0
 
 

@@ -9,14 +9,15 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.cli.devices import make_decoder
+from speechlstm.configs.paths import reads
 from speechlstm.data import progress
-from speechlstm.data.files import write_atomically
+from speechlstm.data.files import Outputs
 from speechlstm.evaluation.plots import check_plots
 from speechlstm.study.inspect import checkpoint, figures
 from speechlstm.study.inspect.observe import observe
 from speechlstm.study.inspect.page import choose, render
 from speechlstm.transcription.inputs import find, output_paths
-from speechlstm.types import SpeechlstmError, UsageError, report_failures
+from speechlstm.types import OutputError, SpeechlstmError, UsageError, report_failures
 
 _USAGE = "usage: speechlstm inspect FILE|FOLDER ... [KEY=VALUE ...]"
 
@@ -38,6 +39,7 @@ def main(cfg: DictConfig) -> int:
     given = len(recordings) + len(problems)
     if cfg.text is not None and given > 1:
         raise UsageError(f"text= is of one recording, but {given} are given")
+    outputs = Outputs([*reads(cfg), *(recording.path for recording in recordings)], cfg.overwrite)
     pages = output_paths(recordings, folder, "html")
     for problem in problems:
         print(f"failed: {problem}", file=sys.stderr)
@@ -48,24 +50,25 @@ def main(cfg: DictConfig) -> int:
     work = zip(recordings, pages, strict=True)
     for recording, page in progress.track(work, "watching", len(recordings), unit="recording"):
         try:
+            outputs.check(page)  # now, not after the work
             seen = observe(bundle, recording.path, decoder, cfg.text, cfg.offset, cfg.duration)
-        except UsageError:
-            raise
+            index = choose(seen, cfg.layer, cfg.direction)
+            outputs.write(page, render(seen, cfg.layer, cfg.direction))
+            if cfg.png:
+                outputs.write(page.with_suffix(".png"), figures.draw_signals(seen, index))
+                outputs.write(page.with_name(f"{page.stem}-memory.png"), figures.draw_memory(seen, index))
         except SpeechlstmError as error:
+            if isinstance(error, UsageError) and not isinstance(error, OutputError):
+                raise
             progress.write(f"failed: {error}", sys.stderr)
             failed += 1
             continue
-        index = choose(seen, cfg.layer, cfg.direction)
-        write_atomically(page, render(seen, cfg.layer, cfg.direction))
         if seen.overview is not None and cfg.duration is None:
             stretch = f"{seen.offset:g} to {seen.offset + seen.seconds:g} s"
             progress.write(
                 f"{recording.path}: looked at {stretch} of {seen.recording_seconds:.0f} s; the page offers others",
                 sys.stderr,
             )
-        if cfg.png:
-            write_atomically(page.with_suffix(".png"), figures.draw_signals(seen, index))
-            write_atomically(page.with_name(f"{page.stem}-memory.png"), figures.draw_memory(seen, index))
         progress.write(str(page), sys.stdout)
     return report_failures(failed, given)
 

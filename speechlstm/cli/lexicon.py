@@ -11,8 +11,9 @@ from omegaconf import DictConfig, ListConfig
 
 import speechlstm
 from speechlstm import configs
+from speechlstm.configs.paths import reads
 from speechlstm.data import progress
-from speechlstm.data.files import write_atomically
+from speechlstm.data.files import Outputs, write_atomically
 from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
 from speechlstm.decoders.pronunciation import Pronouncer
 from speechlstm.evaluation import metrics
@@ -37,8 +38,7 @@ def main(cfg: DictConfig) -> int:
         for each in (cfg.words if isinstance(cfg.words, ListConfig) else [cfg.words])
     ]
     out = Path(str(cfg.out)).expanduser()
-    if out.resolve() in {Path(path).resolve() for path in [*paths, str(cfg.lexicon)]}:
-        raise UsageError(f"out={out} is a file to read, which the lexicon would replace")
+    Outputs(reads(cfg), cfg.overwrite).check(out)
     listed = [path for path in paths if path.endswith(".jsonl")]
     corpus = read_corpus(splitter("word", cfg.case), [path for path in paths if path not in listed], listed)
     return _write(out, corpus.words[EOS_ID + 1 :], known, cfg.variants)

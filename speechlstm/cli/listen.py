@@ -16,12 +16,13 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.data import progress
-from speechlstm.data.files import write_atomically
-from speechlstm.data.manifest import file_names, read_manifest
+from speechlstm.data.audio import holder
+from speechlstm.data.files import Outputs
+from speechlstm.data.manifest import file_names, read_usable
 from speechlstm.evaluation.plots import can_draw, to_png
 from speechlstm.training.data import UtteranceDataset
 from speechlstm.training.sampler import BucketSampler
-from speechlstm.types import AudioError, UsageError, report_failures
+from speechlstm.types import AudioError, SpeechlstmError, UsageError, report_failures
 
 
 @configs.main("listen")
@@ -34,8 +35,9 @@ def main(cfg: DictConfig) -> int:
         raise UsageError(
             f"number is {cfg.number} and epoch {cfg.epoch}, but must be at least 1 and at least 0"
         )
-    utterances = read_manifest(cfg.manifest)
+    utterances, bad = read_usable(cfg.manifest)
     names = file_names(utterances)
+    outputs = Outputs([holder(utterance.audio_filepath) for utterance in utterances], cfg.overwrite)
     speed, change, masks = (configs.build(cfg.augment[part]) for part in ("speed", "waveform", "features"))
     features = configs.build_part("features", cfg.features)
     # The very draws of a training: see `SpeechData`.
@@ -44,7 +46,7 @@ def main(cfg: DictConfig) -> int:
     chosen = sorted(keys)[: cfg.number]
     dataset = UtteranceDataset(utterances, lambda _: [], cfg.sample_rate, speed=speed, change=change)
     pictures = can_draw()
-    failed = 0
+    failed = bad
     for index, factor, seed in progress.track(chosen, "augmenting", unit="utterance"):
         try:
             waveform, _, utterance = dataset[index, factor, seed]
@@ -52,28 +54,35 @@ def main(cfg: DictConfig) -> int:
             progress.write(f"failed: {error}", sys.stderr)
             failed += 1
             continue
-        _write_audio(out / f"{names[index]}.wav", waveform, cfg.sample_rate)
+        files = {".wav": _wav(waveform, cfg.sample_rate)}
         if pictures:
             torch.manual_seed(seed)
-            heard, lengths = features(torch.from_numpy(waveform)[None], torch.tensor([len(waveform)]))
+            values, lengths = features(torch.from_numpy(waveform)[None], torch.tensor([len(waveform)]))
             if masks is not None:
-                heard = masks(heard, lengths)
+                values = masks(values, lengths)
             title = f"{utterance.id}, at speed {factor:.2f}: {utterance.text}"
-            _write_picture(out / f"{names[index]}.png", heard[0].numpy(), features.frame_shift, title)
+            files[".png"] = _picture(values[0].numpy(), features.frame_shift, title)
+        try:
+            for suffix, content in files.items():
+                outputs.write(out / f"{names[index]}{suffix}", content)
+        except SpeechlstmError as error:
+            progress.write(f"failed: {error}", sys.stderr)
+            failed += 1
+            continue
         progress.write(f"{out / names[index]}.wav  {len(waveform) / cfg.sample_rate:.2f} s  {utterance.text}")
     if not pictures:
         print("no pictures: they need matplotlib: pip install 'speechlstm[plots]'", file=sys.stderr)
-    return report_failures(failed, len(chosen))
+    return report_failures(failed, len(chosen) + bad)
 
 
-def _write_audio(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
-    """Write 32-bit floats, which hold what passes full scale, too."""
+def _wav(waveform: NDArray[np.float32], sample_rate: int) -> bytes:
+    """Return a file of 32-bit floats, which hold what passes full scale, too."""
     content = io.BytesIO()
     soundfile.write(content, waveform, sample_rate, format="WAV", subtype="FLOAT")
-    write_atomically(path, content.getvalue())
+    return content.getvalue()
 
 
-def _write_picture(path: Path, features: NDArray[Any], frame_shift: float, title: str) -> None:
+def _picture(features: NDArray[Any], frame_shift: float, title: str) -> bytes:
     """Draw `(frames, features)` over time in seconds."""
     from matplotlib.figure import Figure  # without pyplot: no window system, no global state
 
@@ -85,7 +94,7 @@ def _write_picture(path: Path, features: NDArray[Any], frame_shift: float, title
     axes.set_xlabel("time (s)")
     axes.set_ylabel("feature")
     axes.set_title(title, fontsize=10, parse_math=False, wrap=True)
-    write_atomically(path, to_png(figure))
+    return to_png(figure)
 
 
 if __name__ == "__main__":

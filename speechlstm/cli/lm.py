@@ -10,6 +10,8 @@ from omegaconf import DictConfig, ListConfig
 
 import speechlstm
 from speechlstm import configs
+from speechlstm.configs.paths import reads
+from speechlstm.data.files import Outputs
 from speechlstm.decoders.lm import NGram, estimate, write_arpa
 from speechlstm.decoders.lm.corpus import EOS_ID, UNITS, read_corpus, splitter
 from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
@@ -80,10 +82,7 @@ def _check(cfg: DictConfig, texts: list[str], manifests: list[str], out: Path) -
         raise UsageError("unit=token needs the tokenizer of a recogniser: add bundle=FOLDER")
     if cfg.vocab_size is not None and (not isinstance(cfg.vocab_size, int) or cfg.vocab_size < 1):
         raise UsageError(f"vocab_size is {cfg.vocab_size!r}, but must be a number of words, 1 or more")
-    if out.is_dir():
-        raise UsageError(f"out={out} is a folder, but must be a file for the model")
-    if out.resolve() in {Path(path).resolve() for path in (*texts, *manifests)}:
-        raise UsageError(f"out={out} is a text to read, which the model would replace")
+    Outputs(reads(cfg), cfg.overwrite).check(out)
 
 
 def _table(summaries: list[OrderSummary]) -> str:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from speechlstm import configs
 from speechlstm.cli import templates
 from speechlstm.data import progress
-from speechlstm.data.manifest import read_manifest
+from speechlstm.data.manifest import read_usable
 from speechlstm.model import installed, registry
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, counted
 
@@ -158,9 +158,8 @@ def bench(cfg: DictConfig) -> int:
             registry.entry("decoder", name)  # raises, naming what there is
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     place = None if cfg.cache is None else Path(cfg.cache).expanduser()
-    heard = logprobs.compute(
-        bundle, read_manifest(cfg.bench), place, cfg.batch_seconds, batch_threads(cfg.threads)
-    )
+    utterances, bad = read_usable(cfg.bench)
+    heard = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, batch_threads(cfg.threads))
     references = [bundle.tokenizer.normalize(utterance.text) for utterance in heard.utterances]
     if not any(references):
         raise SpeechlstmError(f"{cfg.bench}: no texts, so that there is nothing to count errors against")
@@ -189,7 +188,7 @@ def bench(cfg: DictConfig) -> int:
     if cfg.plot is not None and trials:
         title = f"{cfg.bench}: {counted(len(heard.rows), 'utterance')}, {seconds:.0f} s, {bundle.name}"
         benchmark.plot(trials, title, cfg.plot)
-    return 1 if problems else SOME_FAILED if heard.problems else 0
+    return 1 if problems else SOME_FAILED if bad or heard.problems else 0
 
 
 def _settings(cfg: DictConfig) -> Mapping[str, dict[str, Any]]:

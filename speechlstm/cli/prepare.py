@@ -8,7 +8,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from speechlstm import configs
+from speechlstm.configs.values import number, whole
+from speechlstm.data.audio import holder
 from speechlstm.data.corpora.base import Corpus, measure, with_dev
+from speechlstm.data.files import Outputs
 from speechlstm.data.manifest import write_manifest
 from speechlstm.types import SOME_FAILED, SpeechlstmError, Utterance, counted
 
@@ -16,8 +19,15 @@ from speechlstm.types import SOME_FAILED, SpeechlstmError, Utterance, counted
 @configs.main("prepare")
 def main(cfg: DictConfig) -> int:
     """Read the corpus, measure its audio, write the manifests, show a table."""
-    corpus: Corpus = measure(configs.build(cfg.corpus, root=Path(cfg.root).expanduser()), cfg.threads)
-    corpus = with_dev(corpus, cfg.dev_fraction, cfg.seed)
+    threads, seed = whole(cfg, "threads", most=1024), whole(cfg, "seed", least=0)
+    fraction = number(cfg, "dev_fraction", 0, 1)
+    corpus: Corpus = configs.build(cfg.corpus, root=Path(cfg.root).expanduser())
+    out = Path(cfg.out).expanduser()
+    audio = [holder(utterance.audio_filepath) for split in corpus.splits.values() for utterance in split]
+    outputs = Outputs(audio, cfg.overwrite)
+    for name in {*corpus.splits, "dev"}:
+        outputs.check(out / f"{name}.jsonl")
+    corpus = with_dev(measure(corpus, threads), fraction, seed)
     for problem in corpus.problems:
         print(f"left out: {problem}", file=sys.stderr)
     if not any(corpus.splits.values()):
@@ -26,7 +36,7 @@ def main(cfg: DictConfig) -> int:
         )
     print(f"{'split':<16} {'utterances':>10} {'speakers':>8} {'hours':>7} {'words':>8}  manifest")
     for name, split in corpus.splits.items():
-        path = Path(cfg.out).expanduser() / f"{name}.jsonl"
+        path = out / f"{name}.jsonl"
         write_manifest(path, split)
         hours = sum(utterance.duration for utterance in split) / 3600
         words = sum(len(utterance.text.split()) for utterance in split)

@@ -11,16 +11,19 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
+from speechlstm.configs.paths import reads
 from speechlstm.data import progress
-from speechlstm.data.files import write_atomically
+from speechlstm.data.files import Outputs, write_atomically
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.formats import FORMATS, find_formats
-from speechlstm.transcription.inputs import find, output_paths
+from speechlstm.transcription.inputs import Recording, find, output_paths
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import SpeechlstmError, UsageError, report_failures
+from speechlstm.types import SpeechlstmError, UsageError, counted, report_failures
 
 _Results = Iterator[tuple[int, Transcript | SpeechlstmError | None]]  # None: written already
+
+_Work = tuple[Recording, tuple[Path, ...]]  # and where its transcripts go
 
 _JOINED = ("txt", "json", "ctm")  # one file can hold several recordings
 
@@ -42,14 +45,13 @@ def main(cfg: DictConfig) -> int:
         raise UsageError(
             f"out={out} is one file, but {given} recordings are given: name a folder for a file of each"
         )
-    outputs: list[tuple[Path, ...]] = [() if out is None else (out,)] * len(recordings)
-    if out is not None and not one_file:
-        outputs = list(zip(*(output_paths(recordings, out, kind) for kind in kinds), strict=True))
-    work = list(zip(recordings, outputs, strict=True))
-    if out is not None and not cfg.overwrite:
-        work = [(each, paths) for each, paths in work if not all(path.exists() for path in paths)]
-        if where.is_first:
-            print(f"{len(recordings) - len(work)} of {len(recordings)} done before", file=sys.stderr)
+    outputs = Outputs([*reads(cfg), *(recording.path for recording in recordings)], cfg.overwrite)
+    work: list[_Work] = [(recording, ()) for recording in recordings]
+    if out is not None and one_file:
+        outputs.check(out)
+    elif out is not None:
+        paths = zip(*(output_paths(recordings, out, kind) for kind in kinds), strict=True)
+        work = _left(list(zip(recordings, paths, strict=True)), cfg.overwrite, where.is_first)
     failed = len(problems)
     for problem in problems if where.is_first else ():
         print(f"failed: {problem}", file=sys.stderr)
@@ -60,19 +62,11 @@ def main(cfg: DictConfig) -> int:
     joined: list[str] = []
     with where.share(work) as work:
         audio = [recording.path for recording, _ in work]
-        results: _Results = transcribe(
-            bundle,
-            decoder,
-            audio,
-            cfg.batch_seconds,
-            batch_threads(cfg.threads),
-            where.claim,
-            cfg.strict_audio,
-        )
-        results = _warned(results)
+        options = (cfg.batch_seconds, batch_threads(cfg.threads), where.claim, cfg.strict_audio)
+        results = _warned(transcribe(bundle, decoder, audio, *options))
         apart = out is not None and not one_file
         if apart:
-            results = _written(results, [paths for _, paths in work])
+            results = _written(results, [paths for _, paths in work], outputs)
         merged = where.merge(results, len(work), "transcribing", "file")
         for result in (each for _, each in merged) if apart else in_order(merged):
             if isinstance(result, SpeechlstmError):
@@ -95,16 +89,25 @@ def _warned(results: _Results) -> _Results:
         yield index, result
 
 
-def _written(results: _Results, outputs: list[tuple[Path, ...]]) -> _Results:
+def _left(work: list[_Work], overwrite: bool, speaks: bool) -> list[_Work]:
+    """Return what is left to do: a transcript that is there stays as it is, unless all are to be written anew."""
+    left = [(each, paths) for each, paths in work if overwrite or not all(path.is_file() for path in paths)]
+    if speaks and len(left) < len(work):
+        there = f"{len(work) - len(left)} of {counted(len(work), 'transcript')} there already"
+        print(f"{there}; overwrite=true writes them anew", file=sys.stderr)
+    return left
+
+
+def _written(results: _Results, paths: list[tuple[Path, ...]], outputs: Outputs) -> _Results:
     """Write each transcript as soon as it is there, and pass on what has failed."""
     for index, result in results:
         if isinstance(result, Transcript):
             try:
-                for path in outputs[index]:
-                    result.save(path)
+                for path in paths[index]:
+                    outputs.write(path, FORMATS[path.suffix[1:]](result))
                 result = None
-            except OSError as error:
-                result = SpeechlstmError(f"{error.filename or outputs[index][0]}: {error.strerror or error}")
+            except SpeechlstmError as error:
+                result = error
         yield index, result
 
 

@@ -10,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
+from speechlstm.configs.paths import reads
 from speechlstm.data import progress
-from speechlstm.data.files import write_atomically
-from speechlstm.data.manifest import read_manifest
+from speechlstm.data.files import Outputs, write_atomically
+from speechlstm.data.manifest import read_usable
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import logprobs, tuning
 from speechlstm.evaluation.benchmark import check_plots
@@ -27,11 +28,11 @@ _PLACES = 3  # decimals of the numbers that are tried
 def main(cfg: DictConfig) -> int:
     """Tune on `cfg.manifest`. Exit status 3 when some of its audio could not be read."""
     out = Path(str(cfg.out)).expanduser()
-    _check(cfg)
+    _check(cfg, out)
     settings = cast(dict[str, Any], OmegaConf.to_container(cfg.decoder, resolve=True))
     spans = tuning.ranges(settings, cfg.search)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
-    utterances = read_manifest(cfg.manifest)
+    utterances, bad = read_usable(cfg.manifest)
     if not cfg.on_training_data:
         _refuse_training_data(bundle, utterances, cfg.manifest)
     place = None if cfg.cache is None else Path(cfg.cache).expanduser()
@@ -83,11 +84,15 @@ def main(cfg: DictConfig) -> int:
         print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")
     found_there = f"--config-dir {out.parent.parent} decoder={out.stem}"
     print(f"settings: {out}\n\n  speechlstm evaluate manifest=TEST.jsonl {found_there}")
-    return SOME_FAILED if heard.problems else 0
+    return SOME_FAILED if bad or heard.problems else 0
 
 
-def _check(cfg: DictConfig) -> None:
+def _check(cfg: DictConfig, out: Path) -> None:
     """Refuse now what would otherwise fail after the work."""
+    outputs = Outputs(reads(cfg), cfg.overwrite)
+    for path in (out, cfg.plot):
+        if path is not None:
+            outputs.check(path)
     if cfg.plot is not None:
         check_plots()
     if isinstance(cfg.trials, bool) or not isinstance(cfg.trials, int) or cfg.trials < 1:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from omegaconf import DictConfig
 
 from speechlstm import configs
+from speechlstm.configs.values import whole
 from speechlstm.data import doctor
-from speechlstm.data.manifest import parse_line, read_lines
+from speechlstm.data.manifest import read_entries
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.types import ManifestError, UsageError
+from speechlstm.types import UsageError
 
 _SOMETHING_WRONG = 3
 
@@ -22,12 +21,13 @@ def main(cfg: DictConfig) -> int:
     """Examine the manifest and print a table, or JSON."""
     if cfg.format not in ("table", "json"):
         raise UsageError(f"format is {cfg.format!r}, but must be table or json")
+    threads, examples = whole(cfg, "threads", most=1024), whole(cfg, "examples", least=0)
     tokenizer: Tokenizer | None
     if cfg.bundle is not None:
         bundle = load_bundle(cfg.bundle)
         model, tokenizer = bundle.model, bundle.tokenizer
     else:
-        texts = _texts(cfg.alphabet or cfg.manifest)
+        texts = [utterance.text for _, utterance in read_entries(cfg.alphabet or cfg.manifest)[0]]
         tokenizer = (
             configs.build_part("tokenizer", cfg.tokenizer, texts=texts) if "".join(texts).strip() else None
         )
@@ -38,20 +38,9 @@ def main(cfg: DictConfig) -> int:
     def num_encoder_frames(seconds: float) -> int:
         return model.num_frames(round(seconds * model.sample_rate))
 
-    report = doctor.examine(cfg.manifest, tokenizer, num_encoder_frames, cfg.against, cfg.threads)
-    print(report.to_json() if cfg.format == "json" else report.table(cfg.examples))
+    report = doctor.examine(cfg.manifest, tokenizer, num_encoder_frames, cfg.against, threads)
+    print(report.to_json() if cfg.format == "json" else report.table(examples))
     return _SOMETHING_WRONG if report.wrong else 0
-
-
-def _texts(manifest: str) -> list[str]:
-    """Read the texts of the lines that can be read; the doctor tells about the others."""
-    texts = []
-    for line, content in read_lines(manifest):
-        try:
-            texts.append(parse_line(content, f"{manifest}:{line}", Path()).text)
-        except ManifestError:
-            continue
-    return texts
 
 
 if __name__ == "__main__":

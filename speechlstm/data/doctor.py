@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 
 from speechlstm.data import progress
 from speechlstm.data.audio import audio_info, holder, load_audio
-from speechlstm.data.manifest import parse_line, read_lines
+from speechlstm.data.characters import advice
+from speechlstm.data.manifest import Entry, read_entries
 from speechlstm.data.report import Problem, Report
-from speechlstm.types import AudioError, ManifestError, Utterance, counted
+from speechlstm.types import AudioError, Utterance, counted
 
 SILENCE = 1e-3  # root mean square of the loudest 25 ms, -60 dB of full scale; speech is above even when soft
 CLIPPED = 1e-3  # share of samples at full scale from which it can be heard
 OUTLIER = 5.0  # robust standard deviations of the logarithm of characters per second
 DURATION_TOLERANCE = 0.1  # seconds; encoders pad to whole frames, people round
-
-Entry = tuple[int, Utterance]  # line number in the manifest, and what the line says
 
 
 class Speller(Protocol):
@@ -96,12 +95,12 @@ def examine(
             found.append(Problem("duplicate id", "error", message, utterance.id))
         first.setdefault(utterance.id, line)
         problems += [replace(problem, file=str(manifest), line=line) for problem in found]
-    about_all = [*_outliers(entries), *_duplicates(entries, listened)]
+    characters = Counter("".join(utterance.text for _, utterance in entries))
+    about_all = [*_outliers(entries), *_duplicates(entries, listened), *advice(characters)]
     problems += [replace(problem, file=str(manifest)) for problem in about_all]
     problems.sort(key=lambda problem: problem.line or 0)
     if against is not None:
         problems += _overlap(entries, others, listened, str(manifest), str(against))
-    characters = Counter("".join(utterance.text for _, utterance in entries))
     return Report(
         str(manifest),
         len(entries),
@@ -121,18 +120,17 @@ class _Listened:
 
 
 def _read(manifest: str | Path) -> tuple[list[Entry], list[Problem]]:
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    for line, text in read_lines(manifest):
-        where = f"{manifest}:{line}"
-        try:
-            entries.append((line, parse_line(text, where, Path(manifest).parent)))
-        except ManifestError as error:
-            message = str(error).removeprefix(f"{where}: ")
-            problems.append(Problem("bad line", "error", message, file=str(manifest), line=line))
-    if not entries and not problems:
-        raise ManifestError(f"{manifest}: no utterances; a manifest has one JSON object a line")
-    return entries, problems
+    entries, bad = read_entries(manifest)
+    return entries, [
+        Problem(
+            "bad line",
+            "error",
+            str(error).removeprefix(f"{manifest}:{line}: "),
+            file=str(manifest),
+            line=line,
+        )
+        for line, error in bad
+    ]
 
 
 def _check_line(

@@ -1,42 +1,177 @@
-"""Files of this program's own: written whole or not at all, one writer a folder, and where caches lie."""
+"""Files of this program: written whole or not at all, never over what is not its own, one writer a folder, caches."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import socket
+import stat
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from speechlstm.types import SpeechlstmError
+from speechlstm.types import OutputError, SpeechlstmError, UsageError
+
+_STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+_MARK = "user.speechlstm"  # extended attribute of a file: the digest of what this program has written there
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
     """Write a file beside its target and move it there, so that a reader never sees half of it.
 
+    A link is followed; `-` and `/dev/stdout` are the standard output. Halves of surrogate pairs, which UTF-8 does not
+    have, are written as JSON writes them.
+
     Raises:
+        OutputError: the target is no regular file.
         OSError: the folder cannot be made or written, or the disk is full; the old file is then unchanged.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    if str(path) in _STDOUT:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        target = _target(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(target) as (descriptor, temporary):
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(data)
+            os.fsync(descriptor)
+            with contextlib.suppress(OSError):
+                os.fchmod(descriptor, target.stat().st_mode & 0o777)
+            with contextlib.suppress(OSError, AttributeError):  # not every system has such attributes
+                os.setxattr(descriptor, _MARK, _digest(data))
+            temporary.replace(target)
     except OSError as error:
         error.filename = str(path)  # a full disk does not say which file, and nobody knows the temporary one
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+class Outputs:
+    """Where a command writes: never over what it reads, and over what others wrote only when told so.
+
+    A file is this program's own if its content is still what this program has written there, which an extended
+    attribute of the file tells: one that was edited since, or copied, belongs to the user.
+    """
+
+    def __init__(self, reads: Iterable[str | Path], overwrite: bool = False) -> None:
+        """Know what must not be written over.
+
+        Args:
+            reads: files that the command reads.
+            overwrite: whether files that this program has not written may be replaced.
+        """
+        if not isinstance(overwrite, bool):
+            raise UsageError(f"overwrite is {overwrite!r}, but must be true or false")
+        self.reads, self.overwrite = list(reads), overwrite
+        self._identities: set[tuple[int, int]] | None = None
+
+    def check(self, path: str | Path) -> None:
+        """Raise an OutputError if a file may not be written here, before there is anything to write."""
+        if str(path) in _STDOUT:
+            return
+        try:
+            target = _target(path)
+            found = target.stat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SpeechlstmError(f"{path}: {error.strerror}") from None
+        if self._identities is None:
+            self._identities = set(_identities(self.reads))
+        if (found.st_dev, found.st_ino) in self._identities:
+            raise OutputError(f"{path}: is read by this command, so it is not replaced; choose another name")
+        if not self.overwrite and found.st_size and not _is_own(target):
+            kept = "exists, and is not as this program has written it"
+            raise OutputError(f"{path}: {kept}; choose another name, or add overwrite=true to replace it")
+
+    def write(self, path: str | Path, content: str | bytes) -> None:
+        """Write a file by `write_atomically`, if it may be written.
+
+        Raises:
+            OutputError: as in `check`.
+            SpeechlstmError: it cannot be written.
+        """
+        self.check(path)
+        try:
+            write_atomically(path, content)
+        except OSError as error:
+            raise SpeechlstmError(f"{path}: {error.strerror}") from None
+
+
+def _target(path: str | Path) -> Path:
+    """Return the regular file that a path leads to, whether it is there or not."""
+    try:
+        target = Path(os.path.realpath(path))
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return target
+    except ValueError as error:  # NUL, or half of a surrogate pair
+        raise OutputError(f"{str(path)!r}: cannot be the name of a file ({error})") from None
+    kinds = {"folder": stat.S_ISDIR, "FIFO": stat.S_ISFIFO, "socket": stat.S_ISSOCK}
+    if not stat.S_ISREG(mode):
+        kind = next((name for name, test in kinds.items() if test(mode)), "device")
+        raise OutputError(f"{path}: a {kind}, but must be a file")
+    return target
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
+    """Open the temporary file of a target; it has one only, so that what a killed process left is used again."""
+    name = hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
+    temporary = target.with_name(f".{name}.tmp")
+    while True:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            with contextlib.suppress(OSError):  # a disk without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # another process may be writing the same target
+            if _same(descriptor, temporary):
+                os.ftruncate(descriptor, 0)
+                try:
+                    yield descriptor, temporary
+                finally:
+                    if _same(descriptor, temporary):
+                        temporary.unlink()
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still what a path leads to."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _identities(paths: Iterable[str | Path]) -> Iterator[tuple[int, int]]:
+    """Yield device and inode of the files that are there."""
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            found = Path(path).stat()
+            yield found.st_dev, found.st_ino
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file's content is what this program has written there."""
+    try:
+        return os.getxattr(path, _MARK) == _digest(path.read_bytes())
+    except (OSError, AttributeError):
+        return False
 
 
 @contextlib.contextmanager

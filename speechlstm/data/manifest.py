@@ -3,114 +3,224 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, NoReturn
 
+from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
-from speechlstm.types import ManifestError, UsageError, Utterance
+from speechlstm.data.text import read_lines
+from speechlstm.types import AudioError, ManifestError, UsageError, Utterance
 
 _KEYS = ("audio_filepath", "duration", "text", "id", "offset", "speaker", "lang")
+MAX_TEXT = 1_000_000  # characters of an utterance; ten hours of speech have 600,000
+
+Refusal = Callable[[str], NoReturn]  # raises a ManifestError of the line
+Entry = tuple[int, Utterance]  # line number in the manifest, and what the line says
 
 
 def parse_line(line: str, where: str, folder: Path) -> Utterance:
     """Turn one manifest line into an utterance.
 
     Args:
-        line: a JSON object with at least `audio_filepath` and `duration`.
+        line: a JSON object with at least `audio_filepath` and `duration`; a duration of null is that of the file.
         where: `path:line`, for messages.
-        folder: what a relative `audio_filepath` is relative to.
+        folder: what a relative `audio_filepath` or `text_filepath` is relative to.
 
     Raises:
         ManifestError: not a JSON object, a key is missing, or a value has the wrong type or range.
     """
+
+    def refuse(reason: str) -> NoReturn:
+        raise ManifestError(f"{where}: {reason}")
+
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, brackets 5000 deep
-        raise ManifestError(f"{where}: not JSON ({error}); each line must be one JSON object") from None
+        refuse(f"not JSON ({error}); each line must be one JSON object")
     if not isinstance(entry, dict):
-        raise ManifestError(f"{where}: a JSON {type(entry).__name__}, but each line must be one JSON object")
+        refuse(f"a JSON {type(entry).__name__}, but each line must be one JSON object")
     missing = [key for key in ("audio_filepath", "duration") if key not in entry]
     if missing:
-        raise ManifestError(f"{where}: no {' and no '.join(missing)} (found {', '.join(entry) or 'no keys'})")
-    audio, text = entry["audio_filepath"], entry.get("text", "")
+        refuse(f"no {' and no '.join(missing)} (found {', '.join(map(_plain, entry)) or 'no keys'})")
+    if "\\u" in line:  # only an escape can be half of a pair
+        for key in entry:
+            if key != "audio_filepath" and (
+                half := _half_pair(f"{key}{json.dumps(entry[key], ensure_ascii=False)}")
+            ):
+                refuse(f"{_plain(key)} holds {half}, half of a surrogate pair, which is no character")
+    audio = entry["audio_filepath"]
     if not isinstance(audio, str) or not audio:
-        raise ManifestError(f"{where}: audio_filepath is {audio!r}, but must be a file name")
-    if not isinstance(text, str):
-        raise ManifestError(f"{where}: text is {text!r}, but must be a string")
-    path = Path(audio)  # `~` is the shell's: here it is a letter of a name
-    path = path if path.is_absolute() else folder / path
-    offset = _seconds(entry.get("offset") or 0.0, "offset", where)
-    name = entry.get("id")
+        refuse(f"audio_filepath is {audio!r}, but must be a file name")
+    path = folder / audio  # `~` is the shell's; here it is a letter of a name
+    if not Path(audio).name or not _is_name(audio):
+        refuse(f"audio_filepath is {_shown(audio)}, which no file can be called")
+    text = _text(entry, folder, refuse)
+    offset = _seconds(0.0 if entry.get("offset") is None else entry["offset"], "offset", where)
+    duration = entry["duration"]
+    if duration is None:
+        duration = _rest(path, offset, refuse)
+    for key in ("id", "speaker", "lang"):
+        value = entry.get(key)
+        if not isinstance(value, str | int | float | None) or isinstance(value, bool) or value == "":
+            refuse(f"{key} is {_shown(entry[key])}, but must be a word or a number")
+    name, speaker, lang = (
+        None if entry.get(key) is None else str(entry[key]) for key in ("id", "speaker", "lang")
+    )
     return Utterance(
         audio_filepath=str(path),
-        duration=_seconds(entry["duration"], "duration", where),
+        duration=_seconds(duration, "duration", where),
         text=text,
-        id=str(name) if name is not None else f"{path.stem}@{offset:g}" if offset else path.stem,
+        id=name or "",
         offset=offset,
-        speaker=None if entry.get("speaker") is None else str(entry["speaker"]),
-        lang=entry.get("lang"),
+        speaker=speaker,
+        lang=lang,
         extra={key: value for key, value in entry.items() if key not in _KEYS},
     )
 
 
-def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Yield `(line number, text)` of the lines that are not blank.
+def _text(entry: dict[str, Any], folder: Path, refuse: Refusal) -> str:
+    """Return the text of an entry, or of the file that it names as NeMo's may; empty where there is none."""
+    text = entry.get("text")
+    if text is None and isinstance(name := entry.get("text_filepath"), str):
+        try:
+            lines = [line for _, line in read_lines(folder / name)]
+        except (OSError, ValueError) as error:
+            refuse(
+                f"text_filepath is {_shown(name)}: {error.strerror if isinstance(error, OSError) else error}"
+            )
+        words = (line if isinstance(line, str) else refuse(str(line)) for line in lines)
+        text = " ".join(" ".join(words).split())
+    if text is not None and not isinstance(text, str):
+        refuse(f"text is {_shown(text)}, but must be a string")
+    text = text or ""
+    if len(text) > MAX_TEXT:
+        refuse(f"a text of {len(text):,} characters, but at most {MAX_TEXT:,} can be one utterance's")
+    if "\0" in text:
+        refuse("text holds a NUL character")
+    return text
+
+
+def _rest(path: Path, offset: float, refuse: Refusal) -> float:
+    """Return the seconds of audio from an offset to the end of its file."""
+    from speechlstm.data.audio import audio_info  # takes a second to import, and few manifests need it
+
+    try:
+        return max(audio_info(str(path)).duration - offset, 0.0)
+    except AudioError as error:
+        refuse(f"duration is null, and cannot be read: {error}")
+
+
+def read_entries(path: str | Path) -> tuple[list[Entry], list[tuple[int, ManifestError]]]:
+    """Read a manifest line by line.
+
+    Returns:
+        The utterances, those without an id named after as much of their path as tells them apart, and what is wrong
+        with the other lines; each with its line number.
 
     Raises:
-        ManifestError: the file cannot be read or is not UTF-8.
+        ManifestError: the manifest cannot be read at all, or has no lines.
     """
+    entries: list[Entry] = []
+    problems: list[tuple[int, ManifestError]] = []
     try:
-        with Path(path).open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield number, line
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot read the manifest: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+        for number, line in read_lines(path):
+            if isinstance(line, ManifestError):
+                problems.append((number, line))
+            elif line.strip():
+                try:
+                    entries.append((number, parse_line(line, f"{path}:{number}", Path(path).parent)))
+                except ManifestError as error:
+                    problems.append((number, error))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ManifestError(f"{path}: cannot read the manifest: {reason}") from None
+    if not entries and not problems:
+        raise ManifestError(f"{path}: no utterances; a manifest has one JSON object a line")
+    ids = _ids([utterance for _, utterance in entries])
+    return [(number, replace(u, id=name)) for (number, u), name in zip(entries, ids, strict=True)], problems
 
 
-def read_manifest(path: str | Path) -> list[Utterance]:
+def _ids(utterances: Sequence[Utterance]) -> list[str]:
+    """Return the ids, and for those without one as many parts of their path as tell it from the others."""
+    parts = [PurePath(utterance.audio_filepath).with_suffix("").parts for utterance in utterances]
+    used = [0 if utterance.id else 1 for utterance in utterances]  # parts of the path
+    while True:
+        ids = []
+        for utterance, each, count in zip(utterances, parts, used, strict=True):
+            name = _plain("/".join(each[-count:]))
+            ids.append(utterance.id or (f"{name}@{utterance.offset:g}" if utterance.offset else name))
+        counts = Counter(name for name, _ in {*zip(ids, parts, strict=True)})  # one file twice has one name
+        longer = [
+            0 < count < len(each) and counts[name] > 1
+            for name, each, count in zip(ids, parts, used, strict=True)
+        ]
+        if not any(longer):
+            return ids
+        used = [count + more for count, more in zip(used, longer, strict=True)]
+
+
+def read_manifest(path: str | Path, problems: list[ManifestError] | None = None) -> list[Utterance]:
     """Read a manifest.
 
+    Args:
+        path: of the manifest.
+        problems: takes what is wrong with lines that cannot be used; None: that is an error.
+
     Raises:
-        ManifestError: unreadable, empty, a bad line (all of them are named, at most ten), or an id that occurs twice.
+        ManifestError: unreadable, empty, or no line that can be used. Without `problems` also a line that cannot be
+            used, which may be one whose id occurs twice (all of them are named, at most ten).
     """
-    utterances, problems, seen = [], [], dict[str, int]()
-    for number, line in read_lines(path):
-        try:
-            utterance = parse_line(line, f"{path}:{number}", Path(path).parent)
-        except ManifestError as error:
-            problems.append(str(error))
+    entries, bad = read_entries(path)
+    lines: dict[str, int] = {}
+    utterances = []
+    for number, utterance in entries:
+        if utterance.id in lines:
+            taken = f"id {utterance.id!r} stands in line {lines[utterance.id]} already"
+            bad.append((number, ManifestError(f"{path}:{number}: {taken}")))
             continue
-        if utterance.id in seen:
-            problems.append(
-                f"{path}:{number}: id {utterance.id!r} stands in line {seen[utterance.id]} already"
-            )
-        seen.setdefault(utterance.id, number)
+        lines[utterance.id] = number
         utterances.append(utterance)
-    if problems:
-        more = f"\n... and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise ManifestError("\n".join(problems[:10]) + more)
-    if not utterances:
-        raise ManifestError(f"{path}: no utterances; a manifest has one JSON object a line")
+    errors = [error for _, error in sorted(bad, key=lambda problem: problem[0])]
+    if errors and (problems is None or not utterances):
+        more = f"\n... and {len(errors) - 10} more" if len(errors) > 10 else ""
+        raise ManifestError("\n".join(map(str, errors[:10])) + more)
+    if problems is not None:
+        problems += errors
     return utterances
 
 
-def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
-    """Write a manifest whole or not at all; audio below its folder is written as a relative path.
+def read_usable(path: str | Path, shown: bool = True) -> tuple[list[Utterance], int]:
+    """Read a manifest for a command: lines that cannot be used are named on the standard error stream, and counted.
 
-    Returns:
-        how many utterances were written.
+    Args:
+        path: of the manifest.
+        shown: False where another process names them.
+
+    Raises:
+        ManifestError: unreadable, empty, or no line that can be used.
     """
-    path = Path(path)
-    folder = path.parent.resolve()
-    lines = [json.dumps(_entry(u, folder), ensure_ascii=False) + "\n" for u in utterances]
-    write_atomically(path, "".join(lines))
-    return len(lines)
+    problems: list[ManifestError] = []
+    utterances = read_manifest(path, problems)
+    for problem in problems if shown else ():
+        progress.write(f"failed: {problem}", sys.stderr)
+    return utterances, len(problems)
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest whole or not at all; audio below its folder is written as a relative path."""
+    write_atomically(path, to_lines(utterances, path))
+
+
+def to_lines(utterances: Iterable[Utterance], path: str | Path) -> str:
+    """Return the content of a manifest that will lie at a path."""
+    folder = Path(path).parent.resolve()
+    return "".join(json.dumps(_entry(u, folder), ensure_ascii=False) + "\n" for u in utterances)
 
 
 def file_names(utterances: Sequence[Utterance]) -> list[str]:
@@ -146,8 +256,36 @@ def _entry(utterance: Utterance, folder: Path) -> dict[str, Any]:
     return entry | utterance.extra
 
 
+def _half_pair(text: str) -> str | None:
+    """Return half of a surrogate pair that a text holds, as JSON writes it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(text[error.start]):04x}"
+    return None
+
+
+def _is_name(audio: str) -> bool:
+    """Whether there may be a file of a name; a byte that is no UTF-8 stands in it as Python has it."""
+    try:
+        return b"\0" not in os.fsencode(audio)
+    except UnicodeEncodeError:
+        return False
+
+
+def _plain(text: str) -> str:
+    """Return a text that can be written as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message: short, and free of what no terminal can show."""
+    text = repr(value)  # which escapes halves of surrogate pairs
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
 def _seconds(value: Any, key: str, where: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value < 1e9:  # 30 years; also keeps out infinity and what no float can hold
-        raise ManifestError(f"{where}: {key} is {value!r}, but must be a number of seconds, 0 or more")
+        raise ManifestError(f"{where}: {key} is {_shown(value)}, but must be a number of seconds, 0 or more")
     return float(value)

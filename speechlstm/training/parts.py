@@ -75,9 +75,12 @@ def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts
 
 
 def read(manifests: str | Sequence[str] | ListConfig) -> list[Utterance]:
-    """Read one manifest or several one after the other."""
+    """Read one manifest or several one after the other; lines that cannot be used are named on stderr."""
+    problems: list[ManifestError] = []
     paths = [manifests] if isinstance(manifests, str) else list(manifests)
-    return [utterance for path in paths for utterance in read_manifest(path)]
+    utterances = [utterance for path in paths for utterance in read_manifest(path, problems)]
+    say(*(f"left out: {problem}" for problem in problems))
+    return utterances
 
 
 def select(

@@ -398,13 +398,10 @@ def test_holding_out_divides_by_speaker(speakers: list[str | None], fraction: fl
     assert with_dev(Corpus({"train": list(utterances)}), fraction, seed).splits == splits
 
 
-def test_holding_out_depends_on_the_seed_and_refuses_nonsense() -> None:
+def test_holding_out_depends_on_the_seed() -> None:
     utterances = [utterance(number, f"s{number // 5}") for number in range(100)]
     chosen = {frozenset(hold_out(utterances, 0.1, seed)) for seed in range(5)}
     assert len(chosen) > 1 and {len(ids) for ids in chosen} == {10}
-    for fraction in (-0.1, 1.0, float("nan")):
-        with pytest.raises(UsageError, match="at least 0 and less than 1"):
-            with_dev(Corpus({"train": utterances}), fraction, 0)
 
 
 def test_an_official_dev_set_is_left_alone() -> None:

@@ -124,6 +124,31 @@ def test_all_problems_in_one_pass_in_the_order_of_the_lines(folder: Folder) -> N
     assert folder.found() == expected
 
 
+def test_characters_that_are_hard_to_learn_come_with_the_setting_that_helps(folder: Folder) -> None:
+    text = "Yes, no. " * 20
+    for number in range(20):
+        folder.add(
+            f"x{number}", noise(900 + number, 20.0), text=text + ("ß" if not number else ""), duration=20.0
+        )
+    found = {problem.kind: problem for problem in examine(folder.manifest).problems}
+    assert set(found) == {"punctuation", "rare characters"}
+    marks = found["punctuation"].message
+    assert "2 punctuation marks (',' 400, '.' 400) that nobody says; text.punctuation=strip" in marks
+    rare = found["rare characters"].message
+    assert "1 character below 10 occurrences ('ß' 1)" in rare
+    assert "tokenizer.alphabet='enostwy'" in rare
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [("IĞDIR İzmir", "tr"), ("İki", "tr"), ("Gəncə I", "az"), ("I can", None), ("ışık", None)],
+)
+def test_two_kinds_of_i_name_the_language(folder: Folder, text: str, setting: str | None) -> None:
+    folder.add("x", noise(99), text=text)
+    found = [problem.message for problem in examine(folder.manifest).problems if problem.kind == "case of i"]
+    assert [f"text.language={setting} " in message for message in found] == ([True] if setting else [])
+
+
 def test_segments_of_one_file_are_not_too_short(folder: Folder) -> None:
     soundfile.write(folder.path / "long.wav", noise(5, 3.0), RATE)
     for number in range(3):
@@ -252,6 +277,8 @@ def test_command_finds_letters_the_training_has_not(
     [
         ([], 2, "manifest is not set: add manifest=..."),
         (["manifest=gone.jsonl"], 1, "gone.jsonl: cannot read the manifest"),
+        (["manifest=gone.jsonl", "threads=0"], 2, "threads is 0, but must be a whole number from 1 to 1,024"),
+        (["manifest=gone.jsonl", "examples=x"], 2, "examples is 'x', but must be a whole number"),
         (["manifest=gone.jsonl", "format=xml"], 2, "format is 'xml', but must be table or json"),
         (["manifest=gone.jsonl", "agianst=x"], 2, "did you mean 'against'"),
     ],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import string
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +29,7 @@ def utterances(draw: st.DrawFn) -> list[Utterance]:
         Utterance(
             audio_filepath=f"/audio/{draw(st.text(string.ascii_letters, min_size=1))}.wav",
             duration=draw(st.integers(0, 10**6)) / 1000,
-            text=draw(st.text(st.characters(exclude_categories=["Cs"]))),
+            text=draw(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))),
             id=name,
             offset=draw(st.integers(0, 10**6)) / 1000,
             speaker=draw(st.none() | NAMES),
@@ -42,7 +45,7 @@ def utterances(draw: st.DrawFn) -> list[Utterance]:
 def test_round_trip(written: list[Utterance]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.jsonl"
-        assert write_manifest(path, written) == len(written)
+        write_manifest(path, written)
         assert read_manifest(path) == written
         assert [entry.name for entry in Path(folder).iterdir()] == ["a.jsonl"]
 
@@ -61,6 +64,74 @@ def test_nemo_manifests_are_read_as_they_are(tmp_path: Path) -> None:
     assert third == Utterance("/b.wav", 1.5, "", "b")
 
 
+def test_ids_take_as_many_parts_of_the_path_as_needed(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    names = ("x/a/001.wav", "y/a/001.wav", "y/b/001.wav", "002.wav", "b/003.wav", "c/003.wav")
+    path.write_text("".join(json.dumps({"audio_filepath": name, "duration": 1}) + "\n" for name in names))
+    ids = [utterance.id for utterance in read_manifest(path)]
+    assert ids == ["x/a/001", "y/a/001", "y/b/001", "002", "b/003", "c/003"] or ids[2] == "b/001"
+    assert len(set(ids)) == 6
+    path.write_text(
+        path.read_text() + json.dumps({"audio_filepath": "z.wav", "duration": 1, "id": "002"}) + "\n"
+    )
+    assert [utterance.id for utterance in read_manifest(path)][3] == f"{tmp_path.name}/002"
+
+
+def test_texts_in_files_and_durations_of_files(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(12000), 8000)
+    (tmp_path / "a.txt").write_text("one\n two\n")
+    entry = {"audio_filepath": "a.wav", "duration": None, "text_filepath": "a.txt", "offset": 0.5}
+    (tmp_path / "m.jsonl").write_text(
+        json.dumps(entry) + "\n" + json.dumps(entry | {"offset": 0, "text": None})
+    )
+    first, second = read_manifest(tmp_path / "m.jsonl")
+    assert (first.duration, first.text, second.duration, second.text) == (1.0, "one two", 1.5, "one two")
+
+
+def test_lines_that_cannot_be_used_are_given_back_beside_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    good = [json.dumps({"audio_filepath": f"{name}.wav", "duration": 1}).encode() for name in "ab"]
+    path.write_bytes(b"\n".join([good[0], b"\xff", b"{", good[1], good[0], b""]))
+    problems: list[ManifestError] = []
+    assert [utterance.id for utterance in read_manifest(path, problems)] == ["a", "b"]
+    assert [str(problem).split(" ")[0] for problem in problems] == [f"{path}:{line}:" for line in (2, 3, 5)]
+
+
+def test_a_file_named_in_latin_1_is_found_and_written_back(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"audio_filepath": "caf\\udce9.wav", "duration": 1}\n')
+    (utterance,) = read_manifest(path)
+    assert utterance.audio_filepath == os.fsdecode(bytes(tmp_path) + b"/caf\xe9.wav")
+    assert utterance.id == "caf\\udce9"
+    write_manifest(path, [utterance])
+    assert read_manifest(path) == [utterance]
+
+
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [(1_000_001, "a text of 1,000,001 characters"), (12_000_000, "a line of more than 4 MB")],
+)
+def test_a_text_that_is_none_is_named_and_the_others_are_read(
+    tmp_path: Path, length: int, message: str
+) -> None:
+    line = '{"audio_filepath": "%s.wav", "duration": 1, "text": "%s"}\n'
+    (tmp_path / "m.jsonl").write_text(line % ("a", "x" * length) + line % ("b", "yes"))
+    problems: list[ManifestError] = []
+    assert [utterance.id for utterance in read_manifest(tmp_path / "m.jsonl", problems)] == ["b"]
+    assert str(problems[0]).startswith(f"{tmp_path}/m.jsonl:1: {message}")
+
+
+def test_a_tilde_is_a_letter(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"audio_filepath": "~x.wav", "duration": 1}')
+    assert read_manifest(tmp_path / "m.jsonl")[0].audio_filepath == str(tmp_path / "~x.wav")
+
+
+def test_utf_16_is_known_by_its_mark(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"audio_filepath": "é.wav", "duration": 1}\r\n', encoding="utf-16")
+    assert read_manifest(path)[0].id == "é"
+
+
 def test_audio_below_the_manifest_is_relative_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     inside = Utterance("data/clips/a.wav", 1.0, "", "a")
@@ -75,11 +146,29 @@ def test_audio_below_the_manifest_is_relative_to_it(tmp_path: Path, monkeypatch:
     [
         ('{"audio_filepath": "a.wav"', "not JSON"),
         ("[1, 2]", "a JSON list, but each line must be one JSON object"),
+        ('{"audio_filepath": "a\\u0000b", "duration": 1}', "which no file can be called"),
+        ('{"audio_filepath": "\\ud83d.wav", "duration": 1}', "which no file can be called"),
+        ('{"audio_filepath": ".", "duration": 1}', "which no file can be called"),
+        (
+            '{"audio_filepath": "a", "duration": 1, "text": "x\\ud83d"}',
+            "text holds \\ud83d, half of a surrogate pair",
+        ),
+        ('{"audio_filepath": "a", "duration": 1, "id": "\\udc00"}', "id holds \\udc00"),
+        ('{"audio_filepath": "a", "duration": 1, "more": [{"x": "\\ud83d"}]}', "more holds \\ud83d"),
+        ('{"audio_filepath": "a", "duration": 1, "\\ud83d": 1}', "\\ud83d holds \\ud83d"),
+        ('{"audio_filepath": "a", "duration": 1, "text": "x\\u0000"}', "text holds a NUL character"),
+        ('{"audio_filepath": "a", "duration": 1, "speaker": ["x"]}', "speaker is ['x'], but must be a word"),
+        ('{"audio_filepath": "a", "duration": 1, "id": ""}', "id is '', but must be a word"),
+        ('{"audio_filepath": "a", "duration": null}', "duration is null, and cannot be read"),
+        (
+            '{"audio_filepath": "a", "duration": 1, "text_filepath": "gone"}',
+            "text_filepath is 'gone': No such file",
+        ),
         ("{}", "no audio_filepath and no duration (found no keys)"),
         ('{"audio_filepath": "a.wav", "text": "x"}', "no duration (found audio_filepath, text)"),
         ('{"audio_filepath": "", "duration": 1}', "audio_filepath is ''"),
         ('{"audio_filepath": 5, "duration": 1}', "audio_filepath is 5"),
-        ('{"audio_filepath": "a", "duration": 1, "text": null}', "text is None"),
+        ('{"audio_filepath": "a", "duration": 1, "text": 5}', "text is 5, but must be a string"),
         ('{"audio_filepath": "a", "duration": "1"}', "duration is '1', but must be a number of seconds"),
         ('{"audio_filepath": "a", "duration": true}', "duration is True"),
         ('{"audio_filepath": "a", "duration": -1}', "duration is -1"),
@@ -116,7 +205,7 @@ def test_files_that_are_no_manifests(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b'{"audio_filepath": "caf\xe9.wav", "duration": 1}')
     for name, message in {
         "empty": "no utterances",
-        "latin": "not UTF-8",
+        "latin": r"latin:1: not UTF-8 text \(byte 0xe9 at 24\); convert it, as in iconv",
         "gone": "No such file",
         ".": "directory",
     }.items():

@@ -103,6 +103,18 @@ def test_nothing_usable_writes_nothing(run: Run, folder: Path) -> None:
             ["corpus=an4", "root=/nowhere"],
             "/nowhere: no such folder; root= must be the folder that holds AN4",
         ),
+        *(
+            ([f"{setting}", "corpus=an4", "root=."], f"{setting.partition('=')[0]} is ")
+            for setting in (
+                "threads=0",
+                "threads=x",
+                "seed=-1",
+                "seed=x",
+                "seed=1e20",
+                "dev_fraction=1",
+                "dev_fraction=x",
+            )
+        ),
         (["corpus=an4", "root=."], ".: not AN4: expected etc/an4_train.fileids"),
         (["corpus=fsdd", "root=.", "corpus.held_out_speker=0"], "did you mean 'corpus.held_out_speaker'"),
         (["corpus=an4", "rot=."], "no setting 'rot'; did you mean 'root'"),

@@ -128,8 +128,8 @@ def test_the_tokens_of_a_recogniser(run: Run, monkeypatch: pytest.MonkeyPatch) -
         (["out=lm.arpa"], 2, "no text: add text=FILE, or manifest=FILE"),
         (["text=text.txt"], 2, "out is not set: add out=..."),
         (["text=held_out.jsonl", "out=lm.arpa"], 2, "give it as manifest=held_out.jsonl"),
-        (["text=text.txt", "out=text.txt"], 2, "out=text.txt is a text to read"),
-        (["text=text.txt", "out=."], 2, "out=. is a folder"),
+        (["text=text.txt", "out=text.txt"], 2, "text.txt: is read by this command"),
+        (["text=text.txt", "out=."], 2, ".: a folder, but must be a file"),
         (["text=text.txt", "out=lm.arpa", "unit=phone"], 2, "must be one of word, character, token"),
         (["text=text.txt", "out=lm.arpa", "case=title"], 2, "must be one of lower, upper, keep"),
         (["text=text.txt", "out=lm.arpa", "unit=token"], 2, "unit=token needs the tokenizer of a recogniser"),
@@ -158,7 +158,8 @@ def test_mistakes(run: Run, arguments: list[str], status: int, message: str) -> 
 
 
 def test_a_full_disk_leaves_the_old_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("lm.arpa").write_text("old")
+    assert run("text=text.txt", "out=lm.arpa", "order=1")[0] == 0
+    old = Path("lm.arpa").read_text()
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -166,14 +167,14 @@ def test_a_full_disk_leaves_the_old_model(run: Run, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("os.fsync", full)
     status, out, err = run("text=text.txt", "out=lm.arpa")
     assert (status, out, err) == (1, "", "error: lm.arpa: No space left on device\n")
-    assert Path("lm.arpa").read_text() == "old"
+    assert Path("lm.arpa").read_text() == old
 
 
 def test_help_and_the_installed_command(tmp_path: Path) -> None:
     (tmp_path / "été, 1=a.txt").write_text("a b a\n")
     for arguments, wanted in (
         (["--help"], r"usage: speechlstm lm text=FILE\|manifest=FILE out=FILE.arpa"),
-        (["text=été, 1=a.txt", "out=lm.arpa"], r"text     1 sentences, 3 words"),
+        (["text=été, 1=a.txt", "out=lm.arpa"], r"text     1 sentence, 3 words"),
     ):
         call = [sys.executable, "-m", "speechlstm", "lm", *arguments]
         done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, timeout=120)

@@ -83,13 +83,13 @@ def test_as_many_as_asked_from_the_first(run: Run) -> None:
 
 def test_the_picture_shows_the_masked_features(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: dict[str, np.ndarray] = {}
-    real = command._write_picture
+    real = command._picture
 
-    def picture(path: Path, features: np.ndarray, frame_shift: float, title: str) -> None:
-        shown[path.name] = features
-        real(path, features, frame_shift, title)
+    def picture(features: np.ndarray, frame_shift: float, title: str) -> bytes:
+        shown[title] = features
+        return real(features, frame_shift, title)
 
-    monkeypatch.setattr(command, "_write_picture", picture)
+    monkeypatch.setattr(command, "_picture", picture)
     masks = [
         "augment.features.freq_shift=0",
         "augment.features.time_masks=0",

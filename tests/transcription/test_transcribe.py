@@ -25,7 +25,6 @@ from speechlstm.cli import transcribe as command
 from speechlstm.configs.arguments import quoted, split
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import batches as transcriber
-from speechlstm.transcription import transcript
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.inputs import Recording, find, output_paths
 from speechlstm.transcription.recognizer import transcribe
@@ -44,6 +43,8 @@ ODD = [
     "-dash.wav",
     "???",
 ]
+
+THERE = "transcripts there already; overwrite=true writes them anew\n"
 
 
 @pytest.fixture
@@ -345,7 +346,11 @@ def test_several_formats_at_once(run: Callable[..., tuple[int, str, str]]) -> No
     assert run("t", "format=srt,json,srt", "out=o") == (0, "", "")
     assert sorted(path.name for path in Path("o/t").iterdir()) == ["a.json", "a.srt", "b.json", "b.srt"]
     Path("o/t/a.srt").unlink()
-    assert run("t", "format=[srt,json]", "out=o", "overwrite=false") == (0, "", "1 of 2 done before\n")
+    assert run("t", "format=[srt,json]", "out=o") == (
+        0,
+        "",
+        f"1 of 2 {THERE}",
+    )
     assert Path("o/t/a.srt").exists()
 
 
@@ -379,7 +384,7 @@ def test_an_output_that_cannot_be_written_fails_alone(run: Callable[..., tuple[i
     Path("o/b.txt").mkdir(parents=True)
     status, out, err = run("a.wav", "b.wav", "c.wav", "out=o")
     assert (status, out) == (3, "")
-    assert err == "failed: o/b.txt: Is a directory\n1 of 3 failed, named above\n"
+    assert err == "failed: o/b.txt: a folder, but must be a file\n1 of 3 failed, named above\n"
     assert Path("o/a.txt").read_text() == "a\n" and Path("o/c.txt").read_text() == "c\n"
 
 
@@ -452,10 +457,10 @@ def test_finished_outputs_can_be_left(run: Callable[..., tuple[int, str, str]]) 
         write(Path(f"{name}.wav"), name)
     Path("o").mkdir()
     Path("o/b.txt").write_text("by hand\n")
-    assert run("a.wav", "b.wav", "c.wav", "out=o", "overwrite=false") == (0, "", "1 of 3 done before\n")
+    assert run("a.wav", "b.wav", "c.wav", "out=o") == (0, "", f"1 of 3 {THERE}")
     assert [Path(f"o/{name}.txt").read_text() for name in "abc"] == ["a\n", "by hand\n", "c\n"]
-    assert run("a.wav", "b.wav", "out=o", "overwrite=false") == (0, "", "2 of 2 done before\n")
-    assert run("b.wav", "out=o")[0] == 0
+    assert run("a.wav", "b.wav", "out=o") == (0, "", f"2 of 2 {THERE}")
+    assert run("b.wav", "out=o", "overwrite=true")[0] == 0
     assert Path("o/b.txt").read_text() == "b\n"
 
 
@@ -481,11 +486,10 @@ def test_a_full_disk_is_named(
 ) -> None:
     write(Path("a.wav"), "a")
 
-    def full(path: Path, content: str) -> None:
-        raise OSError(28, "No space left on device", str(path))
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
 
-    for module in (command, transcript):
-        monkeypatch.setattr(module, "write_atomically", full)
+    monkeypatch.setattr("os.fsync", full)
     named = "o/a.txt: No space left on device\n"
     assert run("a.wav", "out=o") == (1, "", f"failed: {named}1 of 1 failed, named above\n")
     assert run("a.wav", "out=o/a.txt") == (1, "", f"error: {named}")

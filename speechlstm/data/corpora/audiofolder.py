@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechlstm.data.corpora.base import Corpus, audio_files, expect, read_lines, read_text, split_name
+from speechlstm.data.corpora.base import Corpus, audio_files, expect, read_text, split_name, text_lines
 from speechlstm.types import UsageError, Utterance
 
 _TEXT_KEYS = ("transcription", "text", "sentence", "transcript")
@@ -66,7 +66,7 @@ def _folder(metadata: Path, problems: list[str]) -> list[Utterance]:
 
 def _rows(metadata: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     if metadata.suffix == ".csv":
-        lines = read_lines(metadata, problems)  # also blank ones, which may be within quotes
+        lines = text_lines(metadata, problems)  # also blank ones, which may be within quotes
         rows = csv.DictReader(f"{line}\n" for _, line in lines)
         for row in rows:
             yield lines[rows.line_num - 1][0], {key: value or "" for key, value in row.items() if key}

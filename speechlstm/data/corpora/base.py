@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,8 @@ from pathlib import Path
 
 from speechlstm.data import progress
 from speechlstm.data.audio import AUDIO_SUFFIXES, audio_info
-from speechlstm.types import AudioError, UsageError, Utterance
+from speechlstm.data.text import read_lines
+from speechlstm.types import AudioError, ManifestError, UsageError, Utterance
 
 # Lossless before lossy, so that a corpus that has both is read from the better copy.
 _LOSSLESS = (".wav", ".flac", ".sph", ".raw")
@@ -147,12 +147,7 @@ def with_dev(corpus: Corpus, fraction: float, seed: int) -> Corpus:
         corpus: whose utterances have been measured, so that each id occurs once.
         fraction: about how much of `train` becomes `dev`, in [0, 1).
         seed: of the choice.
-
-    Raises:
-        UsageError: `fraction` is out of range.
     """
-    if not 0 <= fraction < 1:
-        raise UsageError(f"dev_fraction is {fraction:g}, but must be at least 0 and less than 1")
     train = corpus.splits.get("train", [])
     if "dev" in corpus.splits or not train:
         return corpus
@@ -169,38 +164,23 @@ def with_dev(corpus: Corpus, fraction: float, seed: int) -> Corpus:
     )
 
 
-def read_lines(path: Path, problems: list[str]) -> list[tuple[int, str]]:
-    """Return `(line number, line)` of a text file; what is not text becomes a problem, and the rest is read.
-
-    The encoding is UTF-8, or UTF-16 where the file begins with that mark.
-    """
+def text_lines(path: Path, problems: list[str]) -> list[tuple[int, str]]:
+    """Return `(line number, line)` of a text file; what is no text becomes a problem, and the rest is read."""
+    lines: list[tuple[int, str]] = []
     try:
-        content = path.read_bytes()
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            content = content.decode("utf-16").encode()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"damaged UTF-16 text ({error.reason})"
-        problems.append(f"{path}: {reason}")
-        return []
-    lines = []
-    for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            byte = f"byte 0x{line[error.start]:02x} at {error.start + 1}"
-            hint = "convert it, as in iconv -f LATIN1 -t UTF-8"
-            problems.append(f"{path}:{number}: not UTF-8 text ({byte}); {hint}")
-            continue
-        if "\0" in text:
-            problems.append(f"{path}:{number}: not text (a NUL byte)")
-        else:
-            lines.append((number, text))
+        for number, line in read_lines(path):
+            if isinstance(line, ManifestError):
+                problems.append(str(line))
+            else:
+                lines.append((number, line))
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror}")
     return lines
 
 
 def read_text(path: Path, problems: list[str]) -> list[tuple[int, str]]:
-    """Return the lines of `read_lines` that are not blank."""
-    return [(number, line) for number, line in read_lines(path, problems) if line.strip()]
+    """Return the lines of `text_lines` that are not blank."""
+    return [(number, line) for number, line in text_lines(path, problems) if line.strip()]
 
 
 def split_name(folder: str) -> str:

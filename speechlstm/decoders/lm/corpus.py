@@ -15,7 +15,7 @@ import numpy.typing as npt
 from speechlstm.decoders.lm.files import decode, read_lines
 from speechlstm.model.tokenizer import Tokenizer, normalize
 from speechlstm.model.tokenizer.characters import SPACE
-from speechlstm.types import SpeechlstmError, TokenizerError
+from speechlstm.types import ManifestError, SpeechlstmError, TokenizerError
 
 UNK, BOS, EOS = "<unk>", "<s>", "</s>"
 UNK_ID, BOS_ID, EOS_ID = range(3)
@@ -139,7 +139,7 @@ def read_corpus(
     problems: list[str] = []
 
     def sentences() -> Iterator[Sequence[str]]:
-        for where, text in chain(_lines(texts), _utterances(manifests)):
+        for where, text in chain(_lines(texts), _utterances(manifests, problems)):
             try:
                 yield split(text)
             except TokenizerError as error:
@@ -161,10 +161,12 @@ def _lines(paths: Sequence[str | Path]) -> Iterator[tuple[str, str]]:
             yield f"{path}:{number}", decode(line, path, number)
 
 
-def _utterances(paths: Sequence[str | Path]) -> Iterator[tuple[str, str]]:
+def _utterances(paths: Sequence[str | Path], problems: list[str]) -> Iterator[tuple[str, str]]:
     """Yield each utterance's text with the manifest and id it has."""
     if paths:
         from speechlstm.data.manifest import read_manifest  # brings torch, which takes seconds
     for path in paths:
-        for utterance in read_manifest(path):
+        bad: list[ManifestError] = []
+        for utterance in read_manifest(path, bad):
             yield f"{path}: {utterance.id}", utterance.text
+        problems += map(str, bad)

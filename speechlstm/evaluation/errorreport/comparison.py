@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechlstm.data.manifest import parse_line, read_lines
+from speechlstm.data.manifest import read_entries
 from speechlstm.evaluation.metrics import Counts
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.types import ManifestError, Utterance, counted
@@ -60,9 +60,11 @@ def read_hypotheses(
     """
     texts = {u.id: tokenizer.normalize(u.text) for u in utterances}
     found: dict[str, str] = {}
-    for number, line in read_lines(path):
+    entries, bad = read_entries(path)
+    if bad:
+        raise bad[0][1]
+    for number, other in entries:
         where = f"{path}:{number}"
-        other = parse_line(line, where, Path(path).parent)
         hypothesis = other.extra.get("pred_text")
         if not isinstance(hypothesis, str):
             raise ManifestError(
