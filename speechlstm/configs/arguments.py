@@ -65,7 +65,19 @@ def quoted(argument: str, sweeps: bool = False) -> str:
     except HydraException:
         if not equals:
             return argument
+        if re.fullmatch(r"\[.*\]", value):  # a list of phrases, some of which the grammar does not know
+            items = re.findall(r"""\s*('[^']*'|"[^"]*"|[^,]+)\s*,?""", value[1:-1])
+            return f"{key}=[{','.join(_item(item.strip()) for item in items)}]"
     return f"{key}={_quote(value)}"
+
+
+def _item(text: str) -> str:
+    """Return an item of a list, quoted if need be."""
+    try:
+        OverridesParser.create().parse_override(f"item={text}")
+    except HydraException:
+        return _quote(text)
+    return text
 
 
 def _quote(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
+
+from speechlstm.types import SpeechlstmError
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -20,11 +23,22 @@ def compiled(function: Callable[..., Any]) -> Any:
     Where nothing can be kept (no home folder and a package that cannot be written, a full disk), and where what was
     kept is damaged, it is compiled anew; numba's own `cache=True` ends with an error there.
     """
+    if getattr(config, "DISABLE_JIT", 0):  # numba sets it by name
+        return _Refused(function)
     made: Any = njit(nogil=True)(function)
-    if hasattr(made, "enable_caching"):  # not with NUMBA_DISABLE_JIT=1
-        with suppress(RuntimeError):  # there is no folder that can be written
-            made._cache = _Cache(function)  # what `enable_caching` does, with numba's own cache
+    with suppress(RuntimeError):  # there is no folder that can be written
+        made._cache = _Cache(function)  # what `enable_caching` does, with numba's own cache
     return made
+
+
+class _Refused:
+    """A function that is not compiled: it would fail, as Python knows no records with fields."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.py_func = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        raise SpeechlstmError("NUMBA_DISABLE_JIT is set, but this takes compiled code: unset it")
 
 
 class _Cache(FunctionCache):
@@ -33,6 +47,11 @@ class _Cache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the version for a signature; None if it is not there, or cannot be read."""
         try:
+            folder, name = Path(self._cache_path), self._impl.filename_base
+            if not all(
+                path.is_file() for path in folder.glob(f"{glob.escape(name)}*")
+            ):  # a pipe would be waited for
+                return None
             return super().load_overload(sig, target_context)
         except Exception:  # unpickling junk can raise anything
             with suppress(OSError):

@@ -258,8 +258,8 @@ def test_words_of_the_training_text_must_be_in_the_lexicon(lexicon: Path) -> Non
     [
         (b"ONE W AH N\nTWO\n", r"bad.dic:2: 'TWO' has no phones"),
         (b"# nothing\n", r"bad.dic: no words"),
-        (b"ONE \xff\n", r"bad.dic: cannot read the lexicon: not UTF-8"),
-        (None, r"bad.dic: cannot read the lexicon: No such file"),
+        (b"ONE \xff\n", r"bad.dic:1: not UTF-8 text"),
+        (None, r"bad.dic: cannot be read: No such file"),
         (b"ONE W | N\n", r"bad.dic: '\|' must not be a phone"),
     ],
 )

@@ -22,7 +22,7 @@ from speechlstm.decoders.beam.endings import endings, finish
 from speechlstm.decoders.beam.fusion import Options
 from speechlstm.decoders.beam.prefixes import describe
 from speechlstm.decoders.beam.search import advance
-from speechlstm.decoders.beam.workspace import NO_MODEL, Search
+from speechlstm.decoders.beam.workspace import Search
 from speechlstm.decoders.lm import NGram
 from speechlstm.decoders.lm import load as load_lm
 from speechlstm.model.tokenizer import Tokenizer
@@ -86,8 +86,9 @@ class BeamDecoder(Decoder):
         _check_counts(beam_size=beam_size, n_best=n_best, max_tokens=max_tokens, threads=threads)
         _check_numbers(
             token_threshold=(token_threshold, 0.0, 1.0), beam_threshold=(beam_threshold, 0.0, math.inf),
-            lm_weight=(lm_weight, 0.0, 1e6), word_bonus=(word_bonus, -1e6, 1e6), unk_score=(unk_score, -1e6, 1e6),
-            hotword_boost=(hotword_boost, 0.0, 1e6), confidence_power=(confidence_power, 1e-6, 1e6),
+            lm_weight=(lm_weight, 0.0, 100.0), word_bonus=(word_bonus, -100.0, 100.0),
+            unk_score=(unk_score, -100.0, 100.0), hotword_boost=(hotword_boost, 0.0, 100.0),
+            confidence_power=(confidence_power, 1e-6, 1e6),
         )  # fmt: skip
         if lexicon not in ("none", "soft", "strict"):
             raise UsageError(f"lexicon is {lexicon!r}, but must be none, soft or strict")
@@ -98,7 +99,6 @@ class BeamDecoder(Decoder):
             tokenizer, model, lm_weight, unk_score, lexicon, words, hotwords, hotword_boost
         )
         self.rules, self.texts = known.rules, known.texts
-        self.lm = model.arrays if model else NO_MODEL
         self.start_state = model.start if model else 0
         homophones = int(np.diff(self.rules.trie["first_word"]).max(initial=1))
         self.options = Options(
@@ -111,14 +111,16 @@ class BeamDecoder(Decoder):
             word_bonus=float(word_bonus),
             unk_score=float(unk_score) if known.priced else 0.0,
             lm_unknown=model.unk if model else 0,
+            lm_share=known.share,
             lm_end=model.eos if model else 0,
             lexicon=known.followed,
             strict=known.followed and lexicon == "strict",
+            context=known.context,
             homophones=homophones,
             hot=hotwords is not None,
-            bound=math.exp(known.gain),
+            bound=math.exp(min(known.gain, 700.0)),  # the greatest that a float has
             fused=bool(known.lm_kind or known.followed or hotwords is not None or word_bonus),
-            quick=known.lm_kind != 1 and hotwords is None and homophones == 1,
+            quick=known.lm_kind != 1 and hotwords is None,
         )
 
     def decode(self, log_probs: Tensor) -> list[Hypothesis]:
@@ -154,16 +156,7 @@ class BeamDecoder(Decoder):
         for first in range(0, len(rows), _CHUNK):
             chunk = rows[first : first + _CHUNK]
             state.grow(len(chunk))
-            search = (
-                chunk,
-                state.nodes,
-                state.times,
-                state.states,
-                state.beam,
-                self.rules,
-                self.options,
-                self.lm,
-            )
+            search = (chunk, state.tree, state.beam, self.rules, self.options)
             if _compiled:
                 advance(*search)
             else:
@@ -180,7 +173,7 @@ class BeamDecoder(Decoder):
 
     def finish(self, state: Search) -> list[Hypothesis]:
         """Return the hypotheses of a search, best first."""
-        logs, words, weights, best = endings(state.states, state.beam, self.rules, self.options, self.lm)
+        logs, words, weights, best = endings(state.tree.states, state.beam, self.rules, self.options)
         if logs[best, 0] == -math.inf:
             return [self._complete(state, logs[:, 1])]
         if self.n_best == 1:
@@ -201,8 +194,8 @@ class BeamDecoder(Decoder):
         """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
         best = int(acoustic.argmax())
         index = int(state.lanes["node"][best])
-        while not (end := finish(state.states, index, *self.rules[1:], self.options, self.lm))[0]:
-            index = int(state.nodes["parent"][index])
+        while not (end := finish(state.tree.states[index], self.rules, self.options))[0]:
+            index = int(state.tree.nodes["parent"][index])
         _, word, total, bonus = end
         score = float(acoustic[best]) + self.options.lm_weight * total + bonus
         logs = np.array([score, acoustic[best], total, bonus])
@@ -228,7 +221,7 @@ class BeamDecoder(Decoder):
         voters = np.ascontiguousarray(state.lanes["node"])
         if weights is None:
             voters, weights = np.array([index], np.int32), np.ones(1)
-        spans, certain = describe(state.nodes, state.times, index, voters, weights)
+        spans, certain = describe(state.tree.nodes, state.tree.times, index, voters, weights)
         tokens, starts, ends, words = spans.T.tolist()
         if self.texts:  # the tokens do not say which of the words that sound alike it is
             text = " ".join(self.texts[each] for each in (*words, word) if each >= 0)

@@ -12,18 +12,17 @@ from speechlstm.decoders.lm import query
 
 
 @compiled
-def finish(states, index, trie, words, hot, options, lm):
+def finish(at, rules, options):
     """Return `(allowed, word, lm, bonus)` of a prefix at the end of the utterance."""
-    at = states[index]
     total, bonus, state, word = at.lm, at.bonus, at.state, -1
     if options.hot and at.hot > 0:
-        bonus += hot[at.hot].whole - hot[at.hot].score
+        bonus += rules.hot[at.hot].whole - rules.hot[at.hot].score
     if at.place != 0:
-        best = end_of_word(at, 0, trie, words, options, lm)
+        best = end_of_word(at, 0, rules, options)
         if not best.allowed:
             return False, best.word, total, bonus
-        for variant in range(1, variants_of(at.place, trie)):
-            other = end_of_word(at, variant, trie, words, options, lm)
+        for variant in range(1, variants_of(at.place, rules.trie)):
+            other = end_of_word(at, variant, rules, options)
             if other.log_prob > best.log_prob:
                 best = other
         word, state = best.word, best.state
@@ -32,12 +31,12 @@ def finish(states, index, trie, words, hot, options, lm):
         if word < 0:
             bonus += options.unk_score
     if options.lm_kind != 0:
-        total += query(lm, state, options.lm_end)[0]
+        total += query(rules.lm, state, options.lm_end)[0]
     return True, word, total, bonus
 
 
 @compiled
-def endings(states, beam, rules, options, lm):
+def endings(states, beam, rules, options):
     """Return what the prefixes of the beam are worth as whole utterances.
 
     Returns:
@@ -54,9 +53,7 @@ def endings(states, beam, rules, options, lm):
         words[i] = -1
         logs[i, 0] = logs[i, 1] = now.scale + (math.log(both) if both > 0.0 else -np.inf)
         if options.fused:
-            allowed, words[i], total, bonus = finish(
-                states, lane.node, rules.trie, rules.words, rules.hot, options, lm
-            )
+            allowed, words[i], total, bonus = finish(states[lane.node], rules, options)
             logs[i, 1] -= states[lane.node].fusion
             logs[i, 2], logs[i, 3] = total, bonus
             logs[i, 0] = logs[i, 1] + options.lm_weight * total + bonus if allowed else -np.inf

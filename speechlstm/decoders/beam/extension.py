@@ -13,58 +13,51 @@ from speechlstm.decoders.compiled import compiled
 
 
 @njit(inline="always")
-def extend(
-    lanes, candidates, taken, tokens, probs, count, nodes, states, kinds, trie, words, hot, options, lm, now
-):  # fmt: skip
+def extend(beam, tree, count, rules, options, now):
     """Collect the prefixes with one more token, as long as they can be among the best."""
+    lanes, tokens, probs, kinds, frame = beam.lanes, beam.tokens, beam.probs, rules.tokens, now.frame
     ends = False  # whether one of the tokens ends words
     for k in range(count):
         if kinds[tokens[k]].kind != CONTINUES:
             ends = True
     if options.quick and count > 0:
-        lead(lanes, taken, tokens[0], probs[0], ends, states, kinds, trie, words, options, lm, now)
+        lead(beam, tree, ends, rules, options, now)
     now.worst = max(now.worst if now.width == options.beam_size else 0.0, now.best * options.beam_threshold)
-    if options.quick:
-        extend_quickly(
-            lanes, candidates, taken, tokens, probs, count, states, kinds, trie, words, ends, options, lm, now
-        )
-    else:
-        extend_all(
-            lanes, candidates, taken, tokens, probs, count, nodes,
-            states, kinds, trie, words, hot, ends, options, lm, now,
-        )  # fmt: skip
-
-
-@njit(inline="always")
-def extend_quickly(
-    lanes, candidates, taken, tokens, probs, count, states, kinds, trie, words, ends, options, lm, now
-):  # fmt: skip
-    """Collect them where what a token multiplies into a probability can be looked up."""
-    best, worst, total, frame, bound = now.best, now.worst, 0, now.frame, options.bound
+    best, worst, total, bound = now.best, now.worst, 0, options.bound
     for j in range(now.width):
         lane = lanes[j]
-        gain, both = bound, lane.both
-        if options.fused and ends and states[lane.node].place != 0:
-            at = states[lane.node]
+        gain, alike = bound, 1
+        if options.fused and ends and tree.states[lane.node].place != 0:
+            at = tree.states[lane.node]
             if not at.asked:
-                ending(at, trie, words, options, lm)
+                ending(at, rules, options)
             gain *= max(1.0, at.end_factor)
+            if options.homophones > 1:
+                alike = variants_of(at.place, rules.trie)
         for k in range(count):
             token = tokens[k]
-            value = both * probs[k]
+            value = lane.both * probs[k]
             if value * gain < worst:
                 break
-            if taken[j, token] == frame or (kinds[token].kind == CONTINUES and value * bound < worst):
+            kind = kinds[token].kind
+            variants = 1 if kind == CONTINUES else alike
+            if (kind == CONTINUES and value * bound < worst) or (
+                variants == 1 and beam.taken[j, token] == frame
+            ):
+                continue
+            if token == lane.last:  # a doubled token needs a blank between
+                value = lane.blank * probs[k]
+            if variants > 1 or not options.quick:
+                best, total = extend_alike(
+                    j, token, variants, value, best, total, beam, tree, rules, options, now
+                )
                 continue
             if k == 0:
                 value = lane.lead
-            else:
-                if token == lane.last:  # a doubled token needs a blank between
-                    value = lane.blank * probs[k]
-                if options.fused:
-                    value *= quick_factor(states[lane.node], token, kinds[token].kind, trie, options)
+            elif options.fused:
+                value *= factor_of(j, token, beam, tree, rules, options)
             if value >= worst and value > 0.0:
-                new = candidates[total]
+                new = beam.candidates[total]
                 new.score, new.lane, new.node, new.token = value, j, lane.node, token
                 new.variant, new.alike = 0, False
                 best = max(best, value)
@@ -73,69 +66,56 @@ def extend_quickly(
 
 
 @compiled
-def extend_all(
-    lanes, candidates, taken, tokens, probs, count, nodes, states, kinds, trie, words, hot, ends, options, lm, now
-):  # fmt: skip
-    """Collect them where hotwords, words that sound alike or a model of tokens have a say."""
-    best, worst, total, frame, bound = now.best, now.worst, 0, now.frame, options.bound
-    for j in range(now.width):
-        lane = lanes[j]
-        gain, alike = bound, 1
-        if options.fused and ends and states[lane.node].place != 0:
-            at = states[lane.node]
-            if not at.asked:
-                ending(at, trie, words, options, lm)
-            gain *= max(1.0, at.end_factor)
-            if options.homophones > 1:
-                alike = variants_of(at.place, trie)
-        for k in range(count):
-            token = tokens[k]
-            share = lane.both * probs[k]
-            if share * gain < worst:
-                break
-            continues = kinds[token].kind == CONTINUES
-            if (continues and share * bound < worst) or (
-                taken[j, token] == frame and (continues or alike == 1)
-            ):
-                continue
-            if token == lane.last:  # a doubled token needs a blank between
-                share = lane.blank * probs[k]
-            variants = 1 if continues else alike
-            for variant in range(variants):
-                known = continuation(states, lane.node, token, variant, kinds, trie, words, hot, options, lm)
-                if not known.allowed or (
-                    variants > 1 and in_beam(find(nodes, lane.node, token, known.word), lanes, now)
-                ):
-                    continue
-                value = share * math.exp(known.fusion - states[lane.node].fusion)
-                if value >= worst and value > 0.0:
-                    new = candidates[total]
-                    new.score, new.lane, new.node, new.token = value, j, lane.node, token
-                    new.variant, new.alike = variant, variants > 1
-                    best = max(best, value)
-                    total += 1
-    now.best, now.candidates = best, total
+def extend_alike(j, token, variants, share, best, total, beam, tree, rules, options, now):
+    """Collect a prefix with one more token, once for each of the words that have ended and sound alike."""
+    lane = beam.lanes[j]
+    before = tree.states[lane.node]
+    for variant in range(variants):
+        known = continuation(before, token, variant, beam.memo, rules, options)
+        if not known.allowed or (
+            variants > 1 and in_beam(find(tree.nodes, lane.node, token, known.word), beam.lanes, now)
+        ):
+            continue
+        value = share * math.exp(known.fusion - before.fusion)
+        if value >= now.worst and value > 0.0:
+            new = beam.candidates[total]
+            new.score, new.lane, new.node, new.token = value, j, lane.node, token
+            new.variant, new.alike = variant, variants > 1
+            best = max(best, value)
+            total += 1
+    return best, total
 
 
 @njit(inline="always")
-def lead(lanes, taken, token, prob, ends, states, kinds, trie, words, options, lm, now):
+def lead(beam, tree, ends, rules, options, now):
     """Score all prefixes with the frame's best token.
 
     Each prefix that stays, or else that with this token, is one of those that all others must beat.
     """
-    best, worst, frame = now.best, np.inf, now.frame
+    best, worst, token, prob = now.best, np.inf, beam.tokens[0], beam.probs[0]
     for j in range(now.width):
-        lane = lanes[j]
+        lane = beam.lanes[j]
         lane.lead = 0.0
-        if taken[j, token] != frame:
+        if beam.taken[j, token] != now.frame:
             lane.lead = (lane.blank if token == lane.last else lane.both) * prob
             if options.fused:
-                at = states[lane.node]
+                at = tree.states[lane.node]
                 if ends and not at.asked:
-                    ending(at, trie, words, options, lm)
-                lane.lead *= quick_factor(at, token, kinds[token].kind, trie, options)
+                    ending(at, rules, options)
+                lane.lead *= factor_of(j, token, beam, tree, rules, options)
         best, worst = max(best, lane.lead), min(worst, max(lane.score, lane.lead))
     now.best, now.worst = best, worst
+
+
+@njit(inline="always")
+def factor_of(j, token, beam, tree, rules, options):
+    """Return what a token multiplies into the probability of the prefix in a lane."""
+    known, index = beam.factors[j, token], beam.lanes[j].node
+    if known.node != index:
+        kind = rules.tokens[token].kind
+        known.value = quick_factor(tree.states[index], token, kind, beam.memo, rules, options)
+        known.node = index
+    return known.value
 
 
 @compiled

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from speechlstm.decoders.beam.lookahead import Successors, best_below
 from speechlstm.decoders.compiled import compiled
-from speechlstm.decoders.lm import query
+from speechlstm.decoders.lm import NGramArrays, query
 
 CONTINUES, SEPARATES, BEGINS = 0, 1, 2  # what a token does to words
 OUTSIDE = -1  # place in the lexicon of a word that it does not have
 
-# What language model, lexicon and hotwords know of a prefix; not touched by a search without them.
+# What language model, lexicon and hotwords know of a prefix; not used by a search without them.
 STATE = np.dtype(
     [
         ("place", np.int32),  # in the lexicon: 0 between words, a trie node within one, or OUTSIDE
@@ -28,11 +29,11 @@ STATE = np.dtype(
         ("state", np.int64),  # of the language model
         ("lm", np.float64),  # log-probability of the words (or tokens) so far, unweighted
         ("bonus", np.float64),  # word bonus, price of unknown words, hotwords
-        ("fusion", np.float64),  # all that multiplied into the probability, in logs: lm, bonus and look-ahead
+        ("ahead", np.float64),  # weighted log of the best that can still come of a partial word
+        ("fusion", np.float64),  # all that multiplied into the probability, in logs: lm, bonus and ahead
     ],
     align=True,
 )
-
 
 TOKEN = np.dtype([("kind", np.int32), ("lm", np.int32)])  # CONTINUES and so on; the word of a model of tokens
 
@@ -42,9 +43,23 @@ PLACE = np.dtype(
         ("first", np.int32),  # children are from here to `first` of the next node, sorted by their tokens
         ("token", np.int32),  # that leads to the node
         ("first_word", np.int32),  # its words are from here to `first_word` of the next
-        ("ahead", np.float64),  # weighted logs: the best that can still come of a partial word
+        (
+            "ahead",
+            np.float64,
+        ),  # weighted log of the best that can still come of a partial word, without context
         ("down", np.float64),  # what the step to the node multiplies into the probability
         ("out", np.float64),  # and the step from the node to OUTSIDE
+    ],
+    align=True,
+)
+
+# The words at or below each of its nodes.
+BELOW = np.dtype(
+    [
+        ("low", np.int32),  # in the order of their tokens: from here
+        ("high", np.int32),  # to before here
+        ("best", np.float64),  # the greatest log-probability of them without any context
+        ("lacks", np.bool_),  # the language model does not have all of them
     ],
     align=True,
 )
@@ -64,12 +79,15 @@ HOT = np.dtype(
 
 
 class Rules(NamedTuple):
-    """What follows from the tokens, the lexicon and the hotwords; the same for all utterances."""
+    """What follows from the tokens, the lexicon, the hotwords and the language model; the same for all utterances."""
 
     tokens: NDArray[Any]  # (vocab,) TOKEN
     trie: NDArray[Any]  # (nodes + 1,) PLACE
-    words: NDArray[np.int32]  # (words,) the language model's word of each, in the order of the trie
+    below: NDArray[Any]  # (nodes,) BELOW
+    words: NDArray[np.int32]  # (words,) the language model's word of each, by the nodes where they end
     hot: NDArray[Any]  # (nodes + 1,) HOT
+    lm: NGramArrays
+    successors: Successors
 
 
 class Options(NamedTuple):
@@ -84,9 +102,11 @@ class Options(NamedTuple):
     word_bonus: float
     unk_score: float
     lm_unknown: int  # the language model's unknown word
-    lm_end: int  # and its end of a sentence
+    lm_share: float  # natural log of the share of its probability that each word of the lexicon gets
+    lm_end: int  # the language model's end of a sentence
     lexicon: bool  # whether words are followed in the trie
     strict: bool
+    context: bool  # whether the look-ahead takes account of the words before
     homophones: int  # most words of the lexicon that are spelled alike
     hot: bool
     bound: float  # most that a token within a word can multiply into a probability
@@ -114,6 +134,7 @@ class Continuation(NamedTuple):
     state: int | np.int64
     lm: float
     bonus: float
+    ahead: float
 
 
 @compiled
@@ -137,47 +158,68 @@ def variants_of(place, trie):
 
 
 @compiled
-def end_of_word(state, variant, trie, words, options, lm):
+def end_of_word(state, variant, rules, options):
     """Return the `Ending` of the word that a prefix is in, as the variant-th of those that sound alike."""
-    word, known = -1, options.lm_unknown
+    word, known, share = -1, options.lm_unknown, 0.0
     if state.place > 0:
-        index = trie[state.place].first_word + variant
-        if index < trie[state.place + 1].first_word:
-            word, known = index, words[index]
+        index = rules.trie[state.place].first_word + variant
+        if index < rules.trie[state.place + 1].first_word:
+            word, known = index, rules.words[index]
+            if known == options.lm_unknown:
+                share = options.lm_share
     if word < 0 and options.strict:
         return Ending(False, word, 0.0, state.state)
     if options.lm_kind != 2:
         return Ending(True, word, 0.0, state.state)
-    log_prob, after = query(lm, state.state, known)
-    return Ending(True, word, log_prob, np.int64(after))
+    log_prob, after = query(rules.lm, state.state, known)
+    return Ending(True, word, log_prob + share, np.int64(after))
 
 
 @compiled
-def ending(state, trie, words, options, lm):
-    """Note in a state what the end of its word means."""
-    end = end_of_word(state, 0, trie, words, options, lm)
+def ending(state, rules, options):
+    """Note in a state what the end of its word means; of words that sound alike `end_factor` has the best."""
+    end = end_of_word(state, 0, rules, options)
     state.asked, state.allowed = True, end.allowed
     state.end_word, state.end_lm, state.end_state = end.word, end.log_prob, end.state
+    best = end.log_prob
+    for variant in range(1, variants_of(state.place, rules.trie)):
+        best = max(best, end_of_word(state, variant, rules, options).log_prob)
     price = options.unk_score if end.word < 0 else 0.0
-    change = options.lm_weight * end.log_prob + options.word_bonus + price - trie[state.place].ahead
+    change = options.lm_weight * best + options.word_bonus + price - state.ahead
     state.end_factor = math.exp(change) if end.allowed else 0.0
 
 
 @compiled
-def quick_factor(state, token, kind, trie, options):
+def look_ahead(memo, state, place, rules, options):
+    """Return the weighted log of the best that can come of a partial word after a state, remembered in `memo`."""
+    known = memo[(state * 40503 + place * 30011) & (len(memo) - 1)]
+    if known.place != place or known.state != state:
+        best = best_below(rules.below[place], state, rules.lm, rules.successors)
+        if rules.below[place].lacks:
+            best = max(best, query(rules.lm, state, options.lm_unknown)[0] + options.lm_share)
+        # At most 0 and not too small for the exponential of a difference; what it is exactly changes no result.
+        known.ahead = min(0.0, max(-600.0, options.lm_weight * best))
+        known.state, known.place = state, place
+    return known.ahead
+
+
+@compiled
+def quick_factor(state, token, kind, memo, rules, options):
     """Return what a token multiplies into the probability of a prefix, 0 if it is not allowed.
 
     For searches without hotwords and models of tokens, where it is a matter of looking up; `ending` has been asked.
     """
-    factor, place = 1.0, state.place
+    factor, place, after, ahead = 1.0, state.place, state.state, state.ahead
     if kind != CONTINUES and place != 0:
-        factor, place = state.end_factor, 0
+        factor, place, after, ahead = state.end_factor, 0, state.end_state, 0.0
     if kind == SEPARATES or not options.lexicon or place == OUTSIDE or factor == 0.0:
         return factor
-    to = child(trie, place, token)
+    to = child(rules.trie, place, token)
     if to >= 0:
-        return factor * trie[to].down
-    return 0.0 if options.strict else factor * trie[place].out
+        if options.context:
+            return factor * math.exp(look_ahead(memo, after, to, rules, options) - ahead)
+        return factor * rules.trie[to].down
+    return 0.0 if options.strict else factor * rules.trie[place].out
 
 
 @compiled
@@ -211,23 +253,22 @@ def hot_step(place, token, kind, between, hot):
 
 
 @compiled
-def continuation(states, index, token, variant, kinds, trie, words, hot, options, lm):
+def continuation(before, token, variant, memo, rules, options):
     """Return the `Continuation` of a prefix by a token, its word ended as the variant-th that sounds like it."""
-    before = states[index]
-    kind = kinds[token].kind
+    kind = rules.tokens[token].kind
     place, state, total, bonus, word, ahead = before.place, before.state, before.lm, before.bonus, -1, 0.0
     if options.lm_kind == 1:
-        log_prob, state = query(lm, state, kinds[token].lm)
+        log_prob, state = query(rules.lm, state, rules.tokens[token].lm)
         total += log_prob
     if kind != CONTINUES and place != 0:
         if variant == 0 and not before.asked:
-            ending(before, trie, words, options, lm)
+            ending(before, rules, options)
         if variant > 0:
-            end = end_of_word(before, variant, trie, words, options, lm)
+            end = end_of_word(before, variant, rules, options)
         else:
             end = Ending(before.allowed, np.int64(before.end_word), before.end_lm, before.end_state)
         if not end.allowed:
-            return Continuation(False, 0.0, -1, 0, 0, 0, 0.0, 0.0)
+            return Continuation(False, 0.0, -1, 0, 0, 0, 0.0, 0.0, 0.0)
         word = end.word
         if options.lm_kind == 2:
             total, state = total + end.log_prob, end.state
@@ -239,13 +280,15 @@ def continuation(states, index, token, variant, kinds, trie, words, hot, options
         if not options.lexicon:
             place = OUTSIDE
         elif place >= 0:
-            place = child(trie, place, token)  # OUTSIDE where there is none
+            place = child(rules.trie, place, token)  # OUTSIDE where there is none
         if place == OUTSIDE and options.strict:
-            return Continuation(False, 0.0, -1, 0, 0, 0, 0.0, 0.0)
-        ahead = trie[place].ahead
+            return Continuation(False, 0.0, -1, 0, 0, 0, 0.0, 0.0, 0.0)
+        ahead = rules.trie[place].ahead
+        if options.context:
+            ahead = look_ahead(memo, np.int64(state), place, rules, options)
     phrase = 0
     if options.hot:
-        phrase, gain = hot_step(before.hot, token, kind, before.place == 0, hot)
+        phrase, gain = hot_step(before.hot, token, kind, before.place == 0, rules.hot)
         bonus += gain
     fusion = options.lm_weight * total + bonus + ahead
-    return Continuation(True, fusion, word, np.int64(place), phrase, np.int64(state), total, bonus)
+    return Continuation(True, fusion, word, np.int64(place), phrase, np.int64(state), total, bonus, ahead)

@@ -1,19 +1,25 @@
-"""Hotwords: phrases that a search hears more readily, as an automaton (Aho and Corasick 1975) over tokens."""
+"""Hotwords: phrases that a search prefers, as an automaton (Aho and Corasick 1975) over tokens."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speechlstm.data.lines import read_text_lines
 from speechlstm.decoders.beam.fusion import BEGINS, CONTINUES, SEPARATES
 from speechlstm.decoders.beam.trie import Trie, build_trie
 from speechlstm.types import DecoderError, UsageError
 
+MOST_BOOST = 100.0  # natural log for each token: more makes probabilities infinite
+MOST_TOKENS = 1000  # of a phrase or a word: more is no word, and would fill the memory
 
-def read_hotwords(given: str | Path | Iterable[str] | Mapping[str, float], boost: float) -> dict[str, float]:
+
+def read_hotwords(given: str | Path | Iterable[Any] | Mapping[Any, Any], boost: float) -> dict[str, float]:
     """Return phrases with their boosts.
 
     Args:
@@ -22,33 +28,44 @@ def read_hotwords(given: str | Path | Iterable[str] | Mapping[str, float], boost
         boost: of phrases without one of their own, natural log for each token.
 
     Raises:
-        DecoderError: the file cannot be read, or a line's boost is not a number.
-        UsageError: a boost is negative or not finite.
+        UsageError: what is given is none of these, or a boost is not a number from 0 to 100.
+        SpeechlstmError: the file cannot be read, or a line's boost is not such a number; the message begins with
+            `path:line`.
     """
-    phrases: dict[str, float] = {}
     if isinstance(given, str | Path):
-        try:
-            lines = Path(given).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise DecoderError(f"{given}: cannot read the hotwords: {reason}") from None
-        for number, line in enumerate(lines, 1):
-            phrase, tab, own = line.partition("\t")
-            try:
-                phrases[" ".join(phrase.split())] = float(own) if tab else boost
-            except ValueError:
-                raise DecoderError(
-                    f"{given}:{number}: {own!r} after the tab must be a number, the boost"
-                ) from None
+        if not os.path.exists(path := Path(given).expanduser()):  # noqa: PTH110 (never raises)
+            raise UsageError(
+                f"{str(given)[:60]}: no such file; phrases are given as a list, hotwords=[{str(given)[:60]}]"
+            )
+        lines = ((f"{path}:{number}", line.partition("\t")) for number, line in read_text_lines(path))
+        listed = [(where, phrase, own if tab else boost) for where, (phrase, tab, own) in lines]
     elif isinstance(given, Mapping):
-        phrases = {" ".join(str(phrase).split()): float(value) for phrase, value in given.items()}
+        listed = [("hotwords", _text(phrase), own) for phrase, own in given.items()]
+    elif isinstance(given, Iterable):
+        listed = [("hotwords", _text(phrase), boost) for phrase in given]
     else:
-        phrases = {" ".join(str(phrase).split()): boost for phrase in given}
-    phrases.pop("", None)
-    for phrase, value in phrases.items():
-        if not 0 <= value < np.inf:
-            raise UsageError(f"the boost of hotword {phrase!r} is {value}, but must be 0 or more and finite")
+        raise UsageError(f"hotwords is {given!r}, but must be a list of phrases or a file")
+    phrases: dict[str, float] = {}
+    for where, phrase, own in listed:
+        try:
+            value = float(own)
+        except (TypeError, ValueError):
+            value = np.nan
+        if not 0 <= value <= MOST_BOOST:
+            kind = UsageError if where == "hotwords" else DecoderError
+            raise kind(
+                f"{where}: the boost of {phrase[:60]!r} is {own!r}, but must be a number from 0 to {MOST_BOOST:g}"
+            )
+        if name := " ".join(phrase.split()):
+            phrases[name] = value
     return phrases
+
+
+def _text(phrase: Any) -> str:
+    """Return a phrase as it was written, though YAML took it for something else."""
+    if isinstance(phrase, Mapping | list | tuple):
+        raise UsageError(f"hotwords: {phrase!r} is not a phrase")
+    return {"None": "null", "True": "true", "False": "false"}.get(str(phrase), str(phrase))
 
 
 class Hotwords:

@@ -21,9 +21,11 @@ import numpy as np
 from numba import njit
 
 from speechlstm.decoders.beam.extension import extend
-from speechlstm.decoders.beam.fusion import continuation
+from speechlstm.decoders.beam.fusion import Rules, continuation
+from speechlstm.decoders.beam.lookahead import Successors
 from speechlstm.decoders.beam.prefixes import append, begin, find
 from speechlstm.decoders.beam.selection import select, survivors
+from speechlstm.decoders.beam.workspace import Beam, Tree
 from speechlstm.decoders.compiled import compiled, uncounted
 from speechlstm.decoders.lm import NGramArrays
 
@@ -31,59 +33,56 @@ STUCK = 1e-30  # what a frame costs that no prefix can explain; it counts as a b
 
 
 @compiled
-def advance(log_probs, nodes, times, states, beam, rules, options, lm):
+def advance(log_probs, tree, beam, rules, options):
     """Take the beam through `(frames, vocab)` log-probabilities.
 
-    `nodes` and `states` have room for `beam_size` more for each frame, `times` for twice as many.
+    The nodes and states of `tree` have room for `beam_size` more for each frame, its times for twice as many.
     """
-    lanes, candidates = uncounted(beam.lanes), uncounted(beam.candidates)
-    children, taken = uncounted(beam.children), uncounted(beam.taken)
-    tokens, probs, prob = uncounted(beam.tokens), uncounted(beam.probs), uncounted(beam.prob)
-    renewed, ranked, free, now = (
-        uncounted(beam.renewed),
-        uncounted(beam.ranked),
-        uncounted(beam.free),
-        beam.now[0],
-    )
-    kinds, trie, words, hot = (
-        uncounted(rules.tokens), uncounted(rules.trie), uncounted(rules.words), uncounted(rules.hot)
+    now = beam.now[0]
+    beam = Beam(
+        beam.now, uncounted(beam.lanes), uncounted(beam.candidates), uncounted(beam.children),
+        uncounted(beam.taken), uncounted(beam.tokens), uncounted(beam.probs), uncounted(beam.prob),
+        uncounted(beam.ranked), uncounted(beam.renewed), uncounted(beam.free), uncounted(beam.memo),
+        uncounted(beam.factors),
     )  # fmt: skip
-    log_probs, nodes, times, states = (
-        uncounted(log_probs), uncounted(nodes), uncounted(times), uncounted(states)
+    tree = Tree(uncounted(tree.nodes), uncounted(tree.times), uncounted(tree.states))
+    lm, far = rules.lm, rules.successors
+    rules = Rules(
+        uncounted(rules.tokens), uncounted(rules.trie), uncounted(rules.below),
+        uncounted(rules.words), uncounted(rules.hot),
+        NGramArrays(uncounted(lm.table), uncounted(lm.states), uncounted(lm.unigrams), lm.places),
+        Successors(
+            uncounted(far.first), uncounted(far.place), uncounted(far.log_prob), uncounted(far.most)
+        ),
     )  # fmt: skip
-    lm = NGramArrays(uncounted(lm.table), uncounted(lm.states), uncounted(lm.unigrams), lm.places)
     only_blanks = False
-    for row in log_probs:
-        count = survivors(row, options, tokens, probs)
+    for row in uncounted(log_probs):
+        count = survivors(row, options, beam.tokens, beam.probs)
         if count == 0 and row[0] > -np.inf:  # all prefixes stay and lose alike
             if not only_blanks:
-                rest(lanes, now)
+                rest(beam.lanes, now)
             only_blanks = True
             now.scale += row[0]
             now.frame += 1
             continue
         only_blanks = False
         for k in range(count):
-            prob[tokens[k]] = probs[k]
-        stay(lanes, taken, renewed, prob, nodes, times, now, math.exp(row[0]))
-        extend(
-            lanes, candidates, taken, tokens, probs, count, nodes, states, kinds, trie, words, hot, options, lm, now
-        )  # fmt: skip
+            beam.prob[beam.tokens[k]] = beam.probs[k]
+        stay(beam, tree, now, math.exp(row[0]))
+        extend(beam, tree, count, rules, options, now)
         if now.best > 0.0:
-            prune(lanes, candidates, ranked, free, options, now)
-            commit(
-                lanes, candidates, children, free, prob, nodes, times, states, kinds, trie, words, hot, options, lm, now
-            )  # fmt: skip
+            prune(beam, options, now)
+            commit(beam, tree, rules, options, now)
             for r in range(now.renewals):  # only now: continuations of this frame follow what was before it
-                nodes[renewed[r]].time = now.first_renewal + r
-            close_gaps(lanes, free, now)
+                tree.nodes[beam.renewed[r]].time = now.first_renewal + r
+            close_gaps(beam.lanes, beam.free, now)
             now.scale += math.log(now.best)
             now.width = now.kept
         else:  # nothing explains this frame
-            rest(lanes, now)
+            rest(beam.lanes, now)
             now.scale += math.log(STUCK)
         for k in range(count):
-            prob[tokens[k]] = 0.0
+            beam.prob[beam.tokens[k]] = 0.0
         now.frame += 1
 
 
@@ -95,8 +94,9 @@ def rest(lanes, now):
 
 
 @njit(inline="always")
-def stay(lanes, taken, renewed, prob, nodes, times, now, p_blank):
+def stay(beam, tree, now, p_blank):
     """Score the prefixes that stay: with a blank, with the last token again, or reached anew from the parent."""
+    lanes, nodes, times, prob = beam.lanes, tree.nodes, tree.times, beam.prob
     best, worst, frame, recorded, renewals = 0.0, np.inf, now.frame, now.times, 0
     now.first_renewal = recorded
     for i in range(now.width):
@@ -113,11 +113,11 @@ def stay(lanes, taken, renewed, prob, nodes, times, now, p_blank):
                     time.end, time.peak = frame + 1, max(time.peak, p_last)
             if lane.parent >= 0:
                 parent = lanes[lane.parent]
-                taken[lane.parent, lane.last] = frame
+                beam.taken[lane.parent, lane.last] = frame
                 coming = (parent.blank if parent.last == lane.last else parent.both) * p_last * lane.factor
                 if coming > stays + again:
                     begin(times, recorded, nodes[parent.node].time, frame, p_last)
-                    renewed[renewals] = lane.node
+                    beam.renewed[renewals] = lane.node
                     renewals += 1
                     recorded += 1
                 again += coming
@@ -127,11 +127,12 @@ def stay(lanes, taken, renewed, prob, nodes, times, now, p_blank):
 
 
 @njit(inline="always")
-def prune(lanes, candidates, ranked, free, options, now):
+def prune(beam, options, now):
     """Find the least score that the beam has room for, and keep the prefixes that stay and have it."""
+    lanes, free = beam.lanes, beam.free
     now.least, now.equals = max(now.worst, now.best * options.beam_threshold), options.beam_size
     if now.width + now.candidates > options.beam_size:
-        select(lanes, candidates, ranked, now, options.beam_size)
+        select(lanes, beam.candidates, beam.ranked, now, options.beam_size)
     scale, least, equals, kept, freed = 1.0 / now.best, now.least, now.equals, 0, 0
     for i in range(now.width):
         lane = lanes[i]
@@ -154,13 +155,12 @@ def prune(lanes, candidates, ranked, free, options, now):
 
 
 @njit(inline="always")
-def commit(
-    lanes, candidates, children, free, prob, nodes, times, states, kinds, trie, words, hot, options, lm, now
-):  # fmt: skip
+def commit(beam, tree, rules, options, now):
     """Give the best of the new prefixes nodes in the tree, and the lanes of those that were dropped."""
+    lanes, children, nodes, times, states = beam.lanes, beam.children, tree.nodes, tree.times, tree.states
     scale = 1.0 / now.best
     for c in range(now.candidates):
-        new = candidates[c]
+        new = beam.candidates[c]
         if new.score == now.least:
             now.equals -= 1
         if (
@@ -171,9 +171,7 @@ def commit(
             continue
         source, word, factor = lanes[new.lane], -1, 1.0
         if options.fused:
-            known = continuation(
-                states, new.node, new.token, new.variant, kinds, trie, words, hot, options, lm
-            )
+            known = continuation(states[new.node], new.token, new.variant, beam.memo, rules, options)
             word, factor = known.word, math.exp(known.fusion - states[new.node].fusion)
         child = children[new.lane, new.token]
         index = -1
@@ -184,7 +182,7 @@ def commit(
         i = now.kept
         if now.freed:
             now.freed -= 1
-            i = free[now.freed]
+            i = beam.free[now.freed]
         now.kept += 1
         lane = lanes[i]
         lane.returned = index >= 0
@@ -195,6 +193,7 @@ def commit(
             if options.fused:
                 state = states[index]
                 state.asked, state.fusion, state.place = False, known.fusion, known.place
+                state.ahead = known.ahead
                 state.hot, state.state, state.lm, state.bonus = known.hot, known.state, known.lm, known.bonus
         else:  # it was dropped and comes back; its own continuations may be here
             for m in range(now.width):
@@ -202,7 +201,7 @@ def commit(
                     lanes[m].parent = i
         if source.kept:
             child.node, child.parent = index, new.node
-        begin(times, now.times, nodes[new.node].time, now.frame, prob[new.token])
+        begin(times, now.times, nodes[new.node].time, now.frame, beam.prob[new.token])
         nodes[index].time = now.times
         now.times += 1
         lane.node, lane.above, lane.last, lane.factor = index, new.node, new.token, factor

@@ -19,6 +19,9 @@ class Trie:
         parent: `(nodes,)` the node before; -1 for the root.
         first_entry: `(nodes + 1,)` the sequences that end at a node are `entry[first_entry[node]]` and so on.
         entry: `(sequences,)` numbers of the sequences, as they were given, by the node where they end.
+        order: `(sequences,)` the same in the order of their tokens; a sequence comes before those it begins.
+        low: `(nodes,)` the sequences at or below a node are `order[low[node]]` and so on,
+        high: `(nodes,)` to before `order[high[node]]`.
     """
 
     first: NDArray[np.int32]
@@ -26,17 +29,15 @@ class Trie:
     parent: NDArray[np.int32]
     first_entry: NDArray[np.int32]
     entry: NDArray[np.int32]
+    order: NDArray[np.int32]
+    low: NDArray[np.int32]
+    high: NDArray[np.int32]
 
     def best_below(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return for each node the greatest of the values of the sequences that end there or further on."""
-        best = np.full(len(self.token), -np.inf)
-        ends = np.repeat(np.arange(len(self.token)), np.diff(self.first_entry))
-        np.maximum.at(best, ends, values[self.entry])
-        for node in range(len(best) - 1, 0, -1):
-            parent = self.parent[node]
-            if best[node] > best[parent]:
-                best[parent] = best[node]
-        return best
+        ordered = np.append(values[self.order], -np.inf)
+        best: NDArray[np.float64] = np.maximum.reduceat(ordered, np.stack([self.low, self.high], 1).ravel())
+        return best[::2]
 
 
 def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
@@ -47,7 +48,8 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
     order = np.lexsort(table.T[::-1]) if table.size else np.zeros(0, dtype=np.int64)
     table, lengths = table[order], lengths[order]
 
-    tokens, parents = [np.array([-1])], [np.array([-1])]
+    tokens, parents, lows = [np.array([-1])], [np.array([-1])], [np.array([0])]
+    highs = [np.array([len(table)])]
     above = np.zeros(len(table), dtype=np.int64)  # the node of each sequence's part so far
     ends = np.zeros(len(table), dtype=np.int64)
     nodes = 1
@@ -57,6 +59,9 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
         new = np.ones(len(inside), dtype=bool)
         new[1:] = (column[1:] != column[:-1]) | (from_node[1:] != from_node[:-1])
         above[inside] = nodes + np.cumsum(new) - 1
+        begins = np.flatnonzero(new)
+        lows.append(inside[begins])
+        highs.append(inside[begins] + np.diff(np.append(begins, len(inside))))
         tokens.append(column[new])
         parents.append(from_node[new])
         nodes += int(new.sum())
@@ -69,4 +74,7 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
         parent=parent,
         first_entry=np.searchsorted(ends[by_end], np.arange(nodes + 1)).astype(np.int32),
         entry=order[by_end].astype(np.int32),
+        order=order.astype(np.int32),
+        low=np.concatenate(lows).astype(np.int32),
+        high=np.concatenate(highs).astype(np.int32),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.decoders.beam.fusion import BEGINS, CONTINUES, HOT, PLACE, SEPARATES, TOKEN, Rules
-from speechlstm.decoders.beam.hotwords import Hotwords, read_hotwords
+from speechlstm.data.lines import read_text_lines
+from speechlstm.decoders.beam.fusion import BEGINS, BELOW, CONTINUES, HOT, PLACE, SEPARATES, TOKEN, Rules
+from speechlstm.decoders.beam.hotwords import MOST_TOKENS, Hotwords, read_hotwords
+from speechlstm.decoders.beam.lookahead import successors
 from speechlstm.decoders.beam.trie import Trie, build_trie
 from speechlstm.decoders.compiled import compiled
-from speechlstm.decoders.lm import NGram, NGramArrays, query
+from speechlstm.decoders.lm import NO_MODEL, NGram, NGramArrays, query
 from speechlstm.model.tokenizer import Phones, Tokenizer, Words
 from speechlstm.model.tokenizer.lexicon import read_lexicon
 from speechlstm.types import DecoderError, TokenizerError, UsageError
@@ -34,6 +37,9 @@ class Vocabulary:
         lm_kind: 0 without a language model, 1 for one of tokens, 2 for one of words.
         followed: words are followed in the lexicon.
         priced: words outside it have a price.
+        context: look-ahead takes account of the words before.
+        share: natural log of the share of the unknown word's probability that each word of the lexicon gets that the
+            language model lacks.
         gain: the most that a token within a word can gain, natural log.
     """
 
@@ -42,6 +48,8 @@ class Vocabulary:
     lm_kind: int
     followed: bool
     priced: bool
+    context: bool
+    share: float
     gain: float
 
 
@@ -77,19 +85,23 @@ def build(
     texts = [word for word, _ in entries or []]
     trie = build_trie([spelling for _, spelling in entries or []])
     lm_kind = 0 if model is None else 1 if of_tokens else 2
-    lm_word = np.zeros(len(texts), dtype=np.int32)
-    if model is not None and lm_kind == 2:
-        ids = {tokenizer.normalize(word): model.ids[word] for word in reversed(_plain_words(model))}
-        lm_word[:] = [ids.get(word, model.unk) for word in texts]
+    of_words = model if lm_kind == 2 else None
+    lm_word = _model_words(tokenizer, of_words, texts)
+    lacks = lm_word == of_words.unk if of_words else np.zeros(len(texts), dtype=bool)
+    share = -math.log(max(1, len({texts[index] for index in np.flatnonzero(lacks)})))
     lm_token = np.zeros(len(tokenizer), dtype=np.int32)
     if model is not None and lm_kind == 1:
         lm_token[:] = [model.ids.get(token, model.unk) for token in tokenizer.tokens]
-    ahead = _look_ahead(trie, model if lm_kind == 2 else None, lm_word, lm_weight, unk_score, lexicon)
+    best, ahead = _look_ahead(trie, of_words, lm_word, share * lacks, lm_weight, unk_score, lexicon)
+    far = of_words if lexicon == "strict" and lm_weight else None
     rules = Rules(
         _records(TOKEN, kind=kind, lm=lm_token),
         _place_records(trie, ahead),
+        _records(BELOW, low=trie.low, high=trie.high, best=best, lacks=trie.best_below(1.0 * lacks) > 0),
         lm_word[trie.entry],
         _hot_records(hot),
+        model.arrays if model else NO_MODEL,
+        successors(far, lm_word[trie.order]),
     )
     return Vocabulary(
         rules,
@@ -97,8 +109,18 @@ def build(
         lm_kind,
         followed,
         followed and lexicon == "soft",
+        far is not None,
+        share,
         hot.gain + max(0.0, float(ahead.max())),
     )
+
+
+def _model_words(tokenizer: Tokenizer, model: NGram | None, texts: list[str]) -> NDArray[np.int32]:
+    """Return the language model's word of each text, `unk` for those that it lacks."""
+    if model is None:
+        return np.zeros(len(texts), dtype=np.int32)
+    ids = {tokenizer.normalize(word): model.ids[word] for word in reversed(_plain_words(model))}
+    return np.array([ids.get(word, model.unk) for word in texts], dtype=np.int32)
 
 
 def _place_records(trie: Trie, ahead: NDArray[np.float64]) -> NDArray[Any]:
@@ -124,10 +146,13 @@ def _plain_words(model: NGram) -> list[str]:
 
 
 def _spelled(tokenizer: Tokenizer, phrase: str) -> list[int]:
-    try:
-        return tokenizer.encode(phrase)
-    except TokenizerError as error:
-        raise DecoderError(f"hotword {phrase!r} cannot be spelled: {error}") from None
+    reason = f"more than {MOST_TOKENS} characters"
+    if len(phrase) <= MOST_TOKENS:
+        try:
+            return tokenizer.encode(phrase)
+        except TokenizerError as error:
+            reason = str(error)
+    raise DecoderError(f"hotword {phrase[:60]!r} cannot be spelled: {reason}")
 
 
 def _entries(
@@ -162,19 +187,26 @@ def _entries(
 
 def _ids(tokenizer: Tokenizer, word: str) -> list[int]:
     try:
-        return tokenizer.encode(word)
+        return tokenizer.encode(word) if len(word) <= MOST_TOKENS else [0]
     except TokenizerError:
         return [0]
 
 
 def _usable(entries: list[tuple[str, list[int]]], source: str | Path) -> list[tuple[str, list[int]]]:
     """Leave out entries that cannot be spelled, and say so."""
-    kept = [entry for entry in entries if entry[1] and 0 not in entry[1]]
+    kept: list[tuple[str, list[int]]] = []
+    lost: list[str] = []
+    for word, spelling in entries:
+        if 0 < len(spelling) <= MOST_TOKENS and 0 not in spelling:
+            kept.append((word, spelling))
+        else:
+            lost.append(word)
     if not kept:
         raise DecoderError(f"{source}: none of its {len(entries)} words can be spelled with these tokens")
-    if len(kept) < len(entries):
-        lost = [word for word, spelling in entries if not spelling or 0 in spelling]
-        shown = ", ".join(repr(word) for word in lost[:_LISTED]) + (" ..." if len(lost) > _LISTED else "")
+    if lost:
+        shown = ", ".join(repr(word[:60]) for word in lost[:_LISTED]) + (
+            " ..." if len(lost) > _LISTED else ""
+        )
         print(
             f"{source}: {len(lost)} of {len(entries)} words cannot be spelled with these tokens: {shown}",
             file=sys.stderr,
@@ -184,36 +216,40 @@ def _usable(entries: list[tuple[str, list[int]]], source: str | Path) -> list[tu
 
 def _read_words(path: str | Path) -> list[str]:
     """Read a list of words: the first of each line, so that a pronunciation lexicon will do as well."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise DecoderError(f"{path}: cannot read the words: {reason}") from None
-    found = [line.split()[0] for line in lines if line.strip() and not line.startswith((";;;", "#"))]
-    if not found:
+    lines = (line for _, line in read_text_lines(Path(path).expanduser()))
+    words = [line.split(maxsplit=1)[0] for line in lines if line and not line.startswith((";;;", "#"))]
+    if not words:
         raise DecoderError(f"{path}: no words; write one a line")
-    return [re.sub(r"(?<=.)\(\d+\)$", "", word) for word in found]  # WORD(2) is WORD said in another way
+    return [re.sub(r"(?<=.)\(\d+\)$", "", word) for word in words]  # WORD(2) is another pronunciation of WORD
 
 
 def _look_ahead(
-    trie: Trie, model: NGram | None, lm_word: NDArray[np.int32], weight: float, unk_score: float, lexicon: str
-) -> NDArray[np.float64]:
-    """Return for each node of the lexicon the best that its words can still score, and last the unknown word's.
+    trie: Trie,
+    model: NGram | None,
+    lm_word: NDArray[np.int32],
+    shares: NDArray[np.float64],
+    weight: float,
+    unk_score: float,
+    lexicon: str,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what each node of the lexicon still promises without any words before.
 
-    A partial word is held against others by the best unigram probability of the words it can become (Ortmanns,
-    Ney and Eiden 1996, "Language-model look-ahead for large vocabulary speech recognition"); otherwise those who
-    have paid for their word already would be pruned in favour of those who have not.
+    Returns:
+        `(nodes,)` the best log-probability of the words at or below it; `(nodes + 1,)` the best that they add to a
+        score, and last the unknown word's. Otherwise those who have paid for their word already would be pruned in
+        favor of those who have not.
     """
-    if lexicon == "none" or len(trie.token) == 1:
-        return np.zeros(len(trie.token) + 1)
     scores, outside = np.zeros(len(lm_word)), 0.0
     if model is not None:
-        scores = weight * unigrams(model.arrays, model.null, lm_word)
+        scores = unigrams(model.arrays, model.null, lm_word) + shares
         outside = weight * float(unigrams(model.arrays, model.null, np.array([model.unk], dtype=np.int32))[0])
     best = trie.best_below(scores)
+    if lexicon == "none" or len(trie.token) == 1:
+        return best, np.zeros(len(trie.token) + 1)
+    ahead = np.maximum(weight * best, -1e9)
     if lexicon == "strict":
-        return np.append(np.maximum(best, -1e9), 0.0)
-    return np.append(np.maximum(best, outside + unk_score), outside + unk_score)
+        return best, np.append(ahead, 0.0)
+    return best, np.append(np.maximum(ahead, outside + unk_score), outside + unk_score)
 
 
 def _steps(trie: Trie, ahead: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlstm.decoders.beam.fusion import STATE, Options
+from speechlstm.decoders.beam.lookahead import MEMO, MEMO_SIZE
 from speechlstm.decoders.beam.prefixes import NODE, TIME
-from speechlstm.decoders.lm import NGramArrays
-from speechlstm.decoders.lm.ngram import DTYPES
 
 _ROOM = 4096  # nodes at first
 
@@ -52,6 +51,9 @@ CANDIDATE = np.dtype(
 # The child of the prefix in a lane by a token, known as long as the prefix is the same.
 CHILD = np.dtype([("node", np.int32), ("parent", np.int32)])
 
+# What a token multiplies into the probability of a prefix, known as long as the lane has the same.
+FACTOR = np.dtype([("node", np.int32), ("value", np.float64)], align=True)
+
 # How far the search is, and what the parts of a frame's work tell each other.
 PROGRESS = np.dtype(
     [
@@ -87,6 +89,16 @@ class Beam(NamedTuple):
     ranked: NDArray[np.float64]  # (candidates,) scores, to be selected from
     renewed: NDArray[np.int32]  # (beam_size,) nodes of the renewals
     free: NDArray[np.int32]  # (beam_size,) the freed lanes
+    memo: NDArray[Any]  # (MEMO_SIZE,) MEMO, look-aheads that were asked for
+    factors: NDArray[Any]  # (beam_size, vocab) FACTOR, if the search is fused
+
+
+class Tree(NamedTuple):
+    """The prefixes that were ever in the beam."""
+
+    nodes: NDArray[Any]  # NODE of each
+    times: NDArray[Any]  # TIME, where their tokens lie
+    states: NDArray[Any]  # STATE of each, if the search is fused
 
 
 class Search:
@@ -98,16 +110,14 @@ class Search:
         language_state: of the language model, before the first word.
 
     Attributes:
-        nodes: the tree of prefixes.
-        times: where their tokens lie.
-        states: what is known of each prefix, if the search is fused.
+        tree: all prefixes.
         beam: those that are kept.
     """
 
     def __init__(self, options: Options, vocab_size: int, language_state: int) -> None:
         size, most = options.beam_size, options.max_tokens
         room = size * (1 + most + options.homophones)
-        self.size, self.fused, self.language_state = size, options.fused, language_state
+        self.size, self.fused = size, options.fused
         self.beam = Beam(
             now=np.zeros(1, PROGRESS),
             lanes=np.zeros(size, LANE),
@@ -120,10 +130,11 @@ class Search:
             ranked=np.empty(room),
             renewed=np.zeros(size, np.int32),
             free=np.zeros(size, np.int32),
+            memo=np.zeros(MEMO_SIZE if options.context else 1, MEMO),
+            factors=np.empty((size, vocab_size) if self.fused else (1, 1), FACTOR),
         )
-        self.nodes: NDArray[Any] = np.empty(_ROOM, NODE)
-        self.times: NDArray[Any] = np.empty(_ROOM, TIME)
-        self.states: NDArray[Any] = np.empty(_ROOM if self.fused else 1, STATE)
+        room = _ROOM if self.fused else 1
+        self.tree = Tree(np.empty(_ROOM, NODE), np.empty(_ROOM, TIME), np.empty(room, STATE))
         self._root, self._start = np.zeros((), LANE), np.zeros((), PROGRESS)  # where each search begins
         self._unspoken = np.zeros((), STATE)
         self._root["above"] = self._root["parent"] = self._root["last"] = -1
@@ -151,27 +162,28 @@ class Search:
         beam = self.beam
         beam.children.view(np.int32).fill(-1)
         beam.taken.fill(-1)
+        beam.factors["node"] = -1
         beam.lanes[0], beam.now[0] = self._root, self._start
-        self.nodes[0] = (-1, -1, -1, -1, -1, 0)
-        self.times[0] = (0, 0, 0, 0.0)
-        self.states[0] = self._unspoken
+        self.tree.nodes[0] = (-1, -1, -1, -1, -1, 0)
+        self.tree.times[0] = (0, 0, 0, 0.0)
+        self.tree.states[0] = self._unspoken
 
     def line(self, index: int) -> list[int]:
         """Return the nodes from the first token of a prefix to its last."""
         nodes = []
         while index > 0:
             nodes.append(index)
-            index = int(self.nodes["parent"][index])
+            index = int(self.tree.nodes["parent"][index])
         return nodes[::-1]
 
     def grow(self, frames: int) -> None:
         """Make room for what so many frames may add."""
         more = frames * self.size
         nodes, times = int(self.beam.now["nodes"][0]), int(self.beam.now["times"][0])
-        self.nodes = _grown(self.nodes, nodes, more)
-        self.times = _grown(self.times, times, 2 * more)
-        if self.fused:
-            self.states = _grown(self.states, nodes, more)
+        states = _grown(self.tree.states, nodes, more) if self.fused else self.tree.states
+        self.tree = Tree(
+            _grown(self.tree.nodes, nodes, more), _grown(self.tree.times, times, 2 * more), states
+        )
 
 
 def _grown(array: NDArray[Any], used: int, more: int) -> NDArray[Any]:
@@ -180,13 +192,3 @@ def _grown(array: NDArray[Any], used: int, more: int) -> NDArray[Any]:
     grown = np.empty(max(used + more, 2 * len(array)), array.dtype)
     grown[:used] = array[:used]
     return grown
-
-
-def _no_model() -> NGramArrays:
-    arrays = {name: np.zeros(1, dtype) for name, dtype in DTYPES.items()}
-    for array in arrays.values():
-        array.flags.writeable = False
-    return NGramArrays(**arrays, places=1)
-
-
-NO_MODEL = _no_model()  # never looked at, but of the type that compiled code expects

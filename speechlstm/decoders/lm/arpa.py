@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ import numpy.typing as npt
 
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
+from speechlstm.data.lines import decode, read_lines
 from speechlstm.decoders.lm.corpus import UNK
-from speechlstm.decoders.lm.files import decode, read_lines
 from speechlstm.decoders.lm.parse import Vocabulary, make_vocabulary, parse
 from speechlstm.decoders.lm.trie import LN10, Floats, Ints, Longs, Trie
 from speechlstm.types import SpeechlstmError
@@ -30,6 +29,7 @@ _BLOCK = 1 << 16  # lines that are made, or taken apart, at once
 _MANY = 1 << 17  # n-grams: from here on loading compiled code pays
 _ROUNDING = 1e-5  # a log10 probability this far above 0 is taken for 0
 _NEVER = -99.0  # a log10 probability that stands for one of 0
+_LARGEST = 99.0  # log10 of a back-off weight; more is no weight, and would make sums infinite
 _KENLM = b"mmap lm http://kheafield.com/code"
 
 
@@ -162,7 +162,7 @@ class _Reader:
             logs.append(some_logs)
             if ended := (read := some_ids.shape[1]) < len(lines):
                 self.lines = chain(lines[read:], self.lines)
-        log_prob, backoff = (np.concatenate(logs, axis=1) * LN10).astype(np.float32)
+        log_prob, backoff = (np.maximum(np.concatenate(logs, axis=1), _NEVER) * LN10).astype(np.float32)
         if n == order:  # nothing is longer; some programs write back-offs all the same
             backoff[:] = 0
         return _Section(first, np.concatenate(ids, axis=1), np.minimum(log_prob, 0), backoff)
@@ -176,7 +176,7 @@ class _Reader:
         before, row, at = self.number, 0, 0
         while row < len(lines):
             if self.vocabulary:  # up to a line that is the end, wrong, or out of the ordinary
-                row, at = parse(data, at, row, _ROUNDING, self.vocabulary, ids, logs)
+                row, at = parse(data, at, row, _ROUNDING, _LARGEST, self.vocabulary, ids, logs)
                 if row == len(lines):
                     break
             if not lines[row].strip() or lines[row].lstrip().startswith(b"\\"):
@@ -197,6 +197,8 @@ class _Reader:
         if log_prob > _ROUNDING:
             self.fail(f"log probability {log_prob:g} is above 0")
         for word in fields[1 : n + 1]:
+            if n == 1:
+                decode(word, self.path, self.number)
             if (n == 1) == (word in self.ids):
                 self.fail(f"{_shown(word)} " + ("is not among the 1-grams", "stands above already")[n == 1])
             self.ids.setdefault(word, len(self.ids))
@@ -208,13 +210,13 @@ class _Reader:
             value = float(text)
         except ValueError:
             self.fail(f"{_shown(text)} is not a number")
-        if math.isnan(value) or value == math.inf:
+        if not value <= _LARGEST:
             self.fail(f"{_shown(text)} cannot be the log of a probability or weight")
-        return max(value, _NEVER)
+        return value
 
     def trie(self, sections: list[_Section]) -> Trie:
         """Sort the n-grams, and put in the contexts that are missing."""
-        words = self.words(sections[0].line)
+        words = self.words()
         size, zero = len(words), np.zeros(1, np.float32)
         ends = [1, 1 + size]
         keys = [np.zeros(1, np.int64), np.arange(size)]  # context * size + word
@@ -253,12 +255,9 @@ class _Reader:
         trie.fill()
         return trie
 
-    def words(self, line: int) -> list[str]:
-        """Return the words of the 1-grams, which begin in this line."""
-        try:
-            words = b"\n".join(self.ids).decode().split("\n")
-        except UnicodeDecodeError:
-            words = [decode(word, self.path, number) for number, word in enumerate(self.ids, line)]
+    def words(self) -> list[str]:
+        """Return the words of the 1-grams."""
+        words = [word.decode() for word in self.ids]
         if UNK not in words and UNK.upper() in words:  # as SRILM users write it
             words[words.index(UNK.upper())] = UNK
         return words

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from speechlstm.decoders.lm.files import decode, read_lines
+from speechlstm.data.lines import decode, read_lines
 from speechlstm.model.tokenizer import Tokenizer, normalize
 from speechlstm.model.tokenizer.characters import SPACE
 from speechlstm.types import ManifestError, SpeechlstmError, TokenizerError

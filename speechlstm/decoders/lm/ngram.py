@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from speechlstm.decoders.compiled import compiled
 from speechlstm.decoders.lm.corpus import BOS, BOS_ID, EOS, UNK, Corpus
-from speechlstm.decoders.lm.trie import Ints, Trie
+from speechlstm.decoders.lm.trie import Floats, Ints, Longs, Trie
 
 FLOOR = math.log(1e-10)  # natural log probability of <unk>, <s> and </s> in a model without them
 
@@ -141,6 +141,16 @@ class NGram:
         self.null = 0
         self.start = int(arrays.unigrams["next"][self.bos])
 
+    def longer(self) -> tuple[Longs, Longs, Floats]:
+        """Return all n-grams of two words or more: their states, last words and log probabilities."""
+        keys = self.arrays.table["key"]
+        there = np.append(keys[:-1] != keys[1:], keys[-1] != NOWHERE)
+        keys = (keys[there] ^ NOWHERE) * _inverse(_ODD2)  # `_key` backwards
+        keys = (keys ^ (keys >> _SHIFT)) * _inverse(_ODD1)
+        state, word = (part.astype(np.int64) for part in (keys >> _SHIFT, keys & np.uint64(0xFFFFFFFF)))
+        real = (state < len(self.arrays.states)) & (word < len(self.words))  # whatever a file has made of it
+        return state[real], word[real], self.arrays.table["log_prob"][there][real]
+
     @classmethod
     def from_trie(cls, trie: Trie) -> NGram:
         """Lay a trie out for queries."""
@@ -178,6 +188,10 @@ class NGram:
         )
 
 
+def _inverse(odd: np.uint64) -> np.uint64:
+    return np.uint64(pow(int(odd), -1, 1 << 64))
+
+
 def _pack(trie: Trie, added: int) -> NGramArrays:
     """Lay a trie out as records, with `added` further words of the floor probability."""
     extended = np.bincount(trie.context[1:], minlength=len(trie.context)) > 0
@@ -213,3 +227,9 @@ def _pack(trie: Trie, added: int) -> NGramArrays:
     for array in (table, states, unigrams):  # as those mapped from a file are: compiled code is made once
         array.flags.writeable = False
     return arrays
+
+
+NO_MODEL = NGramArrays(**{name: np.zeros(1, dtype) for name, dtype in DTYPES.items()}, places=1)
+"""Never looked at, but of the type that compiled code expects."""
+for _array in NO_MODEL[:3]:
+    _array.flags.writeable = False

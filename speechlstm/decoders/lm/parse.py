@@ -50,6 +50,7 @@ def parse(
     at: int,
     row: int,
     most: float,
+    largest: float,
     vocabulary: Vocabulary,
     ids: npt.NDArray[np.int32],
     logs: npt.NDArray[np.float64],
@@ -61,6 +62,7 @@ def parse(
         at: where in `data` to begin.
         row: where in `ids` and `logs` to begin.
         most: how large a log probability can be.
+        largest: and a back-off.
         vocabulary: the words there are.
         ids: `(n, rows)`; gets the ids of the words of each n-gram.
         logs: `(2, rows)`; gets the log probability and the back-off, 0 if there is none.
@@ -85,7 +87,7 @@ def parse(
         if not _at_end(data, at):
             logs[1, row], at = _number(data, at)
             at = _skip(data, at)
-        if not (-np.inf < logs[0, row] <= most and abs(logs[1, row]) < np.inf and _at_end(data, at)):
+        if not (-np.inf < logs[0, row] <= most and -np.inf < logs[1, row] <= largest and _at_end(data, at)):
             return row, start
         at += 1
         row += 1

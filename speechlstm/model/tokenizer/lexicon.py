@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from speechlstm.types import TokenizerError
+from speechlstm.data.lines import read_text_lines
+from speechlstm.types import SpeechlstmError, TokenizerError
+
+MOST_PHONES = 1000  # of a pronunciation: more is none, and would fill the memory
 
 Pronunciations = dict[str, list[list[str]]]
 
@@ -58,7 +61,7 @@ class Lexicon:
 
 
 def read_lexicon(path: str | Path, fold: Callable[[str], str] = str) -> Pronunciations:
-    """Read a lexicon: each line a word and its phones; `WORD(2)` is another way to say `WORD`.
+    """Read a lexicon: each line a word and its phones; `WORD(2)` is another pronunciation of `WORD`.
 
     Args:
         path: the file; blank lines and those that begin with `#` or `;;;` are skipped.
@@ -69,21 +72,22 @@ def read_lexicon(path: str | Path, fold: Callable[[str], str] = str) -> Pronunci
     """
     entries: Pronunciations = {}
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise TokenizerError(f"{path}: cannot read the lexicon: {reason}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith((";;;", "#")):
-            continue
-        word, *phones = line.split()
-        if not phones:
-            raise TokenizerError(
-                f"{path}:{number}: {word!r} has no phones; each line is a word and its phones"
-            )
-        variants = entries.setdefault(fold(re.sub(r"(?<=.)\(\d+\)$", "", word)), [])
-        if phones not in variants:
-            variants.append(phones)
+        for number, line in read_text_lines(path):
+            if not line or line.startswith((";;;", "#")):
+                continue
+            word, *phones = line.split(maxsplit=MOST_PHONES + 1)
+            if not 0 < len(phones) <= MOST_PHONES:
+                what = f"more than {MOST_PHONES} phones" if phones else "no phones"
+                raise TokenizerError(
+                    f"{path}:{number}: {word[:60]!r} has {what}; each line is a word and its phones"
+                )
+            variants = entries.setdefault(fold(re.sub(r"(?<=.)\(\d+\)$", "", word)), [])
+            if phones not in variants:
+                variants.append(phones)
+    except TokenizerError:
+        raise
+    except SpeechlstmError as error:
+        raise TokenizerError(str(error)) from None
     if not entries:
         raise TokenizerError(f"{path}: no words; each line of a lexicon is a word and its phones")
     return entries
