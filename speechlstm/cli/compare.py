@@ -19,7 +19,7 @@ from speechlstm.types import UsageError
 
 @configs.main("compare")
 def main(cfg: DictConfig) -> None:
-    """Make all trials that have no result yet, and write the page anew after each."""
+    """Run all trials that have no result yet, and write the page."""
     todo = _trials(cfg)
     spoken = _speech(cfg)
     workers = os.cpu_count() or 1 if cfg.workers is None else cfg.workers
@@ -31,19 +31,17 @@ def main(cfg: DictConfig) -> None:
         if not (out / "trials.jsonl").exists():  # else the folder is this command's own
             Outputs([]).check(page)
         costs = _costs(cfg, out / "complexity.jsonl")
-        found = []
-        for result in progress.track(trials.make(todo, out / "trials.jsonl", workers), "trials", len(todo)):
-            found.append(result)
+        found = list(progress.track(trials.make(todo, out / "trials.jsonl", workers), "trials", len(todo)))
         write_atomically(page, render(found, costs, []))  # the trainings on speech take much longer
-        heard = []
+        trained = []
         for result in progress.track(speech.make(spoken, out), "trainings", len(spoken)):
-            heard.append(result)
-            write_atomically(page, render(found, costs, heard))
+            trained.append(result)
+            write_atomically(page, render(found, costs, trained))
     print(page)
 
 
 def _trials(cfg: DictConfig) -> list[trials.Trial]:
-    """Return all trials, those of a task together, and see that each can be made."""
+    """Return all trials, after a check that each can be run."""
     tasks = [str(task).rpartition(":") for task in cfg.tasks]
     if wrong := [f"{name}{colon}{lag}" for name, colon, lag in tasks if not (name and lag.isdecimal())]:
         raise UsageError(

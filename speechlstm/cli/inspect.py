@@ -64,11 +64,9 @@ def main(cfg: DictConfig) -> int:
             failed += 1
             continue
         if seen.overview is not None and cfg.duration is None:
-            stretch = f"{seen.offset:g} to {seen.offset + seen.seconds:g} s"
-            progress.write(
-                f"{recording.path}: looked at {stretch} of {seen.recording_seconds:.0f} s; the page offers others",
-                sys.stderr,
-            )
+            shown = f"{seen.offset:g} to {seen.offset + seen.seconds:g} s of {seen.recording_seconds:.0f} s"
+            hint = "on the page you can choose another part"
+            progress.write(f"{recording.path}: showing {shown}; {hint}", sys.stderr)
         progress.write(str(page), sys.stdout)
     return report_failures(failed, given)
 

@@ -1,7 +1,7 @@
 """Recurrent cells as the literature writes them, one equation a line, every gate returned.
 
-The networks that are trained run in PyTorch's own kernels, which return nothing but hidden states. `from_torch` makes
-the cell of such a network; `run` gives the same hidden states, and what is inside.
+Trained networks run in PyTorch's own kernels, which return only hidden states. `from_torch` makes the cell of such a
+network, and `run` returns the same hidden states and every gate.
 
 Notation: sigma is the logistic function, * the product of numbers in the same place, x_t the input of step t, h the
 hidden state, c the cell state.
@@ -27,8 +27,8 @@ class LSTMGates(NamedTuple):
         input: i, the share of each candidate value that is written, in (0, 1).
         candidate: g, the values that could be written, in (-1, 1).
         cell: c, the memory after the step.
-        output: o, the share of the memory that is shown, in (0, 1).
-        hidden: h, what is shown: to the next step, and to the next layer.
+        output: o, the share of the memory that is output, in (0, 1).
+        hidden: h, the output to the next step and the next layer.
     """
 
     forget: Tensor
@@ -43,10 +43,10 @@ class GRUGates(NamedTuple):
     """What a GRU computes in a step, `(batch, units)` each, or in all steps, `(batch, steps, units)` each.
 
     Attributes:
-        reset: r, the share of the state that the candidate hears, in (0, 1).
+        reset: r, the share of the state that the candidate sees, in (0, 1).
         update: z, the share of the state that is kept, in (0, 1).
         candidate: n, the values that take the place of what is not kept, in (-1, 1).
-        hidden: h, the state, which is all shown.
+        hidden: h, the state, all of which is output.
     """
 
     reset: Tensor
@@ -79,7 +79,7 @@ class Affine(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, units: int) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(units)  # as PyTorch initialises its recurrent layers
+        bound = 1 / math.sqrt(units)  # as PyTorch initializes its recurrent layers
         self.W = nn.Parameter(torch.empty(units, input_size).uniform_(-bound, bound))
         self.U = nn.Parameter(torch.empty(units, hidden_size).uniform_(-bound, bound))
         self.b = nn.Parameter(torch.empty(units).uniform_(-bound, bound))
@@ -99,7 +99,7 @@ class LSTMCell(nn.Module):
         o_t = sigma(W_o x_t + U_o h_{t-1} + b_o)
         h_t = o_t * tanh(c_t)
 
-    Where f_t is 1 and i_t is 0 the memory stays as it is, and so does the gradient on its way back: the constant error
+    Where f_t is 1 and i_t is 0, the memory does not change, nor does the gradient on its way back: the constant error
     carousel. Hochreiter and Schmidhuber: Long short-term memory, Neural Computation 9(8), 1997. The forget gate: Gers,
     Schmidhuber and Cummins: Learning to forget, Neural Computation 12(10), 2000.
 
@@ -107,7 +107,7 @@ class LSTMCell(nn.Module):
     + p_o * c_t in o_t, inside sigma. Gers, Schraudolph and Schmidhuber: Learning precise timing with LSTM recurrent
     networks, JMLR 3, 2002.
 
-    With a projection fewer numbers are shown than there are units: h_t = R (o_t * tanh(c_t)). Sak, Senior and Beaufays:
+    With a projection, the output has fewer numbers than units: h_t = R (o_t * tanh(c_t)). Sak, Senior and Beaufays:
     Long short-term memory recurrent neural network architectures for large scale acoustic modeling, Interspeech 2014.
 
     Args:
@@ -132,12 +132,12 @@ class LSTMCell(nn.Module):
         self.R = nn.Parameter(torch.empty(shape).uniform_(-bound, bound)) if projection_size else None
 
     def start(self, x: Tensor) -> LSTMGates:
-        """Return what is before the first step of inputs `(batch, ...)`: all zeros."""
+        """Return the state before the first step of inputs `(batch, ...)`: zeros."""
         units, shown = x.new_zeros(len(x), self.hidden_size), x.new_zeros(len(x), self.shown_size)
         return LSTMGates(units, units, units, units, units, shown)
 
     def forward(self, x: Tensor, before: LSTMGates) -> LSTMGates:
-        """Take one step: `(batch, input_size)` and what the step before computed; return what this one computes."""
+        """Take one step from `(batch, input_size)` and the gates of the step before; return its gates."""
         h, c = before.hidden, before.cell
         f = torch.sigmoid(self.forget(x, h) + self._peep("forget", c))
         i = torch.sigmoid(self.input(x, h) + self._peep("input", c))
@@ -176,12 +176,12 @@ class GRUCell(nn.Module):
         self.d = nn.Parameter(torch.zeros(hidden_size))
 
     def start(self, x: Tensor) -> GRUGates:
-        """Return what is before the first step of inputs `(batch, ...)`: all zeros."""
+        """Return the state before the first step of inputs `(batch, ...)`: zeros."""
         units = x.new_zeros(len(x), self.hidden_size)
         return GRUGates(units, units, units, units)
 
     def forward(self, x: Tensor, before: GRUGates) -> GRUGates:
-        """Take one step: `(batch, input_size)` and what the step before computed; return what this one computes."""
+        """Take one step from `(batch, input_size)` and the gates of the step before; return its gates."""
         h, new = before.hidden, self.candidate
         r = torch.sigmoid(self.reset(x, h))
         z = torch.sigmoid(self.update(x, h))
@@ -206,11 +206,11 @@ class RNNCell(nn.Module):
         self.hidden = Affine(input_size, hidden_size, hidden_size)
 
     def start(self, x: Tensor) -> RNNGates:
-        """Return what is before the first step of inputs `(batch, ...)`: zeros."""
+        """Return the state before the first step of inputs `(batch, ...)`: zeros."""
         return RNNGates(x.new_zeros(len(x), self.hidden_size))
 
     def forward(self, x: Tensor, before: RNNGates) -> RNNGates:
-        """Take one step: `(batch, input_size)` and what the step before computed; return what this one computes."""
+        """Take one step from `(batch, input_size)` and the gates of the step before; return its gates."""
         return RNNGates(torch.tanh(self.hidden(x, before.hidden)))
 
 

@@ -1,4 +1,4 @@
-"""A picture among the curves for each validation: the features of one utterance and the network's output for them."""
+"""A picture for each validation: the features of one utterance, and the output of the network for them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,16 @@ _MOST = 40  # tokens that are shown
 class PosteriorPicture(pl.Callback):
     """Draws features and CTC posteriors of one utterance in each validation, as `val/posteriors`.
 
-    They are for loggers that show pictures, such as TensorBoard's. The utterance is the longest one of the middle
-    batch, which is of median length and the same each time. A network that learns first puts out nothing but blanks;
-    then the tokens stand as a descending line of short spikes. Without matplotlib, or where no logger shows pictures,
-    nothing is drawn.
+    The utterance is the longest of the middle batch, which is the same each time. At first the output is only blanks;
+    later the tokens form a descending line of short spikes. Nothing is drawn without matplotlib, or if no logger, such
+    as TensorBoard's, shows pictures.
     """
 
     @torch.no_grad()
     def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int,
         dataloader_idx: int = 0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Draw the utterance in the middle of a validation, on the first rank alone."""
         middle = int(trainer.num_val_batches[dataloader_idx]) // 2
         if trainer.sanity_checking or batch_idx != middle or not trainer.is_global_zero:
@@ -70,18 +64,14 @@ def draw(
     frame_shift: float,
     title: str,
 ) -> NDArray[np.uint8]:
-    """Draw features above posteriors, over the same time.
+    """Draw features above posteriors, on one time axis; return `(height, width, 3)` in RGB.
 
     Args:
         features: `(frames, features)`.
         posteriors: `(encoder frames, vocab)`, probabilities.
-        tokens: the token of each id, the blank first. Those that are likely somewhere get a row, in the order of
-            their peaks.
+        tokens: of each id, the blank first. Those that are likely somewhere get a row, in the order of their peaks.
         frame_shift: seconds from one frame of the features to the next.
-        title: what stands above.
-
-    Returns:
-        `(height, width, 3)`, red, green and blue.
+        title: above the picture.
     """
     import librosa.display  # with numba, which takes half a second
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no window system

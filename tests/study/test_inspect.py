@@ -231,7 +231,7 @@ def test_a_text_is_aligned_instead_of_found() -> None:
 
 def test_too_long_a_recording_is_refused() -> None:
     bundle = speechlstm.load()
-    with pytest.raises(AudioError, match=r"61 s are too many to look at, at most 60; choose a stretch"):
+    with pytest.raises(AudioError, match=r"61 s long, but at most 60 s can be shown; choose a stretch"):
         observe(bundle, SAMPLES / "stop.flac", bundle.decoder, duration=61.0)
     with pytest.raises(AudioError, match="no such file"):
         observe(bundle, "nowhere.wav", bundle.decoder)
@@ -296,8 +296,8 @@ def test_a_checkpoint_spells_words_as_the_training_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tokenizer": None}, "no tokenizer in it; not a checkpoint of `speechlstm train`"),
-        ({"settings": settings_of(hidden_size=5)}, "weights and settings do not fit together"),
+        ({"tokenizer": None}, "no tokenizer; not a checkpoint of `speechlstm train`"),
+        ({"settings": settings_of(hidden_size=5)}, "its weights do not fit its settings"),
         ({"settings": {"features": {"_target_": "os.system"}}}, "features must be chosen by name"),
     ],
 )

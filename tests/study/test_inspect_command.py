@@ -234,11 +234,13 @@ def test_of_a_long_recording_the_page_shows_a_stretch_and_offers_others(run: Run
     soundfile.write(tmp_path / "long one.wav", sound, 8000)
     status, out, err = run("long one.wav", "png=false", "bundle=null")
     assert (status, out) == (0, "inspect/long one.html\n")
-    assert err == "long one.wav: looked at 0 to 20 s of 70 s; the page offers others\n"
+    assert err == "long one.wav: showing 0 to 20 s of 70 s; on the page you can choose another part\n"
     with open_page(tmp_path / "inspect/long one.html") as page:
         command = "document.querySelector('#stretch code').textContent"
         assert page.evaluate(command) == "speechlstm inspect 'long one.wav' offset=0.0 duration=20.0"
-        assert "The recording has 70.0 s" in page.evaluate("document.querySelector('#stretch p').textContent")
+        assert "The recording is 70.0 s long" in page.evaluate(
+            "document.querySelector('#stretch p').textContent"
+        )
         levels = page.evaluate("[...bytes(data.overview.envelope)]")
         loud = [k for k in range(1200) if levels[2 * k + 1] > 200]
         assert [loud[0] * 70 / 1200, loud[-1] * 70 / 1200] == pytest.approx([30, 31], abs=0.15)
@@ -288,7 +290,7 @@ def test_failures_are_named_and_the_others_go_on(run: Run, tmp_path: Path) -> No
         (["s.wav", "bundle=nowhere"], 1, "nowhere: no such folder"),
         (["s.wav", "bundle=s.wav"], 1, "s.wav: damaged checkpoint"),
         (["s.wav", "lair=1"], 2, "no setting 'lair'; did you mean 'layer'?"),
-        (["s.wav", "duration=99"], 1, "s.wav: 99 s are too many to look at"),
+        (["s.wav", "duration=99"], 1, "s.wav: 99 s long, but at most 60 s can be shown"),
         (["s.wav", "text=stop stop stop stop stop stop stop"], 1, "frames are too few"),
     ],
 )

@@ -15,30 +15,28 @@ _BATCH, _REPEATS = 16, 7
 
 
 def complexity(kind: str, parameters: int) -> dict[str, Any]:
-    """Measure how the time of a training step grows from `SHORT` to `LONG` steps, and count what it multiplies.
+    """Measure how the time of a training step grows from `SHORT` to `LONG` steps, and count its multiplications.
 
     Returns:
-        plain JSON: `network`, `parameters` as asked for, `growth`, the ratios of the times of runs one after the other,
-        in order; `short_products` and `long_products`, multiplications for a step in sequences of these lengths.
+        plain JSON: `network`; `parameters`, as asked for; `growth`, the sorted ratios of the times of alternating runs;
+        `short_products` and `long_products`, multiplications per step in sequences of these lengths.
     """
     torch.manual_seed(0)
     network = matched(kind, 2, 1, parameters)
     growth = []
     for repeat in range(_REPEATS + 1):
         short, long = (_seconds(network, steps) for steps in (SHORT, LONG))
-        if repeat:  # the first makes the kernels
+        if repeat:  # the first run compiles kernels
             growth.append(long / short)
-    counts = {
-        f"{name}_products": products(network, steps) for name, steps in (("short", SHORT), ("long", LONG))
-    }
+    counts = {"short_products": products(network, SHORT), "long_products": products(network, LONG)}
     return {"network": kind, "parameters": parameters, "growth": sorted(growth)} | counts
 
 
 def products(network: SequenceNetwork, steps: int) -> int:
-    """Return how many multiplications of a weight or in attention a step needs, on average over a sequence.
+    """Return how many multiplications a step needs, on average over a sequence.
 
-    Each weight of a matrix is used once a step; attention multiplies the width twice for each step that is seen, in
-    each layer: once for its weight, once for its value.
+    Each weight of a matrix is used once per step. Attention multiplies the width twice for each visible step, in each
+    layer: once for its weight, once for its value.
     """
     weights = sum(weight.numel() for weight in network.parameters() if weight.dim() == 2)
     layers = sum(isinstance(module, nn.MultiheadAttention) for module in network.modules())

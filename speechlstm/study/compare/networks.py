@@ -1,4 +1,4 @@
-"""The networks that are compared, as large as each must be to have the same number of parameters."""
+"""The networks that are compared, each sized to have the same number of parameters."""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ _HEADS, _LAYERS = 2, 2  # of the Transformer
 
 
 class SequenceNetwork(nn.Module):
-    """Reads a sequence and says something at each step, from what came before.
+    """Reads a sequence and returns an output at each step, from the steps so far.
 
-    The recurrent ones are one layer of this package's encoders, initialised as there, but for the biases of the gates
-    that keep and write memory: units of LSTM and GRU begin with memories of 1 to `memory` steps (Tallec and Ollivier:
-    Can recurrent neural networks warp time?, ICLR 2018), as the LSTM of 1997, which had no forget gate, kept all. The
-    Transformer (Vaswani et al.: Attention is all you need, 2017) has two layers that are normalised before each
-    module, two heads, and sinusoids for the positions; no step sees a later one.
+    The recurrent ones are one layer of this package's encoders, see `remember` for their biases. The Transformer
+    (Vaswani et al.: Attention is all you need, 2017) has two layers with normalization before each module, two heads,
+    and sinusoidal positions; no step sees a later one.
 
     Args:
         kind: one of `NETWORKS`.
-        input_size: numbers of a step.
-        output_size: numbers said at a step.
+        input_size: numbers per step.
+        output_size: numbers per step.
         width: hidden units, or the width of the Transformer.
-        memory: steps; 2 or more.
+        memory: see `remember`.
     """
 
     def __init__(self, kind: str, input_size: int, output_size: int, width: int, memory: int = 2) -> None:
@@ -60,22 +58,21 @@ class SequenceNetwork(nn.Module):
             return self.output(self.core(x))  # type: ignore[no-any-return]
         steps = x.shape[1]
         later = torch.ones(steps, steps, dtype=torch.bool, device=x.device).triu(1)
-        heard = self.enter(x) + positions(steps, self.width).to(x)
-        return self.output(self.core(heard, mask=later, is_causal=True))  # type: ignore[no-any-return]
+        entered = self.enter(x) + positions(steps, self.width).to(x)
+        return self.output(self.core(entered, mask=later, is_causal=True))  # type: ignore[no-any-return]
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers are learned."""
+        """The number of weights."""
         return sum(weight.numel() for weight in self.parameters())
 
 
 @torch.no_grad()
 def remember(layer: RecurrentLayer, memory: int) -> None:
-    """Open the gates that keep memory, each unit's for a time of its own, and close those that write as far.
+    """Set the biases of the gates of an LSTM or GRU so that its units remember for 1 to `memory` (2 or more) steps.
 
-    Args:
-        layer: its forward direction is changed; a plain RNN has no gates.
-        memory: steps of the longest; 2 or more.
+    Tallec and Ollivier: Can recurrent neural networks warp time?, ICLR 2018. The LSTM of 1997 had no forget gate and
+    kept everything.
     """
     size = layer.rnn.hidden_size
     keep = torch.empty(size).uniform_(1.0, max(memory - 1.0, 1.0)).log()
@@ -87,7 +84,7 @@ def remember(layer: RecurrentLayer, memory: int) -> None:
 
 
 def positions(steps: int, width: int) -> Tensor:
-    """Return sines and cosines of each position, `(steps, width)`, as in the Transformer's paper, section 3.5."""
+    """Return sines and cosines of each position, `(steps, width)`, as in section 3.5 of the Transformer's paper."""
     rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     angle = torch.arange(steps).unsqueeze(1) * rate
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, :width]
@@ -96,11 +93,7 @@ def positions(steps: int, width: int) -> Tensor:
 def matched(
     kind: str, input_size: int, output_size: int, parameters: int, memory: int = 2
 ) -> SequenceNetwork:
-    """Return the network of a kind whose number of parameters is nearest to a given one; see `SequenceNetwork`.
-
-    Raises:
-        UsageError: there is no such kind.
-    """
+    """Return the `SequenceNetwork` of a kind whose number of parameters is nearest to a given one."""
     step = 2 * _HEADS if kind == "transformer" else 1  # heads of an even width, for sines and cosines
 
     def count(units: int) -> int:

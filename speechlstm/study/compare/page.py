@@ -1,4 +1,4 @@
-"""One HTML file that shows all results, with a table of what the networks are good for, in measured figures."""
+"""One HTML file that shows all results, with a summary table of measured figures."""
 
 from __future__ import annotations
 
@@ -71,17 +71,21 @@ def _of(results: Sequence[Result], network: str) -> list[Result]:
     return [each for each in results if each["network"] == network]
 
 
+def _at(results: Sequence[Result], group: tuple[str, int]) -> list[Result]:
+    return [each for each in results if (each["task"], each["lag"]) == group]
+
+
 def _groups(trials: Sequence[Result]) -> list[tuple[str, int]]:
     return list(dict.fromkeys((str(each["task"]), int(each["lag"])) for each in trials))
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}"
+def _solved(own: Sequence[Result]) -> int:
+    return sum(each["solved"] for each in own)
 
 
 def _share(own: Sequence[Result]) -> str:
-    low, high = share_interval(sum(each["solved"] for each in own), len(own))
-    return f"{_percent(low)} to {_percent(high)} %"
+    low, high = share_interval(_solved(own), len(own))
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
 
 
 def _mean(values: Sequence[float], digits: int = 3) -> str:
@@ -89,42 +93,36 @@ def _mean(values: Sequence[float], digits: int = 3) -> str:
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
+def _range(numbers: Sequence[int]) -> str:
+    return f"{min(numbers):,}" + (f" to {max(numbers):,}" if min(numbers) < max(numbers) else "")
+
+
 def _long(own: list[Result]) -> Cell:
     if not own:
         return "not measured"
-    solved = sum(each["solved"] for each in own)
-    most = {
-        group: sum(each["solved"] for each in own if (each["task"], each["lag"]) == group)
-        / sum((each["task"], each["lag"]) == group for each in own)
-        for group in _groups(own)
-    }
-    lags = [lag for (_, lag), share in most.items() if share > 0.5]
-    note = f"solved in most trials: {len(lags)} of {counted(len(most), 'task')}"
+    groups = _groups(own)
+    lags = [lag for name, lag in groups if 2 * _solved(found := _at(own, (name, lag))) > len(found)]
+    note = f"solved in most trials: {len(lags)} of {counted(len(groups), 'task')}"
     note += f", up to a lag of {max(lags)}" if lags else ""
-    return {"text": f"{solved} of {counted(len(own), 'trial')} solved ({_share(own)})", "note": note}
+    return {"text": f"{_solved(own)} of {counted(len(own), 'trial')} solved ({_share(own)})", "note": note}
 
 
 def _complexity(cost: Result) -> Cell:
-    growth = cost["growth"]  # of seven; from the least to the greatest the median lies with 98 %
+    growth = cost["growth"]  # of seven; the median lies between the least and the greatest with 98 %
     middle = float(np.median(growth))
     text = f"{LONG // SHORT} x the steps take {middle:.1f} x the time ({growth[0]:.1f} to {growth[-1]:.1f})"
-    note = (
-        f"multiplications a step: {cost['short_products']:,} of {SHORT}, {cost['long_products']:,} of {LONG}"
-    )
-    return {"text": text, "note": note}
+    short, long = (f"{cost[f'{name}_products']:,}" for name in ("short", "long"))
+    return {"text": text, "note": f"multiplications per step: {short} of {SHORT}, {long} of {LONG}"}
 
 
 def _time(own: list[Result], spoken: list[Result]) -> Cell:
     timed = [1000 * each["seconds_per_update"] for each in own if each["updates"]]
-    parts = [f"{_mean(timed)} ms an update"] if timed else []
-    parts += (
-        [f"{_mean([each['seconds_per_epoch'] for each in spoken])} s an epoch of speech"] if spoken else []
-    )
+    parts = [f"{_mean(timed)} ms per update"] if timed else []
+    if spoken:
+        parts.append(f"{_mean([each['seconds_per_epoch'] for each in spoken])} s per epoch of speech")
     solved = [each["seconds"] for each in own if each["solved"]]
-    return {
-        "text": "; ".join(parts) or "not measured",
-        "note": f"{_mean(solved)} s until a task is solved, where it is" if solved else "",
-    }
+    note = f"{_mean(solved)} s until a task is solved, if it is" if solved else ""
+    return {"text": "; ".join(parts) or "not measured", "note": note}
 
 
 def _size(own: list[Result]) -> Cell:
@@ -134,83 +132,84 @@ def _size(own: list[Result]) -> Cell:
     return {"text": _range(counts), "note": f"width {_range(widths)}"}
 
 
-def _range(numbers: Sequence[int]) -> str:
-    return f"{min(numbers):,}" + (f" to {max(numbers):,}" if min(numbers) < max(numbers) else "")
-
-
 def _usage(own: list[Result]) -> Cell:
     if not own:
         return "not measured: speech=[digits,an4_small]"
     parts = []
     for experiment in dict.fromkeys(str(each["experiment"]) for each in own):
-        rates = [each for each in own if each["experiment"] == experiment]
-        if len(rates) == 1:
-            low, high = rates[0]["wer_interval"]
-            parts.append(
-                f"{experiment} {100 * rates[0]['wer']:.1f} % WER ({100 * low:.1f} to {100 * high:.1f})"
-            )
-        else:
-            parts.append(f"{experiment} {_mean([100 * each['wer'] for each in rates])} % WER")
-    speed, memory = ([each[name] for each in own] for name in ("speed", "megabytes"))
-    return {"text": "; ".join(parts), "note": f"{_mean(speed)} x real time; {_mean(memory)} MB in training"}
+        first, *others = (each for each in own if each["experiment"] == experiment)
+        low, high = (100 * bound for bound in first["wer_interval"])
+        rate = f"{100 * first['wer']:.1f} % WER ({low:.1f} to {high:.1f})"
+        if others:
+            rate = f"{_mean([100 * each['wer'] for each in (first, *others)])} % WER"
+        parts.append(f"{experiment} {rate}")
+    speed, memory = (_mean([each[name] for each in own]) for name in ("speed", "megabytes"))
+    return {"text": "; ".join(parts), "note": f"{speed} x real time; {memory} MB in training"}
 
 
 def _tasks(trials: Sequence[Result], networks: Sequence[str]) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for name, lag in _groups(trials):
         task = TASKS[name]
-        solved_when = f"solved: {task.criterion}"
-        row: list[Cell] = [{"text": task.title, "note": solved_when}, {"text": f"{lag}", "key": lag}]
+        row: list[Cell] = [
+            {"text": task.title, "note": f"solved: {task.criterion}"},
+            {"text": f"{lag}", "key": lag},
+        ]
         for network in networks:
-            own = [each for each in _of(trials, network) if (each["task"], each["lag"]) == (name, lag)]
-            solved = [each for each in own if each["solved"]]
-            updates = f"; {_mean([each['updates'] for each in solved])} updates" if solved else ""
-            share = len(solved) / len(own) if own else -1.0
-            note = f"{_share(own)}{updates}" if own else ""
-            row.append({"text": f"{len(solved)} of {len(own)}" if own else "–", "note": note, "key": share})
+            own = _at(_of(trials, network), (name, lag))
+            if not own:
+                row.append({"text": "–", "key": -1.0})
+                continue
+            solved = [each["updates"] for each in own if each["solved"]]
+            note = _share(own) + (f"; {_mean(solved)} updates" if solved else "")
+            row.append({"text": f"{len(solved)} of {len(own)}", "note": note, "key": len(solved) / len(own)})
         rows.append(row)
     return rows
 
 
 def _group(trials: Sequence[Result], networks: Sequence[str], name: str, lag: int) -> dict[str, Any]:
-    """Return learning curves and mean gradient norms of a task with a lag; norms beyond a float's range stay zeros."""
+    """Return learning curves and mean gradient norms of a task with a lag; norms beyond a float's range become 0."""
     learning, flows = [], []
     for network in networks:
-        own = [each for each in _of(trials, network) if (each["task"], each["lag"]) == (name, lag)]
+        own = _at(_of(trials, network), (name, lag))
         learning += [
             {"network": network, "solved": each["solved"], "points": each["losses"]}
             for each in own
-            if each.get("losses")  # results of older versions have none, nor has what needed no update
+            if each.get("losses")  # none in results of older versions, nor where no update was needed
         ]
-        if not own:
-            continue
-        steps = min(len(each["flow_before"]) for each in own)
-        flow: dict[str, Any] = {"network": network}
-        for key in ("before", "after"):
-            mean = np.mean([each[f"flow_{key}"][:steps] for each in own], axis=0)
-            flow[key] = [float(f"{value:.4g}") for value in np.nan_to_num(mean)]
-        flows.append(flow)
+        if own:
+            steps = min(len(each["flow_before"]) for each in own)
+            flows.append(
+                {
+                    "network": network,
+                    "before": _flow(own, "before", steps),
+                    "after": _flow(own, "after", steps),
+                }
+            )
     return {"task": name, "title": f"{TASKS[name].title}, lag {lag}", "learning": learning, "flows": flows}
+
+
+def _flow(own: Sequence[Result], when: str, steps: int) -> list[float]:
+    mean = np.mean([each[f"flow_{when}"][:steps] for each in own], axis=0)
+    return [float(f"{value:.4g}") for value in np.nan_to_num(mean)]
 
 
 def _lags(trials: Sequence[Result], networks: Sequence[str]) -> list[dict[str, Any]]:
     """Return the share of solved trials by lag, for tasks with more than one."""
+
+    def point(own: list[Result], lag: int) -> dict[str, Any]:
+        low, high = share_interval(_solved(own), len(own))
+        return {"lag": lag, "share": _solved(own) / len(own), "low": low, "high": high}
+
     found = []
     for name in dict.fromkeys(task for task, _ in _groups(trials)):
         lags = sorted(lag for task, lag in _groups(trials) if task == name)
-        if len(lags) < 2:
-            continue
-        shares = []
-        for network in networks:
-            points = []
-            for lag in lags:
-                own = [each for each in _of(trials, network) if (each["task"], each["lag"]) == (name, lag)]
-                count = sum(each["solved"] for each in own)
-                low, high = share_interval(count, len(own))
-                if own:
-                    points.append({"lag": lag, "share": count / len(own), "low": low, "high": high})
-            shares.append({"network": network, "points": points})
-        found.append({"title": TASKS[name].title, "lags": lags, "shares": shares})
+        if len(lags) > 1:
+            shares = []
+            for network in networks:
+                own = [(lag, _at(_of(trials, network), (name, lag))) for lag in lags]
+                shares.append({"network": network, "points": [point(each, lag) for lag, each in own if each]})
+            found.append({"title": TASKS[name].title, "lags": lags, "shares": shares})
     return found
 
 
@@ -225,20 +224,11 @@ def _epochs(speech: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def _spoken(each: Result) -> list[Cell]:
-    low, high = each["wer_interval"]
-    rate = {
-        "text": f"{100 * each['wer']:.1f} %",
-        "note": f"{100 * low:.1f} to {100 * high:.1f}",
-        "key": each["wer"],
-    }
+    low, high = (f"{100 * bound:.1f}" for bound in each["wer_interval"])
+    rate = {"text": f"{100 * each['wer']:.1f} %", "note": f"{low} to {high}", "key": each["wer"]}
     figures = [each[name] for name in ("parameter_count", "seconds_per_epoch", "megabytes", "speed")]
     shown: list[Cell] = [
         {"text": f"{value:,.0f}" if value >= 10 else f"{value:.2g}", "key": value} for value in figures
     ]
-    return [
-        each["experiment"],
-        TITLES[each["network"]],
-        {"text": str(each["seed"]), "key": each["seed"]},
-        rate,
-        *shown,
-    ]
+    seed = {"text": str(each["seed"]), "key": each["seed"]}
+    return [each["experiment"], TITLES[each["network"]], seed, rate, *shown]

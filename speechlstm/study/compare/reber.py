@@ -1,4 +1,4 @@
-"""The embedded Reber grammar, where a symbol must be remembered across a string of another grammar."""
+"""The embedded Reber grammar: a symbol must be remembered across a string of another grammar."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Reber(Task):
         return F.cross_entropy(outputs.transpose(1, 2), batch.targets[..., 0], ignore_index=-1)
 
     def late_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of the symbol that repeats the second, which is followed by the E at the end."""
+        """Return the loss of the symbol that repeats the second."""
         before = Batch(batch.inputs, batch.lengths - 1, batch.targets)
         return F.cross_entropy(last(outputs, before), last(batch.targets, before)[:, 0])
 
@@ -62,11 +62,9 @@ class Reber(Task):
 
 
 def string(generator: np.random.Generator, more: float = 0.0) -> tuple[str, list[str]]:
-    """Draw a string, and say for each of its symbols which could have stood there.
+    """Draw a string; return it, and for each of its symbols which ones the grammar allows there.
 
-    Args:
-        generator: of random numbers.
-        more: probability of one more string of Reber's grammar inside, after each.
+    After each string of Reber's grammar inside, another one follows with probability `more`.
     """
     kept = "TP"[generator.integers(2)]
     text, legal = "B" + kept, ["B", "TP"]

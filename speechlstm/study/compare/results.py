@@ -1,4 +1,4 @@
-"""Results on disk, a line of JSON each: written when they are there, never computed twice; and what they tell."""
+"""Results on disk, one line of JSON each, so that none is computed twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RESAMPLES = 2000  # of the bootstrap
 
 
 def read(path: Path, names: Sequence[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Read results by their values for `names`; a last line that was not written to its end is cut off.
+    """Read results by their values for `names`; an incomplete last line is cut off.
 
     Raises:
         SpeechlstmError: another line is damaged.
@@ -26,8 +26,7 @@ def read(path: Path, names: Sequence[str]) -> dict[tuple[Any, ...], dict[str, An
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:  # killed while writing: that result is computed again
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
+        os.truncate(path, len(whole))
     found = {}
     for number, line in enumerate(whole.splitlines(), 1):
         try:
@@ -35,13 +34,13 @@ def read(path: Path, names: Sequence[str]) -> dict[tuple[Any, ...], dict[str, An
             found[tuple(result[name] for name in names)] = result
         except (ValueError, KeyError, TypeError):
             raise SpeechlstmError(
-                f"{path}:{number}: no result; delete the line, or use another out="
+                f"{path}:{number}: not a result; delete the line, or use another out="
             ) from None
     return found
 
 
 def append(path: Path, result: dict[str, Any]) -> None:
-    """Add a result, on the disk itself when this returns."""
+    """Add a result, which is safely on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
@@ -50,7 +49,7 @@ def append(path: Path, result: dict[str, Any]) -> None:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean of values, and its 95 % interval by the bootstrap; of one value nothing but that."""
+    """Return the mean of values and its 95 % bootstrap interval."""
     numbers = np.asarray(values, np.float64)
     drawn = np.random.default_rng(0).integers(0, len(numbers), (_RESAMPLES, len(numbers)))
     low, high = np.percentile(numbers[drawn].mean(axis=1), [2.5, 97.5])

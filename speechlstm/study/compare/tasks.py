@@ -1,8 +1,8 @@
-"""Tasks that cannot be solved without remembering over a long time lag.
+"""Tasks that cannot be solved without memory over a long time lag.
 
-Hochreiter and Schmidhuber: Long short-term memory, Neural Computation 9(8), 1997, section 5 (numbers of experiments
-below are theirs), and the copy task of Arjovsky, Shah and Bengio: Unitary evolution recurrent neural networks, ICML
-2016. All sequences are drawn anew; a task counts as solved by the authors' criterion on `TESTS` sequences.
+From section 5 of Hochreiter and Schmidhuber: Long short-term memory, Neural Computation 9(8), 1997, whose numbers of
+experiments stand below; and the copy task of Arjovsky, Shah and Bengio: Unitary evolution RNNs, ICML 2016.
+Each sequence is drawn anew; a task is solved if `TESTS` sequences meet the authors' criterion.
 """
 
 from __future__ import annotations
@@ -24,17 +24,11 @@ TESTS = 2000  # sequences on which a task must be solved, as in the paper
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sequences padded to one length.
+    """Sequences padded to one length."""
 
-    Attributes:
-        inputs: `(batch, steps, inputs)` float32, zeros past each length.
-        lengths: `(batch,)` int64.
-        targets: what the task's losses compare outputs with.
-    """
-
-    inputs: Tensor
-    lengths: Tensor
-    targets: Tensor
+    inputs: Tensor  # (batch, steps, inputs) float32, zeros past each length
+    lengths: Tensor  # (batch,) int64
+    targets: Tensor  # what the task's losses compare outputs with
 
 
 class Task(ABC):
@@ -49,8 +43,8 @@ class Task(ABC):
     criterion: ClassVar[str]
     input_size: ClassVar[int]
     output_size: ClassVar[int]
-    allowed: ClassVar[int] = 0  # sequences out of `TESTS` that may be wrong
-    shortest: ClassVar[int] = 10  # least lag that makes sense
+    allowed: ClassVar[int] = 0  # how many of `TESTS` sequences may be wrong
+    shortest: ClassVar[int] = 10  # smallest lag that makes sense
 
     def __init__(self, lag: int) -> None:
         if lag < self.shortest:
@@ -63,14 +57,14 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return what training makes small, from outputs `(batch, steps, outputs)`."""
+        """Return what training minimizes, from outputs `(batch, steps, outputs)`."""
 
     @abstractmethod
     def wrong(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return which sequences are not handled as the criterion asks, `(batch,)`."""
+        """Return which sequences do not meet the criterion, `(batch,)`."""
 
     def late_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of the last step alone, whose gradient is followed back."""
+        """Return the loss of the last step alone, whose gradient `gradient_flow` follows."""
         return self.loss(outputs, batch)
 
     def lengths(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -84,17 +78,12 @@ def last(outputs: Tensor, batch: Batch) -> Tensor:
 
 
 class TwoSequences(Task):
-    """Two classes that differ in the first three of many numbers; noise on all of them (experiment 3b).
-
-    The first three are 1 or -1, by class; noise of variance 0.2 is added to these and stands alone after them.
-    """
+    """Noise of variance 0.2, to whose first three numbers 1 or -1 is added, by class (experiment 3b)."""
 
     name, title = "two_sequences", "Two-sequence problem with noise (experiment 3b)"
     criterion = "no more than 7 of 2,000 outputs off by 0.2 or more (the paper: none of 256)"
     input_size, output_size = 1, 1
-    allowed = (
-        TESTS // 256
-    )  # with this noise the best possible classifier is in doubt in one of 5,000 sequences
+    allowed = TESTS // 256  # this noise leaves even the best classifier unsure of one sequence in 5,000
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """See `Task.sample`; targets are 0 or 1."""
@@ -114,10 +103,10 @@ class TwoSequences(Task):
 
 
 class Adding(Task):
-    """The sum of two marked numbers among many (experiment 4).
+    """The sum of two marked numbers among many (experiment 4); the target is 0.5 + sum / 4.
 
     Each step has a number in [-1, 1] and a mark: 1 at one of the first ten steps and at one before the middle, -1 at
-    both ends, else 0. The target is 0.5 + sum / 4.
+    both ends, else 0.
     """
 
     name, title = "adding", "Adding problem (experiment 4)"
@@ -164,9 +153,9 @@ class Multiplication(Adding):
 
 
 class TemporalOrder(Task):
-    """In which order two symbols, X or Y each, came among four that mean nothing (experiment 6a).
+    """In which order two symbols, X or Y each, came among four without meaning (experiment 6a).
 
-    The two stand at a tenth to a fifth and at five to six tenths of T; E begins and B ends a sequence.
+    `places` has the bounds of their positions, in parts of T; E begins and B ends a sequence.
     """
 
     name, title = "temporal_order_2", "Temporal order of two symbols (experiment 6a)"
@@ -180,14 +169,13 @@ class TemporalOrder(Task):
         lengths = self.lengths(count, generator)
         symbols = generator.integers(
             4, 8, (count, lengths.max())
-        )  # E, B, X, Y, then the four that mean nothing
+        )  # E, B, X, Y, then the four without meaning
         rows = np.arange(count)
         classes = np.zeros(count, np.int64)
         for low, high in self.places:
             drawn = generator.integers(0, 2, count)
-            symbols[rows, generator.integers(int(low * self.lag), int(high * self.lag) + 1, count)] = (
-                2 + drawn
-            )
+            place = generator.integers(int(low * self.lag), int(high * self.lag) + 1, count)
+            symbols[rows, place] = 2 + drawn
             classes = 2 * classes + drawn
         symbols[:, 0] = 0
         symbols[rows, lengths - 1] = 1
@@ -212,12 +200,12 @@ class TemporalOrder3(TemporalOrder):
 
 
 class Copy(Task):
-    """Ten of eight symbols are to be repeated T steps later, when a marker asks for them."""
+    """Ten symbols, each one of eight, are to be repeated T steps later, after a marker."""
 
     name, title = "copy", "Copy memory"
     criterion = "at least 99 % of the symbols of 2,000 sequences repeated"
     input_size, output_size = 10, 8
-    shortest = 1
+    shortest, allowed = 1, TESTS // 100
     count: ClassVar[int] = 10
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
@@ -239,8 +227,6 @@ class Copy(Task):
     def wrong(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return for each sequence the share of its symbols that are wrong."""
         return (outputs[:, -self.count :].argmax(-1) != batch.targets).float().mean(-1)
-
-    allowed = TESTS // 100
 
 
 def _batch(inputs: NDArray[np.float64], lengths: NDArray[np.int64], targets: NDArray[np.generic]) -> Batch:

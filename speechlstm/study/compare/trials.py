@@ -16,24 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from speechlstm.study.compare import results
+from speechlstm.study.compare import results, tasks
 from speechlstm.study.compare.networks import SequenceNetwork, matched
 from speechlstm.study.compare.reber import Reber
-from speechlstm.study.compare.tasks import (
-    TESTS,
-    Adding,
-    Copy,
-    Multiplication,
-    Task,
-    TemporalOrder,
-    TemporalOrder3,
-    TwoSequences,
-)
+from speechlstm.study.compare.tasks import TESTS, Task
 from speechlstm.types import UsageError
 
 TASKS: dict[str, type[Task]] = {
     kind.name: kind
-    for kind in (Reber, TwoSequences, Adding, Multiplication, TemporalOrder, TemporalOrder3, Copy)
+    for kind in (
+        *(Reber, tasks.TwoSequences, tasks.Adding, tasks.Multiplication),
+        *(tasks.TemporalOrder, tasks.TemporalOrder3, tasks.Copy),
+    )
 }
 _FLOW = 64  # sequences over which a gradient is averaged
 _CLIP = 1.0  # largest norm of a gradient
@@ -42,38 +36,25 @@ _POINTS = 50  # of a learning curve that takes all updates
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What to try; two trials with the same settings have the same result.
+    """What to try; two trials with the same settings have the same result."""
 
-    Attributes:
-        task: one of `TASKS`.
-        lag: T of the task, in steps.
-        network: one of `speechlstm.study.compare.networks.NETWORKS`.
-        seed: of initialisation and sequences.
-        parameters: about how many the network has.
-        learning_rate: of Adam; in the second half of the updates it falls linearly to zero.
-        batch_size: sequences in an update.
-        max_updates: after which the network is given up.
-        check_every: updates between two looks at `TESTS` sequences.
-    """
-
-    task: str
-    lag: int
-    network: str
-    seed: int
-    parameters: int
-    learning_rate: float
-    batch_size: int
-    max_updates: int
-    check_every: int
+    task: str  # one of `TASKS`
+    lag: int  # T of the task, in steps
+    network: str  # one of `speechlstm.study.compare.networks.NETWORKS`
+    seed: int  # of initialization and sequences
+    parameters: int  # about how many the network has
+    learning_rate: float  # of Adam; in the second half of the updates it falls linearly to zero
+    batch_size: int  # sequences in an update
+    max_updates: int  # the network fails if it needs more
+    check_every: int  # updates between two tests on `TESTS` sequences
 
 
 def attempt(trial: Trial) -> dict[str, Any]:
-    """Make a trial and return its result as plain JSON.
+    """Run a trial and return its result as plain JSON.
 
-    The keys: those of `Trial`; `solved`; `updates` made; `wrong`, test sequences at the end; `width` and exact
-    `parameter_count`; `seconds_per_update`; `seconds`; `losses`, `[updates, loss]` each, on average over the updates
-    since the one before; and `flow_before` and `flow_after`, the norms of the gradient of the late loss by the input k
-    steps before it, for k from 0.
+    The keys are those of `Trial`; `solved`; `updates` made; `wrong` test sequences at the end; `width` and exact
+    `parameter_count`; `seconds_per_update`; `seconds`; `losses`, `[updates, mean loss]` each; and
+    `flow_before` and `flow_after`, see `gradient_flow`.
     """
     task = TASKS[trial.task](trial.lag)
     generator = np.random.default_rng([trial.seed, trial.lag])
@@ -117,8 +98,8 @@ def attempt(trial: Trial) -> dict[str, Any]:
 
 def _averaged(losses: Sequence[float], size: int) -> list[list[float]]:
     """Return updates and mean loss of each `size` losses in a row, without those that are not finite."""
-    starts = range(0, len(losses), size)
-    means = [(min(k + size, len(losses)), float(np.mean(losses[k : k + size]))) for k in starts]
+    parts = [losses[k : k + size] for k in range(0, len(losses), size)]
+    means = [(k * size + len(part), float(np.mean(part))) for k, part in enumerate(parts)]
     return [[updates, float(f"{mean:.4g}")] for updates, mean in means if math.isfinite(mean)]
 
 
@@ -129,46 +110,28 @@ def errors(network: SequenceNetwork, task: Task, test: Any) -> float:
 
 
 def gradient_flow(network: SequenceNetwork, task: Task, seed: int) -> list[float]:
-    """Return the norm of the gradient of a late loss by the input k steps before the end, for k from 0, on average.
-
-    The norms of what is not there (beyond the start of a shorter sequence) are left out of the average.
-    """
+    """Return the mean norm of the gradient of the late loss by the input k steps before the end, for k from 0."""
     batch = task.sample(_FLOW, np.random.default_rng([seed, task.lag, 2]))
     inputs = batch.inputs.requires_grad_()
     (gradient,) = torch.autograd.grad(task.late_loss(network(inputs), batch) * _FLOW, inputs)
     norms = gradient.double().norm(dim=-1).numpy()
     steps = int(batch.lengths.min())
-    aligned = [
-        row[length - steps : length][::-1] for row, length in zip(norms, batch.lengths.tolist(), strict=True)
-    ]
+    aligned = [row[:length][::-1][:steps] for row, length in zip(norms, batch.lengths.tolist(), strict=True)]
     return [float(f"{value:.4g}") for value in np.mean(aligned, axis=0)]
 
 
 def make(trials: Sequence[Trial], path: Path, workers: int) -> Iterator[dict[str, Any]]:
-    """Make the trials whose results are not in a file yet, adding each to it as it is done.
+    """Run the trials whose results are not in a file of JSON Lines yet, and add each to it as it is done.
 
-    Args:
-        trials: what to try.
-        path: JSON Lines of results; made if it is not there.
-        workers: processes at once; each computes with one thread.
-
-    Yields:
-        the results of all trials, those found in the file first.
+    The processes, `workers` at once, compute with one thread each. The results that were in the file come first.
 
     Raises:
         SpeechlstmError: the file is damaged.
     """
     known = results.read(path, Trial.__slots__)
-    todo = []
-    for trial in trials:
-        if found := known.get(astuple(trial)):
-            yield found
-        else:
-            todo.append(trial)
-    if not todo:
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _begin)
+    yield from (known[key] for trial in trials if (key := astuple(trial)) in known)
+    todo = [trial for trial in trials if astuple(trial) not in known]
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
     try:
         for future in as_completed([pool.submit(attempt, trial) for trial in todo]):
             results.append(path, future.result())
@@ -178,14 +141,10 @@ def make(trials: Sequence[Trial], path: Path, workers: int) -> Iterator[dict[str
 
 
 def _begin() -> None:
-    """Prepare a process that makes trials: one thread, and an end when the process that started it is killed."""
+    """Prepare a process that runs trials: one thread, and an end when the process that started it is killed."""
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
-
-
-def _end_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
+    parent: Any = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def check(trial: Trial) -> None:

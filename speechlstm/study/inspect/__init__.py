@@ -1,1 +1,1 @@
-"""Watch a trained network listen: its gates, its memory, what it rests on; as a page, as pictures, in TensorBoard."""
+"""Watch a trained network at work: gates, memory, what outputs depend on; as a page, as pictures, in TensorBoard."""

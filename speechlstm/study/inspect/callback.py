@@ -16,9 +16,9 @@ from speechlstm.types import Batch, UsageError
 class WatchGates(pl.Callback):
     """Logs after each epoch how saturated the gates of each layer are, and how long its units remember.
 
-    It is measured on the longest utterance of the first validation batch, which is the same each time: as scalars the
-    median half-life (ms; no more than the utterance has) and for each gate the share of values below 0.1 (shut) and
-    above 0.9 (open), and for TensorBoard the distributions of both.
+    It is measured on the longest utterance of the first validation batch, which is the same each time. The scalars are
+    the median half-life (ms, at most the length of the utterance) and the share of each gate's values below 0.1 (shut)
+    and above 0.9 (open). TensorBoard also gets the distributions of both.
 
     Args:
         every_epochs: epochs from one measurement to the next.
@@ -31,29 +31,22 @@ class WatchGates(pl.Callback):
 
     @torch.no_grad()
     def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int,
         dataloader_idx: int = 0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Measure on the first batch of a validation, on the first rank alone."""
         due = (trainer.current_epoch + 1) % self.every_epochs == 0
         if trainer.sanity_checking or batch_idx or not due or not trainer.is_global_zero:
             return
         if not isinstance(pl_module, TrainingModule):
             raise UsageError(f"gates can be watched in a TrainingModule, not in a {type(pl_module).__name__}")
-        longest = int(batch.lengths.argmax())
+        model, longest = pl_module.acoustic, int(batch.lengths.argmax())
         length = batch.lengths[longest : longest + 1]
-        model = pl_module.acoustic
         stages = model.trace(batch.waveforms[longest : longest + 1, : int(length)], length)
         scalars: dict[str, float] = {}
         curves: dict[str, torch.Tensor] = {}
-        for each in listen(
-            model.encoder, stages.features[:, : int(stages.feature_lengths)], model.frame_shift
-        ):
+        features = stages.features[:, : int(stages.feature_lengths)]
+        for each in listen(model.encoder, features, model.frame_shift):
             place = f"gates/layer{each.layer}_{each.name}"
             life = each.half_life()
             if life is not None:

@@ -1,4 +1,4 @@
-"""A checkpoint of a training that still runs, as a recogniser to look into."""
+"""A checkpoint of a training that still runs, as a recognizer to inspect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from speechlstm.types import BundleError
 
 
 def load(path: str | Path | None) -> Recognizer:
-    """Load a bundle, the shipped one without a path, or a checkpoint, which is a file.
+    """Load a bundle, the default one without a path, or a checkpoint, which is a file.
 
     Raises:
         BundleError: it is neither, damaged, or of an incompatible version.
@@ -25,18 +25,16 @@ def load(path: str | Path | None) -> Recognizer:
 
 
 def from_checkpoint(path: Path) -> Recognizer:
-    """Make a recogniser of a checkpoint as `speechlstm train` writes it, with the averaged weights if it has them.
+    """Make a recognizer of a checkpoint that `speechlstm train` wrote, with its averaged weights if it has them.
 
     Raises:
-        SpeechlstmError: it is damaged.
-        BundleError: it is not one, or of an older version.
-        TokenizerError: the description of its tokenizer is damaged.
+        SpeechlstmError: it is damaged, not a checkpoint, or of an older version.
     """
     content = Checkpoints({}).load_checkpoint(path, weights_only=True)
     if missing := {"settings", "tokenizer", "state_dict"} - content.keys():
+        lacking = ", ".join(sorted(missing))
         raise BundleError(
-            f"{path}: no {', '.join(sorted(missing))} in it; not a checkpoint of `speechlstm train`, or of an "
-            "older version"
+            f"{path}: no {lacking}; not a checkpoint of `speechlstm train`, or of an older version"
         )
     settings, tokens = content["settings"], tokenizer.from_dict(content["tokenizer"])
     features = restore("features", settings["features"], str(path), {})
@@ -47,7 +45,7 @@ def from_checkpoint(path: Path) -> Recognizer:
         model.load_state_dict(acoustic_state(content["state_dict"], ACOUSTIC))
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise BundleError(f"{path}: weights and settings do not fit together: {reason}") from None
+        raise BundleError(f"{path}: its weights do not fit its settings: {reason}") from None
     name = f"{path} after {content['global_step']} updates"
     config = {**settings, "name": name, "sample_rate": features.sample_rate}
     return Recognizer(Bundle(model.eval(), tokens, config, path))

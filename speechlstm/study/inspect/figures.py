@@ -1,4 +1,4 @@
-"""An observation as pictures, for papers and slides: PNG by matplotlib, in the colors of the page."""
+"""An observation as PNG pictures for papers and slides, in the colors of the page."""
 
 from __future__ import annotations
 
@@ -22,16 +22,12 @@ if TYPE_CHECKING:
 
 _RANGE = 80  # decibels of the spectrogram that are shown, as in the page
 _WINDOW, _HOP = 0.025, 0.005  # seconds of the spectrogram
+_TEXT: dict[str, Any] = {"ha": "center", "fontsize": 8, "parse_math": False}
 _MARKERS = {"circle": "o", "square": "s", "triangle": "^"}
 
 
 def draw_signals(seen: Observation, index: int | None) -> bytes:
-    """Return a PNG of all that goes with time: sound, output, gates and memory of one direction of one layer.
-
-    Args:
-        seen: what was observed.
-        index: of the direction in `seen.directions`; None leaves gates out.
-    """
+    """Return a PNG of signals over time: sound, output, and the gates of `seen.directions[index]`, if there is one."""
     each = None if index is None else seen.directions[index]
     parts = notation(each.gates).parts if each else {}
     heights = [0.3, 0.6, 1.0, 1.0, *[1.0] * len(parts), *([1.0] if seen.reaches else [])]
@@ -58,12 +54,7 @@ def draw_signals(seen: Observation, index: int | None) -> bytes:
 
 
 def draw_memory(seen: Observation, index: int | None) -> bytes:
-    """Return a PNG of what holds for the whole recording: half-lives, saturation, reach of the gradients.
-
-    Args:
-        seen: what was observed.
-        index: of the direction in `seen.directions` whose gates are shown; None leaves them out.
-    """
+    """Return a PNG of half-lives, the gates of `seen.directions[index]`, if there is one, and reach of gradients."""
     with figure(10, 7.2) as drawn:
         grid: Any = drawn.subplots(2, 2)
         life, opening, saturation, reach = grid.flat
@@ -73,12 +64,12 @@ def draw_memory(seen: Observation, index: int | None) -> bytes:
         opening.set(xlim=(0, 1), xlabel="opening (0 shut, 1 open)", ylabel="values (%)")
         saturation.set(xlim=(0, 100), ylim=(0, 100))
         saturation.set(xlabel="shut, below 0.1 (% of the time)", ylabel="open, above 0.9 (% of the time)")
-        saturation.set_title("Which units are saturated: a mark for each")
+        saturation.set_title("Which units are saturated: one mark for each")
         for one in seen.reaches:
             lags = np.arange(len(one.gradient)) * one.frame_shift - one.seconds
             reach.semilogy(lags, _relative(one), color=light("blue"), alpha=0.5, linewidth=0.8)
         reach.set(ylim=(10.0**-DECADES, 1.5), xlabel="seconds from the output", ylabel="gradient, relative")
-        reach.set_title("How far back and ahead outputs reach: a line for each")
+        reach.set_title("How far back and ahead outputs reach: one line for each")
         for axes in grid.flat:
             axes.grid(True, linewidth=0.6)
             if axes.get_legend_handles_labels()[1]:
@@ -101,16 +92,9 @@ def _words(axes: Axes, seen: Observation) -> None:
     for word in seen.transcript.words:
         axes.axvspan(word.start, word.end, color=light("blue"), alpha=0.1 + 0.2 * word.confidence, ec="w")
         middle = (word.start + word.end) / 2
-        text: dict[str, Any] = {
-            "ha": "center",
-            "va": "center",
-            "fontsize": 8,
-            "clip_on": True,
-            "parse_math": False,
-        }
-        axes.text(middle, 0.5, word.text, **text)
+        axes.text(middle, 0.5, word.text, va="center", clip_on=True, **_TEXT)
     axes.set(ylim=(0, 1), yticks=[])
-    _caption(axes, "Words, the darker the surer the recognizer is of them", "")
+    _caption(axes, "Words; a darker color means higher confidence", "")
 
 
 def _spectrogram(drawn: Figure, axes: Axes, seen: Observation) -> None:
@@ -123,19 +107,16 @@ def _spectrogram(drawn: Figure, axes: Axes, seen: Observation) -> None:
     levels = librosa.amplitude_to_db(amplitudes, ref=max(float(amplitudes.max()), 1e-2), top_db=None)
     times = librosa.times_like(levels, sr=seen.sample_rate, hop_length=hop)
     bins = librosa.fft_frequencies(sr=seen.sample_rate, n_fft=size) / 1000
-    image = librosa.display.specshow(
-        levels,
-        x_coords=times,
-        y_coords=bins,
-        x_axis="s",
-        y_axis="linear",
-        ax=axes,
-        cmap=colormap("loud"),
-        vmin=-_RANGE,
-        vmax=0,
-    )
+    places: dict[str, Any] = {
+        "x_coords": times,
+        "y_coords": bins,
+        "x_axis": "s",
+        "y_axis": "linear",
+        "ax": axes,
+    }
+    image = librosa.display.specshow(levels, cmap=colormap("loud"), vmin=-_RANGE, vmax=0, **places)
     axes.set_xlabel("")
-    _caption(axes, "Spectrogram, decibels below the loudest", "frequency (kHz)")
+    _caption(axes, "Spectrogram, decibels relative to the loudest", "frequency (kHz)")
     drawn.colorbar(image, ax=axes, pad=0.01, aspect=8).set_label("dB", fontsize=8)
 
 
@@ -150,10 +131,13 @@ def _tokens(axes: Axes, seen: Observation) -> None:
         best = seen.log_probs.argmax(axis=1) == token
         for start, end in np.flatnonzero(np.diff(best, prepend=False, append=False)).reshape(-1, 2):
             peak = start + int(shares[start:end].argmax())
-            text: dict[str, Any] = {"color": color, "ha": "center", "fontsize": 7, "parse_math": False}
-            axes.text(times[peak], 1.05, seen.tokens[token], **text)
+            axes.text(times[peak], 1.05, seen.tokens[token], color=color, **_TEXT)
     axes.set(ylim=(0, 1.25), yticks=[0, 0.5, 1])
-    _caption(axes, "CTC output: probability of each token in each frame; dotted the blank", "probability")
+    _caption(
+        axes,
+        "CTC output: probability of each token in each frame; the dotted line is the blank",
+        "probability",
+    )
 
 
 def _heat(drawn: Figure, axes: Axes, each: Direction, name: str, part: Part) -> None:
@@ -182,7 +166,7 @@ def _reach(axes: Axes, seen: Observation, reach: Reach) -> None:
     axes.axvline(reach.seconds, color=light("orange"), linewidth=1)
     axes.set_ylim(10.0**-DECADES, 1.5)
     token = seen.tokens[reach.token]
-    _caption(axes, f"What “{token}” rests on: size of its gradient by the input, relative", "gradient")
+    _caption(axes, f"What “{token}” depends on: its gradient with respect to the input, relative", "gradient")
 
 
 def _half_lives(axes: Axes, seen: Observation) -> None:
@@ -201,7 +185,7 @@ def _half_lives(axes: Axes, seen: Observation) -> None:
                 label=f"layer {each.layer} {each.name}",
             )
     axes.set(xscale="log", ylim=(0, 100), xlabel="half-life (ms)", ylabel="units with at most that (%)")
-    axes.set_title(f"How long units remember; a frame has {1000 * seen.frame_shift:g} ms")
+    axes.set_title(f"How long units remember; a frame is {1000 * seen.frame_shift:g} ms")
 
 
 def _gates(opening: Axes, saturation: Axes, each: Direction) -> None:

@@ -1,72 +1,59 @@
-"""The gates of a trained stack of recurrent layers, and what they tell about its memory."""
+"""The gates of a trained stack of recurrent layers, and what they reveal about its memory."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from speechlstm.model.encoder import RecurrentLayer, take
 from speechlstm.model.encoder.chunked import ChunkedLayer
-from speechlstm.study.cells import Gates, GRUGates, LSTMGates, from_torch, run
+from speechlstm.study.cells import Gates, LSTMGates, from_torch, run
 
 LOW, HIGH = 0.1, 0.9  # a gate beyond these is saturated: shut, or open (Karpathy, Johnson and Fei-Fei 2015)
 
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """What one direction of one layer did with an utterance.
+    """What one direction of one layer did with an utterance."""
 
-    Attributes:
-        layer: its number, from 1.
-        name: `"forward"` or `"backward"`.
-        gates: `(frames, units)` each, in the order of time for both directions.
-        frame_shift: seconds per frame.
-    """
-
-    layer: int
-    name: str
-    gates: Gates
-    frame_shift: float
+    layer: int  # its number, from 1
+    name: str  # forward or backward
+    gates: Gates  # (frames, units) each, in the order of time for both directions
+    frame_shift: float  # seconds
 
     @property
     def openings(self) -> dict[str, Tensor]:
         """The gates that open and shut, in [0, 1], by their names; none in a plain RNN."""
-        if isinstance(self.gates, LSTMGates):
-            return {"forget": self.gates.forget, "input": self.gates.input, "output": self.gates.output}
-        if isinstance(self.gates, GRUGates):
-            return {"reset": self.gates.reset, "update": self.gates.update}
-        return {}
+        names = ("forget", "input", "output", "reset", "update")
+        return {name: gate for name, gate in self.gates._asdict().items() if name in names}
 
     @property
     def memory(self) -> Tensor:
-        """What goes from frame to frame: the cell state of an LSTM, the state of a GRU or RNN."""
+        """The cell state of an LSTM, the hidden state of a GRU or RNN."""
         return self.gates.cell if isinstance(self.gates, LSTMGates) else self.gates.hidden
 
     @property
     def keep(self) -> Tensor | None:
-        """The share of each unit's memory that is kept from one frame to the next; a plain RNN says nothing of it."""
-        if isinstance(self.gates, LSTMGates):
-            return self.gates.forget
-        return self.gates.update if isinstance(self.gates, GRUGates) else None
+        """The share of each unit's memory that is kept from one frame to the next; a plain RNN has none."""
+        return self.openings.get("forget", self.openings.get("update"))
 
     def half_life(self) -> Tensor | None:
-        """Return for each unit the seconds in which half of what it remembers is forgotten, `(units,)`.
+        """Return for each unit the seconds in which it forgets half of its memory, `(units,)`.
 
-        From each frame on the memory is multiplied by the following forget gates; this is the median over the frames of
-        when the product falls to a half, between two frames in proportion to its logarithm. Infinite where it does
-        not for most of the recording; nothing if there is no `keep`, or not a second frame.
+        From each frame on, the memory is multiplied by the forget gates that follow. This is the median over the frames
+        of the time in which their product falls to a half, interpolated in its logarithm; infinite for a unit whose
+        product mostly does not fall so far. None without `keep` or a second frame.
         """
         if self.keep is None or len(self.keep) < 2:
             return None
         keep = self.keep.double().flip(0) if self.name == "backward" else self.keep.double()
-        loss = (
-            -keep[1:].T.clamp(min=1e-12).log()
-        )  # of each unit in each frame; a gate quite shut loses not all
+        loss = -keep[1:].T.clamp(min=1e-12).log()  # finite where a gate is shut
         lost = nn.functional.pad(loss.cumsum(1), (1, 0)).contiguous()  # up to each frame
         half = lost[:, :-1] + math.log(2)
         after = torch.searchsorted(lost, half)
@@ -78,57 +65,62 @@ class Direction:
         return frames.masked_fill(after > end, math.inf).median(1).values * self.frame_shift
 
     def saturation(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return for each gate in what share of frames each unit's is shut, below `LOW`, and open, above `HIGH`."""
+        """Return by gate the share of frames in which each unit's is shut (below `LOW`) and open (above `HIGH`)."""
         return {
             name: ((gate < LOW).double().mean(0), (gate > HIGH).double().mean(0))
             for name, gate in self.openings.items()
         }
 
 
-def attend(encoder: nn.Module) -> tuple[dict[int, tuple[Tensor, ...]], list[RemovableHandle]]:
-    """Have an encoder note what each recurrent layer is given, by the layer's number from 1, until the handles go."""
+def recurrent(encoder: nn.Module) -> dict[int, RecurrentLayer]:
+    """Return the recurrent layers of an encoder by their numbers from 1."""
+    layers = enumerate(getattr(encoder, "layers", ()), 1)
+    return {number: layer for number, layer in layers if isinstance(layer, RecurrentLayer)}
+
+
+@contextlib.contextmanager
+def recorded(modules: Mapping[int, nn.Module]) -> Iterator[dict[int, tuple[Tensor, ...]]]:
+    """Record the arguments of modules, by their numbers, while the context is open."""
     given: dict[int, tuple[Tensor, ...]] = {}
-    handles = []
-    for number, layer in enumerate(getattr(encoder, "layers", ()), 1):
-        if isinstance(layer, RecurrentLayer):
+    hooks = {number: partial(_record, given, number) for number in modules}
+    handles = [module.register_forward_pre_hook(hooks[number]) for number, module in modules.items()]
+    try:
+        yield given
+    finally:
+        for handle in handles:
+            handle.remove()
 
-            def note(_: nn.Module, arguments: tuple[Tensor, ...], number: int = number) -> None:
-                given[number] = arguments
 
-            handles.append(layer.register_forward_pre_hook(note))
-    return given, handles
+def _record(
+    given: dict[int, tuple[Tensor, ...]], number: int, _: nn.Module, arguments: tuple[Tensor, ...]
+) -> None:
+    given[number] = arguments
 
 
 @torch.no_grad()
 def listen(encoder: nn.Module, features: Tensor, frame_shift: float) -> list[Direction]:
-    """Return the gates of all recurrent layers and directions while an encoder hears an utterance.
+    """Return the gates of all recurrent layers and directions during an utterance.
 
     Args:
         encoder: in evaluation mode; one without recurrent layers gives none.
         features: `(1, frames, features)` of one utterance, without padding.
         frame_shift: seconds per encoder frame.
     """
-    given, handles = attend(encoder)
-    try:
+    layers = recurrent(encoder)
+    with recorded(layers) as given:
         _, lengths = encoder(features, torch.tensor([features.shape[1]], device=features.device))
-    finally:
-        for handle in handles:
-            handle.remove()
     frames = int(lengths[0])
     return [
         Direction(number, name, type(gates)(*(part[:frames].cpu() for part in gates)), frame_shift)
         for number, (x, *context) in given.items()
-        for name, gates in _directions(encoder.get_submodule(f"layers.{number - 1}"), x, context)
+        for name, gates in _directions(layers[number], x, context)
     ]
 
 
-def _directions(layer: nn.Module, x: Tensor, context: list[Tensor]) -> Iterator[tuple[str, Gates]]:
-    """Yield each direction's name and gates, `(frames, units)` in the order of time, from what the layer is given."""
-    assert isinstance(layer, RecurrentLayer)
+def _directions(layer: RecurrentLayer, x: Tensor, context: list[Tensor]) -> Iterator[tuple[str, Gates]]:
+    """Yield each direction's name and gates, `(frames, units)` in the order of time, from the layer's input."""
     x = layer.norm(x)
-    if isinstance(
-        layer, ChunkedLayer
-    ):  # (1, chunks, window, width): forward through all chunks, back from each end
+    if isinstance(layer, ChunkedLayer):  # (1, chunks, window, width): forward through all, back from each end
         inside = x[:, :, : layer.chunk_size].flatten(1, 2)
         _, reverse = context
         yield "forward", _flat(run(from_torch(layer.rnn), inside))

@@ -1,4 +1,4 @@
-"""Everything there is to see while a recognizer works on a recording."""
+"""Everything that can be observed while a recognizer works on a recording."""
 
 from __future__ import annotations
 
@@ -21,51 +21,35 @@ from speechlstm.transcription.transcript import Transcript, to_transcript
 from speechlstm.types import AudioError, Hypothesis, SpeechlstmError
 
 MAX_SECONDS = 60.0  # longest stretch: every gate of every unit in every frame is kept
-_STRETCH = 20.0  # seconds that are looked at in a longer recording when nothing else is asked for
+_STRETCH = 20.0  # seconds that are observed in a longer recording by default
 _COLUMNS = 1200  # of the picture of a whole recording
 _BLOCK = 60.0  # seconds of it that are read at once
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A recording, and what a recognizer did with it.
+    """A recording, and what a recognizer did with it."""
 
-    Attributes:
-        model: name of the recognizer.
-        tokens: its tokens, the blank first.
-        waveform: `(samples,)`.
-        sample_rate: Hz.
-        log_probs: `(frames, vocab)`, natural logs.
-        frame_shift: seconds from one encoder frame to the next.
-        transcript: words with times.
-        aligned: whether the text was given and only its times were found.
-        directions: what each direction of each recurrent layer did.
-        reaches: what single outputs rest on.
-        shares: for each bidirectional layer what each direction contributes, `(frames, 2)`, forward first.
-        offset: where in the recording the waveform begins, in seconds; other times count from there.
-        recording_seconds: length of the whole recording.
-        overview: of a longer recording than the waveform, the lowest and highest sample in equal parts of it,
-            `(parts, 2)`.
-    """
-
-    model: str
-    tokens: list[str]
-    waveform: NDArray[np.float32]
-    sample_rate: int
-    log_probs: NDArray[np.float32]
-    frame_shift: float
+    model: str  # name of the recognizer
+    tokens: list[str]  # the blank first
+    waveform: NDArray[np.float32]  # (samples,)
+    sample_rate: int  # Hz
+    log_probs: NDArray[np.float32]  # (frames, vocab), natural logs
+    frame_shift: float  # seconds from one encoder frame to the next
     transcript: Transcript
-    aligned: bool
+    aligned: bool  # whether the text was given and only its times were found
     directions: list[Direction]
     reaches: list[Reach]
-    shares: dict[int, NDArray[np.float64]]
-    offset: float
-    recording_seconds: float
-    overview: NDArray[np.float32] | None
+    shares: dict[int, NDArray[np.float64]]  # of each bidirectional layer, see `influence`
+    offset: float  # where in the recording the waveform begins, in seconds; other times count from there
+    recording_seconds: float  # length of the whole recording
+    overview: (
+        NDArray[np.float32] | None
+    )  # (parts, 2): lowest and highest sample, if the waveform is not the whole
 
     @property
     def seconds(self) -> float:
-        """Length of what was looked at."""
+        """Length of the waveform."""
         return len(self.waveform) / self.sample_rate
 
 
@@ -77,15 +61,16 @@ def observe(
     offset: float = 0.0,
     duration: float | None = None,
 ) -> Observation:
-    """Watch a recognizer at work on a recording.
+    """Observe a recognizer at work on a recording.
 
     Args:
-        recognizer: whose model is watched.
+        recognizer: whose model is observed.
         path: audio file.
-        decoder: finds the words, if there is no text.
+        decoder: finds the words, unless `text` gives them.
         text: the transcript, to be aligned.
-        offset: where the stretch to look at begins, in seconds; times count from there.
-        duration: its length in seconds; None: to the end, or of a recording that is too long its first seconds.
+        offset: where the observed stretch begins, in seconds.
+        duration: its length in seconds; None: to the end, but only the first `_STRETCH` of what is longer than
+            `MAX_SECONDS`.
 
     Raises:
         AudioError: the file cannot be read, or the stretch is too long.
@@ -95,10 +80,8 @@ def observe(
     seconds = whole - offset if duration is None else duration
     if seconds > MAX_SECONDS:
         if duration is not None or text is not None:
-            raise AudioError(
-                f"{path}: {seconds:.0f} s are too many to look at, at most {MAX_SECONDS:.0f}; choose a stretch with "
-                "offset= and duration="
-            )
+            limit = f"{seconds:.0f} s long, but at most {MAX_SECONDS:.0f} s can be shown"
+            raise AudioError(f"{path}: {limit}; choose a stretch with offset= and duration=")
         duration = _STRETCH
     rate, model = recognizer.sample_rate, recognizer.bundle.model
     waveform = load_audio(path, rate, offset, duration)
@@ -106,7 +89,7 @@ def observe(
     with torch.no_grad():
         stages = model.trace(torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)]))
     hypotheses = _hypotheses(recognizer, decoder, stages, text)
-    pauses = find_pauses(waveform, rate)
+    context = (recognizer.tokenizer, model.frame_shift, str(path), seconds, find_pauses(waveform, rate))
     reaches, shares = influence(model.encoder, stages.features, model.feature_shift)
     return Observation(
         model=recognizer.name,
@@ -115,9 +98,7 @@ def observe(
         sample_rate=rate,
         log_probs=stages.log_probs[0].numpy(),
         frame_shift=model.frame_shift,
-        transcript=to_transcript(
-            hypotheses, recognizer.tokenizer, model.frame_shift, str(path), seconds, pauses
-        ),
+        transcript=to_transcript(hypotheses, *context),
         aligned=text is not None,
         directions=listen(model.encoder, stages.features, model.frame_shift),
         reaches=reaches,
@@ -136,7 +117,7 @@ def _hypotheses(
         return decoder(stages.log_probs, stages.lengths)[0]
     tokens = recognizer.tokenizer.encode(text)
     if not tokens:
-        raise SpeechlstmError("text= is empty, so that there is nothing to align")
+        raise SpeechlstmError("text= is empty, so there is nothing to align")
     aligned, _ = forced_alignment(stages.log_probs[0].numpy(), tokens)
     return [replace(aligned, text=recognizer.tokenizer.normalize(text))]
 

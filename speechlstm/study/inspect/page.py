@@ -28,16 +28,7 @@ _BINS = 40  # of the histograms of gates
 
 
 def render(seen: Observation, layer: int | None = None, direction: str = "forward") -> bytes:
-    """Return the page.
-
-    Args:
-        seen: what was observed.
-        layer: the one that is shown first, counted from 1; None: the last.
-        direction: of it, `"forward"` or `"backward"`.
-
-    Raises:
-        UsageError: there is no such layer or direction.
-    """
+    """Return the page; see `choose` for the layer and direction that are shown first."""
     content = {
         "name": Path(seen.transcript.audio).name,
         "about": about(seen),
@@ -74,13 +65,18 @@ def about(seen: Observation) -> str:
         units = f"{seen.directions[0].memory.shape[1]} {notation(seen.directions[0].gates).name} units"
         parts.append(f"{layers} of {units} in {'two directions' if both else 'one direction'}")
     else:
-        parts.append("an encoder without recurrent layers, so that there are no gates to see")
-    parts.append(f"a frame each {1000 * seen.frame_shift:g} ms")
+        parts.append("an encoder without recurrent layers, so there are no gates to see")
+    parts.append(f"one frame every {1000 * seen.frame_shift:g} ms")
     return " · ".join(parts)
 
 
 def choose(seen: Observation, layer: int | None, direction: str) -> int | None:
     """Return the index of a layer and direction in `seen.directions`; None if the encoder has no recurrent layers.
+
+    Args:
+        seen: what was observed.
+        layer: counted from 1; None: the last.
+        direction: `"forward"` or `"backward"`.
 
     Raises:
         UsageError: there is no such layer or direction.
@@ -96,18 +92,18 @@ def choose(seen: Observation, layer: int | None, direction: str) -> int | None:
 
 
 def memory_order(each: Direction) -> NDArray[np.int64]:
-    """Return the units from those that forget fast to those that remember; as they are in a plain RNN."""
+    """Return the units sorted from fast forgetting to long memory; unsorted in a plain RNN."""
     life = each.half_life()
     return np.arange(each.memory.shape[1]) if life is None else np.argsort(life.numpy(), kind="stable")
 
 
 def limit_of(memory: NDArray[np.float32]) -> float:
-    """Return the size up to which values of a memory are told apart by colour: 3, from where tanh is flat, or less."""
+    """Return where the colors of a memory end: 3, beyond which tanh is flat, or less."""
     return min(float(np.quantile(np.abs(memory), 0.98)), 3.0) or 1.0 if memory.size else 1.0
 
 
 def shown_tokens(seen: Observation) -> list[int]:
-    """Return the blank, and the tokens that are likely somewhere, the likeliest first."""
+    """Return the blank, and the tokens that are likely somewhere, the most likely first."""
     highest = np.exp(seen.log_probs.max(axis=0)) if len(seen.log_probs) else np.zeros(len(seen.tokens))
     highest[0] = 2.0
     order = np.argsort(-highest, kind="stable")
@@ -128,7 +124,6 @@ def _sound(seen: Observation) -> bytes:
 
 
 def _overview(seen: Observation) -> dict[str, Any] | None:
-    """Return the whole recording, if the observation is of a stretch of it."""
     if seen.overview is None:
         return None
     peak = float(np.abs(seen.overview).max()) or 1.0
@@ -146,7 +141,7 @@ def _posteriors(seen: Observation) -> dict[str, Any]:
     shares = np.exp(seen.log_probs[:, tokens].T.astype(np.float64))
     best = shares.argmax(axis=0)
     peaks = []
-    for row in range(1, len(tokens)):  # the top of each stretch of frames in which a token is the best
+    for row in range(1, len(tokens)):  # the peak of each stretch of frames in which a token is the best
         edges = np.flatnonzero(np.diff(best == row, prepend=False, append=False)).reshape(-1, 2)
         peaks += [{"row": row, "frame": int(a + shares[row, a:b].argmax())} for a, b in edges]
     return {
@@ -167,7 +162,7 @@ def _layer(each: Direction) -> dict[str, Any]:
         if name == "cell":
             high = max(float(np.abs(values).max(initial=0.0)), 1.0)
             low = -high
-        # 16 bits: with a byte the numbers of a worked step would not add up.
+        # 16 bits: with 8, the numbers of a worked step would not add up.
         parts[name] = {"data": _packed(values, low, high, "<u2"), "low": low, "high": high}
         if name not in openings:
             parts[name]["limit"] = limit_of(values) if name == "cell" else 1.0

@@ -1,5 +1,4 @@
-/* Tables and charts of a comparison. A cell is a text, or {text, note, key}: what stands below it, and what it is
-   sorted by. */
+/* Tables and charts of a comparison. A cell is a text, or {text, note, key}: the note stands below, the key sorts. */
 const show = (cell) =>
   cell.note ? element("div", {}, element("b", {}, cell.text), element("span", {}, cell.note)) : (cell.text ?? cell);
 const key = (cell) => (typeof cell === "object" ? (cell.key ?? cell.text) : cell);
@@ -16,7 +15,7 @@ function draw(chart, points, network, width = 2) {
   chart.inside.append(line(chart, points, looks(network).ink, width, looks(network).dashes));
 }
 
-/* Each trial's loss, a ring where it ends because the task is solved. */
+/* Each trial's loss, with a ring where the task is solved. */
 function learningChart({ learning }) {
   const all = learning.flatMap(({ points }) => points);
   const losses = all.map(([, loss]) => loss).filter((loss) => loss > 0);
@@ -51,10 +50,10 @@ function flowChart({ flows }, when) {
 function drawTask() {
   const group = data.groups[place("task", "select").value];
   if (!group) return;
-  const gradient = "Norm of the gradient of the loss at the end by the input so many steps before, on average over sequences and seeds.";
+  const gradient = "Norm of the gradient of the last loss with respect to the input that many steps before, averaged over sequences and seeds.";
   place("task", ".cards").replaceChildren(
     ...(group.learning.length
-      ? [figure("Learning curves", "Loss of the training sequences, a line for each seed; a ring where the task is solved.", learningChart(group))]
+      ? [figure("Learning curves", "Training loss, one line per seed. A ring marks where the task is solved.", learningChart(group))]
       : []),
     figure("Gradient before training", gradient, flowChart(group, "before")),
     figure("Gradient after training", gradient, flowChart(group, "after")),
@@ -73,7 +72,7 @@ function lagChart({ title, lags, shares }) {
     for (const { lag, low, high } of moved)
       chart.svg.append(line(chart, [[lag, 100 * low], [lag, 100 * high]], looks(network).ink, 1));
   });
-  return figure(title, "Upright the 95 % intervals.", chart);
+  return figure(title, "Vertical bars are 95 % intervals.", chart);
 }
 
 function epochChart({ title, curves }) {
@@ -85,7 +84,7 @@ function epochChart({ title, curves }) {
     y: { low: 0, high: Math.max(...all.map(([, rate]) => 100 * rate)), label: "word error rate (%)" },
   });
   for (const { network, points } of curves) draw(chart, points.map(([epoch, rate]) => [epoch, 100 * rate]), network);
-  return figure(`Learning curves: ${title}`, "Word error rate of the dev part after each epoch that was validated, with the decoder of the training.", chart);
+  return figure(`Learning curves: ${title}`, "Word error rate on the dev part after each validated epoch, with the decoder used in training.", chart);
 }
 
 byId("title").textContent = data.title;
@@ -100,7 +99,7 @@ place("task", "select").addEventListener("change", drawTask);
 byId("lags").hidden = !data.lags.length;
 place("lags", ".cards").append(...data.lags.map(lagChart));
 byId("speech").hidden = !data.speech.length;
-const heads = ["experiment", "network", "seed", "word error rate", "parameters", "seconds an epoch", "memory (MB)", "speed (x real time)"];
+const heads = ["experiment", "network", "seed", "word error rate", "parameters", "seconds per epoch", "memory (MB)", "speed (x real time)"];
 place("speech", ".wide").append(sortable(heads.map((name, index) => column(name, index, index > 1 ? "number" : null)), data.speech));
 place("speech", ".cards").append(...data.epochs.map(epochChart));
 for (const id of ["task", "lags", ...(data.epochs.length ? ["speech"] : [])]) keys(id);

@@ -1,4 +1,4 @@
-/* Below the panels: what holds for the whole stretch. */
+/* Below the panels: cards about all frames together. */
 const share = { low: 0, high: 1 };
 const percents = (name, high = 1) => ({ ...share, high, label: `${name} (%)`, marks: marksOf(0, high, 5, 100) });
 const gates = () => Object.entries(chosen()?.gates ?? {});
@@ -17,10 +17,10 @@ const CARDS = [
       const shift = Math.round(1000 * chosen().shift);
       const kept = (frames) => (0.5 ** (1 / frames)).toFixed(2);
       return (
-        "Share of units whose half-life is no longer than that: the time in which half of what a unit holds is forgotten, " +
-        `in half of the frames or more. A frame is ${shift} ms, so a half-life of ${shift} ms means that half is gone one ` +
-        `frame later, with the forget gate at 0.5; ${5 * shift} ms need ${kept(5)}, ${25 * shift} ms ${kept(25)}. Where a line ends ` +
-        "below 100 %, the rest outlast the recording."
+        "Share of units with at most this half-life: the time in which a unit forgets half of its memory (the median over " +
+        `the frames). A frame is ${shift} ms, so a half-life of ${shift} ms means that half is gone one frame later, with the ` +
+        `forget gate at 0.5; ${5 * shift} ms take a gate of ${kept(5)}, ${25 * shift} ms one of ${kept(25)}. Where a line ends below ` +
+        "100 %, the other units remember for longer than the recording."
       );
     },
     legend: () => data.layers.map((each) => [nameOf(each), inkOf(each), dashesOf(each)]),
@@ -62,8 +62,8 @@ const CARDS = [
     title: "Which units are saturated",
     shown: () => gates().length > 0,
     text: () =>
-      `Each mark is the gate of a unit of ${nameOf(chosen())}: how much of the time it is shut (below 0.1) and open (above 0.9). ` +
-      "On the diagonal it is never in between; near the origin it is never saturated.",
+      `Each mark is a gate of one unit of ${nameOf(chosen())}: how much of the time it is shut (below 0.1) and open (above 0.9). ` +
+      "On the diagonal, it is never in between; near the origin, it is never saturated.",
     legend: () =>
       gates().map(([name]) => [`${PARTS[name].title} (${{ circle: "●", square: "■", triangle: "▲" }[PARTS[name].mark]})`, PARTS[name].ink]),
     draw() {
@@ -77,8 +77,8 @@ const CARDS = [
     title: "How far back and ahead outputs reach",
     shown: () => data.reaches.length > 0,
     text: () =>
-      `Size of the gradient of ${data.reaches.length} outputs by the input so long before (left) or after (right) them, the ` +
-      `largest being 1; bold the mean of all. On average half of it comes from ${average("half")}, 90 % from ${average("most")}.`,
+      `Gradient of ${data.reaches.length} outputs with respect to the input before (left) and after (right) them, relative to ` +
+      `its maximum; the bold line is the mean. On average, half of it comes from ${average("half")}, 90 % from ${average("most")}.`,
     draw() {
       const [far, low] = [Math.min(data.seconds, 3), 10 ** -data.reachDecades];
       const chart = plot({
@@ -107,7 +107,7 @@ const CARDS = [
   {
     title: "What each direction contributes",
     shown: () => Object.keys(data.shares).length > 0,
-    text: () => "Share of the sum of |gradient × output| over the stretch, by layer.",
+    text: () => "Share of the sum of |gradient × output| over all frames, by layer.",
     legend: () => [["forward: the past", "blue"], ["backward: the future", "orange"]],
     draw() {
       const layers = Object.entries(data.shares);

@@ -141,7 +141,7 @@ function choose(index) {
   drawCards();
 }
 
-/* Of a long recording: what of it the page shows, and how another stretch is had. */
+/* For a long recording: which part of it the page shows, and the command for another part. */
 function buildStretch() {
   if (!data.overview) return;
   const { seconds, offset, envelope, peak, command } = data.overview,
@@ -149,8 +149,8 @@ function buildStretch() {
   place.hidden = false;
   const text = (from, to) => `${decimal(from, 1)} to ${decimal(to, 1)} s`;
   place.querySelector("p").textContent =
-    `The recording has ${decimal(seconds, 1)} s; this page shows ${text(offset, offset + data.seconds)}. ` +
-    "Drag to choose another stretch, and run what then stands below.";
+    `The recording is ${decimal(seconds, 1)} s long; this page shows ${text(offset, offset + data.seconds)}. ` +
+    "Drag to choose another part, then run the command below.";
   const chart = plot({
     name: "The whole recording",
     x: { low: 0, high: seconds, label: "time (s)" },

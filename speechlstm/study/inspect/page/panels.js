@@ -1,5 +1,4 @@
-/* Panels, one below the other: all have the time axis of the stretch. What is a heat map is drawn by pixels below the
-   axes, all else as lines and shapes. */
+/* Panels, one below the other, on one time axis. Heat maps are drawn as pixels, all else as lines and shapes. */
 const GUTTER = { left: 62, right: 58, top: 2, bottom: 2 };
 const stack = byId("panels");
 
@@ -84,7 +83,7 @@ const waveform = {
 
 const spectrogram = {
   height: 130,
-  caption: () => ["Spectrogram", ", decibels below the loudest"],
+  caption: () => ["Spectrogram", ", decibels relative to the loudest"],
   y: () => ({ low: 0, high: data.sampleRate / 2000, label: "kHz" }),
   pixels(pen, chart) {
     if (sound) drawSpectrogram(pen, sound, state.from, state.to, chart.width, chart.height);
@@ -94,7 +93,7 @@ const spectrogram = {
 
 const posteriors = {
   height: 140,
-  caption: () => ["CTC output", ": probability of each token in each frame; dashed the blank, which stands for no token"],
+  caption: () => ["CTC output", ": probability of each token in each frame; the dashed line is the blank, which stands for no token"],
   y: () => ({ low: 0, high: 1.35, marks: [[0, "0"], [0.5, "0.5"], [1, "1"]] }),
   draw(chart) {
     const { names, columns, peaks } = data.posteriors,
@@ -163,7 +162,7 @@ const direction = {
   shown: () => data.layers.length && chosen().layer in data.shares,
   caption: () => [
     "Contribution of each direction",
-    ` of layer ${chosen().layer} to the output: blue forward, from the past; orange backward, from the future`,
+    ` of layer ${chosen().layer} to the output: blue is forward, from the past; orange is backward, from the future`,
   ],
   y: () => ({ low: 0, high: 1, marks: [[0, "0 %"], [0.5, "50 %"], [1, "100 %"]] }),
   draw(chart) {
@@ -195,8 +194,8 @@ const reach = {
     const { token, seconds, half, most } = data.reaches[state.reach];
     const way = ([back, ahead]) => `${Math.round(back * 1000)} ms before to ${Math.round(ahead * 1000)} ms after`;
     return [
-      `What “${token}” at ${decimal(seconds, 2)} s rests on`,
-      `: size of the gradient by the input. Half of it comes from ${way(half)}, 90 % from ${way(most)}`,
+      `What “${token}” at ${decimal(seconds, 2)} s depends on`,
+      `: gradient with respect to the input. Half of it comes from ${way(half)}, 90 % from ${way(most)}`,
     ];
   },
   y() {

@@ -4,7 +4,7 @@ const state = {
   to: data.seconds,
   time: 0, // that was chosen, or is played
   layer: data.first,
-  unit: 0, // of the layer, from those that forget fast to those that remember
+  unit: 0, // of the layer, sorted from fast forgetting to long memory
   reach: Math.floor(data.reaches.length / 2),
 };
 const player = document.querySelector("audio");
