@@ -24,6 +24,7 @@ from speechlstm import configs
 from speechlstm.cli import main as cli
 from speechlstm.configs.arguments import split
 from speechlstm.data.audio import load_audio
+from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import parse_line, read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -123,7 +124,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "noises").mkdir()
     soundfile.write(folder / "noises/hum.wav", 0.1 * np.sin(np.arange(16_000) / 20), 16_000)
     for corpus in ("data/mine", "data/an4"):
-        (folder / corpus).mkdir(parents=True)
         for part, chosen in {"train": ids[:4], "dev": ids[4:]}.items():
             sources = [folder / "recordings" / name for name in chosen]
             lines = [
@@ -134,8 +134,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 }
                 for source in sources
             ]
-            manifest = folder / corpus / f"{part}.jsonl"
-            manifest.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+            text = "".join(f"{json.dumps(line)}\n" for line in lines)
+            write_atomically(
+                folder / corpus / f"{part}.jsonl", text
+            )  # as if by a command, which may replace it
     for command in (
         "speechlstm train experiment=an4",
         "speechlstm lm manifest=data/an4/train.jsonl order=3 out=an4.arpa",
@@ -143,8 +145,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         run(command, folder)
     shutil.copytree(folder / "runs/an4", folder / "runs/mine")
-    (folder / "conf/decoder").mkdir(parents=True)
-    (folder / "conf/decoder/tuned.yaml").write_text("defaults: [beam]\nbeam_size: 8\n")
+    write_atomically(folder / "conf/decoder/tuned.yaml", "defaults: [beam]\nbeam_size: 8\n")
     return folder
 
 
