@@ -20,7 +20,8 @@ from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.transcript import Transcript, to_transcript
 from speechlstm.types import AudioError, Hypothesis, UsageError, Utterance
 
-MAX_SECONDS = 600.0  # longest recording: the encoder sees it whole
+MAX_SECONDS = 600.0  # longest recording that the encoder sees whole where it must
+CUT_SECONDS = 60.0  # longest recording that is not cut where it may be, by `speechlstm.transcription.long`
 _WINDOW = 512  # recordings sorted by length at a time: bounds how long results wait for their turn
 _READERS = 2  # threads that decode audio
 
@@ -93,24 +94,7 @@ class Recognized:
 
 
 @dataclass(frozen=True, slots=True)
-class RecognizedBatch:
-    """Recordings that went through the model together.
-
-    Attributes:
-        recordings: those that could be read.
-        failures: `(index, reason)` of the others.
-        log_probs: `(batch, frames, vocab)` natural logs of the recordings; no rows if nothing could be read.
-        lengths: `(batch,)` frames of each.
-    """
-
-    recordings: list[Recognized]
-    failures: list[tuple[int, AudioError]]
-    log_probs: Tensor
-    lengths: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
+class Job:
     """What to read of which recording; `duration` None is all of it, `seconds` its length for sorting."""
 
     index: int
@@ -120,6 +104,30 @@ class _Job:
     duration: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RecognizedBatch:
+    """Recordings that went through the model together.
+
+    Attributes:
+        recordings: those that could be read.
+        failures: `(index, reason)` of the others.
+        log_probs: `(batch, frames, vocab)` natural logs of the recordings; no rows if nothing could be read.
+        lengths: `(batch,)` frames of each.
+        long: a recording that is to be cut, in a batch of its own.
+    """
+
+    recordings: list[Recognized]
+    failures: list[tuple[int, AudioError]]
+    log_probs: Tensor
+    lengths: Tensor
+    long: Job | None = None
+
+    @classmethod
+    def empty(cls, failures: list[tuple[int, AudioError]], long: Job | None = None) -> RecognizedBatch:
+        """Return a batch without recordings."""
+        return cls([], failures, torch.zeros(0, 0, 0), torch.zeros(0, dtype=torch.long), long)
+
+
 def recognize(
     model: SpeechModel,
     inputs: Sequence[AudioInput | Utterance],
@@ -127,6 +135,7 @@ def recognize(
     threads: int = 1,
     claim: Callable[[], int] | None = None,
     strict_audio: bool = False,
+    cut: bool = False,
 ) -> Iterator[RecognizedBatch]:
     """Run recordings through the model in batches of similar length.
 
@@ -144,6 +153,7 @@ def recognize(
         threads: how many batches run at once on a CPU.
         claim: returns the number of the batch to do next, each number to one process; None does all of them.
         strict_audio: damaged or truncated audio fails; False takes what can be read, with warnings.
+        cut: recordings of over `CUT_SECONDS` are handed out as they are; False takes them whole, up to `MAX_SECONDS`.
 
     Yields:
         batches in which each of the inputs, if no other process has it, occurs once, recognized or with the reason
@@ -163,13 +173,16 @@ def recognize(
     claimed = -1  # until here all batches have been claimed, by whomever
     ahead: deque[Future[RecognizedBatch]] = deque()
     try:
-        for number, batch in enumerate(_batches(inputs, readers, batch_seconds)):
+        for number, batch in enumerate(_batches(inputs, readers, batch_seconds, cut)):
             if number > claimed:
                 claimed = claim()
             if number < claimed:
                 continue
             if isinstance(batch, tuple):
-                yield RecognizedBatch([], [batch], torch.zeros(0, 0, 0), torch.zeros(0, dtype=torch.long))
+                yield RecognizedBatch.empty([batch])
+                continue
+            if cut and batch[0].seconds > CUT_SECONDS:
+                yield RecognizedBatch.empty([], batch[0])
                 continue
             reads = [(job, readers.submit(_read, job, model.sample_rate, strict_audio)) for job in batch]
             ahead.append(models.submit(_recognize, model, reads))
@@ -200,20 +213,25 @@ def _begin(device: torch.device) -> None:
 
 
 def _batches(
-    inputs: Sequence[AudioInput | Utterance], readers: ThreadPoolExecutor, batch_seconds: float
-) -> Iterator[list[_Job] | tuple[int, AudioError]]:
+    inputs: Sequence[AudioInput | Utterance], readers: ThreadPoolExecutor, batch_seconds: float, cut: bool
+) -> Iterator[list[Job] | tuple[int, AudioError]]:
     """Yield batches, shortest first in each window, and what is unusable with the reason."""
     for start in range(0, len(inputs), _WINDOW):
         window = range(start, min(start + _WINDOW, len(inputs)))
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         for index, job in zip(window, readers.map(_job, window, inputs[start : window.stop]), strict=True):
             if isinstance(job, AudioError):
                 yield index, job
+            elif job.seconds > MAX_SECONDS and not cut:
+                limit = f"at most {MAX_SECONDS:.0f} s are taken whole; cut it into shorter files"
+                yield index, AudioError(f"{audio_name(job.audio)}: {job.seconds:.0f} s long, but {limit}")
             else:
                 jobs.append(job)
-        batch: list[_Job] = []
+        batch: list[Job] = []
         for job in sorted(jobs, key=lambda job: job.seconds):
-            if batch and job.seconds * (len(batch) + 1) > batch_seconds:
+            if batch and (
+                job.seconds * (len(batch) + 1) > batch_seconds or (cut and job.seconds > CUT_SECONDS)
+            ):
                 yield batch
                 batch = []
             batch.append(job)
@@ -221,40 +239,37 @@ def _batches(
             yield batch
 
 
-def _job(index: int, given: AudioInput | Utterance) -> _Job | AudioError:
-    """Learn the length of a recording, and refuse what is too long."""
+def _job(index: int, given: AudioInput | Utterance) -> Job | AudioError:
+    """Learn the length of a recording."""
     try:
         if isinstance(given, Utterance):
-            job = _Job(index, given.audio_filepath, given.duration, given.offset, given.duration or None)
+            job = Job(index, given.audio_filepath, given.duration, given.offset, given.duration or None)
         else:
-            job = _Job(index, given, audio_info(given, exact=False).duration)
+            job = Job(index, given, audio_info(given, exact=False).duration)
             if job.seconds > MAX_SECONDS:  # that is what the header says
                 job = replace(job, seconds=audio_info(given, strict=False).duration)
     except AudioError as error:
         return error
-    if job.seconds > MAX_SECONDS:
-        limit = f"at most {MAX_SECONDS:.0f} s are transcribed at once; cut it into shorter files"
-        return AudioError(f"{audio_name(job.audio)}: {job.seconds:.0f} s long, but {limit}")
     return job
 
 
-def _read(job: _Job, sample_rate: int, strict: bool) -> _Read:
+def _read(job: Job, sample_rate: int, strict: bool) -> _Read:
     warnings: list[str] = []
     audio = load_audio(job.audio, sample_rate, job.offset, job.duration, strict=strict, warnings=warnings)
     return audio, warnings
 
 
-def _recognize(model: SpeechModel, reads: list[tuple[_Job, Future[_Read]]]) -> RecognizedBatch:
+def _recognize(model: SpeechModel, reads: list[tuple[Job, Future[_Read]]]) -> RecognizedBatch:
     """Run one batch through the model, leaving out what could not be read."""
     failures: list[tuple[int, AudioError]] = []
-    ready: list[tuple[_Job, NDArray[np.float32], list[str]]] = []
+    ready: list[tuple[Job, NDArray[np.float32], list[str]]] = []
     for job, future in reads:
         try:
             ready.append((job, *future.result()))
         except AudioError as error:
             failures.append((job.index, error))
     if not ready:
-        return RecognizedBatch([], failures, torch.zeros(0, 0, 0), torch.zeros(0, dtype=torch.long))
+        return RecognizedBatch.empty(failures)
     waveforms = [torch.from_numpy(waveform) for _, waveform, _ in ready]
     padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
     log_probs, lengths = model.log_probs(padded, torch.tensor([len(waveform) for waveform in waveforms]))

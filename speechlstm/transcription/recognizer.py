@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor
 
 from speechlstm import decoders
-from speechlstm.data.audio import AudioInput
+from speechlstm.data.audio import AudioInput, audio_name, stream_audio
 from speechlstm.decoders import Decoder
 from speechlstm.model.bundle import Bundle, load_bundle
 from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.transcription import long
 from speechlstm.transcription.align import Alignment, align
-from speechlstm.transcription.batches import SpeechModel, in_order, recognize
+from speechlstm.transcription.batches import Job, SpeechModel, in_order, recognize
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
@@ -129,7 +131,7 @@ class Recognizer:
             audio: a path, `(samples, sample_rate)`, or an open binary file; or a list of such.
 
         Raises:
-            AudioError: a recording cannot be read or is too long. For results of the others use
+            AudioError: a recording cannot be read. For results of the others use
                 `speechlstm.transcription.recognizer.transcribe`.
 
         Examples:
@@ -210,6 +212,8 @@ def transcribe(
 ) -> Iterator[tuple[int, Transcript | AudioError]]:
     """Transcribe recordings in batches of similar length; a broken one does not stop the others.
 
+    Recordings of over `speechlstm.transcription.batches.CUT_SECONDS` are cut, as `speechlstm.transcription.long` tells.
+
     Args:
         recognizer: gives the log-probabilities.
         decoder: turns them into hypotheses.
@@ -225,8 +229,29 @@ def transcribe(
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
     """
-    for batch in recognize(recognizer, inputs, batch_seconds, threads, claim, strict_audio):
+    for batch in recognize(recognizer, inputs, batch_seconds, threads, claim, strict_audio, cut=True):
         yield from batch.failures
+        if batch.long is not None:
+            yield (
+                batch.long.index,
+                _cut(recognizer, decoder, batch.long, batch_seconds, threads, strict_audio),
+            )
         hypotheses = decoder(batch.log_probs, batch.lengths) if batch.recordings else []
         for recording, found in zip(batch.recordings, hypotheses, strict=True):
             yield recording.index, recording.transcript(found, recognizer)
+
+
+def _cut(
+    recognizer: SpeechModel, decoder: Decoder, job: Job, batch_seconds: float, threads: int, strict: bool
+) -> Transcript | AudioError:
+    """Transcribe a recording of any length."""
+    warnings: list[str] = []
+    blocks = stream_audio(
+        job.audio, recognizer.sample_rate, job.offset, job.duration, strict=strict, warnings=warnings
+    )
+    try:
+        name = audio_name(job.audio)
+        made = long.transcribe(recognizer, decoder, blocks, name, job.seconds, batch_seconds, threads)
+    except AudioError as error:
+        return error
+    return replace(made, warnings=warnings)

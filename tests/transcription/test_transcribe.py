@@ -18,13 +18,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from spelling import RATE, TOKENS, SpellingBundle, write
+from spelling import FRAME, RATE, TOKENS, SpellingBundle, spell, write
 
 import speechlstm
 from speechlstm.cli import transcribe as command
 from speechlstm.configs.arguments import quoted, split
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import batches as transcriber
+from speechlstm.transcription.align import align
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.inputs import Recording, find, output_paths
 from speechlstm.transcription.recognizer import transcribe
@@ -248,12 +249,31 @@ def test_processes_that_claim_batches_do_together_what_one_does(turns: list[int]
     assert sorted(batches) == sorted(bundles[3].batches)
 
 
-def test_too_long_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    long = tmp_path / "long.wav"
-    soundfile.write(long, np.zeros(601 * 1000, np.int16), 1000)
-    ((_, error),) = all_of([str(long)])
+def test_any_length_is_transcribed_in_windows(tmp_path: Path) -> None:
+    sentence = spell("the quick brown fox jumps over the lazy dog")
+    waveform = np.tile(np.pad(sentence, (0, 2 * RATE)), 180)
+    soundfile.write(tmp_path / "long.flac", waveform, RATE)
+    write(tmp_path / "short.flac", "short")
+    bundle = SpellingBundle()
+    paths = [str(tmp_path / "long.flac"), str(tmp_path / "short.flac"), str(tmp_path / "none.flac")]
+    results = dict(transcribe(bundle, GreedyDecoder(tokenizer=TOKENS), paths, threads=2))
+    long = results[0]
+    assert (
+        long.text.replace(" ", "") == "thequickbrownfoxjumpsoverthelazydog" * 180
+    )  # the pauses are no spaces
+    assert long.duration == pytest.approx(len(waveform) / RATE) and long.duration > 600
+    quick = [word.start for word in long.words if word.text == "quick"]
+    expected = [(each * (len(sentence) + 2 * RATE) + 12 * FRAME) / RATE for each in range(180)]
+    assert quick == pytest.approx(expected, abs=0.2)
+    assert max(rows * samples for rows, samples in bundle.batches) <= 120 * RATE
+    assert results[1].text == "short" and isinstance(results[2], AudioError)
+
+
+def test_alignment_takes_recordings_whole_up_to_a_limit(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.wav", np.zeros(601 * 1000, np.int16), 1000)
+    ((_, error),) = align(SpellingBundle(), [(str(tmp_path / "long.wav"), "yes")])
     assert str(error) == (
-        f"{long}: 601 s long, but at most 600 s are transcribed at once; cut it into shorter files"
+        f"{tmp_path / 'long.wav'}: 601 s long, but at most 600 s are taken whole; cut it into shorter files"
     )
 
 
