@@ -35,14 +35,14 @@ def main(cfg: DictConfig) -> int:
     folder = Path(str(cfg.out)).expanduser()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"out={cfg.out} is a file, but must be a folder for the pages")
-    recordings, problems = find(inputs)
+    recordings, problems, notes = find(inputs)
     given = len(recordings) + len(problems)
     if cfg.text is not None and given > 1:
         raise UsageError(f"text= is of one recording, but {given} are given")
     outputs = Outputs([*reads(cfg), *(recording.path for recording in recordings)], cfg.overwrite)
     pages = output_paths(recordings, folder, "html")
-    for problem in problems:
-        print(f"failed: {problem}", file=sys.stderr)
+    for line in [f"note: {note}" for note in notes] + [f"failed: {problem}" for problem in problems]:
+        print(line, file=sys.stderr)
     failed = len(problems)
     if recordings:
         bundle = checkpoint.load(cfg.bundle)

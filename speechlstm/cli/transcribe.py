@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> int:
     if len(kinds) > 1 and out is None:
         raise UsageError(f"several formats are for files: add out=FOLDER to format={','.join(kinds)}")
     where = choose_devices(cfg.trainer)
-    recordings, problems = find(inputs)
+    recordings, problems, notes = find(inputs)
     given = len(recordings) + len(problems)
     if one_file and given > 1 and kinds[0] not in _JOINED:
         raise UsageError(
@@ -53,8 +53,9 @@ def main(cfg: DictConfig) -> int:
         paths = zip(*(output_paths(recordings, out, kind) for kind in kinds), strict=True)
         work = _left(list(zip(recordings, paths, strict=True)), cfg.overwrite, where.is_first)
     failed = len(problems)
-    for problem in problems if where.is_first else ():
-        print(f"failed: {problem}", file=sys.stderr)
+    if where.is_first:
+        for line in [f"note: {note}" for note in notes] + [f"failed: {problem}" for problem in problems]:
+            print(line, file=sys.stderr)
     if not work:
         return report_failures(failed, given) if where.is_first else 0
     bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision)

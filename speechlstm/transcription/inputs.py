@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechlstm.data.audio import AUDIO_SUFFIXES
+from speechlstm.data.audio import AUDIO_SUFFIXES, search
 from speechlstm.types import AudioError, UsageError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -23,18 +22,20 @@ class Recording:
     name: str
 
 
-def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError]]:
-    """Turn files and folders into recordings; folders are searched through, sorted, without hidden files.
+def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[str]]:
+    """Turn files and folders into recordings; folders are searched through, see `speechlstm.data.audio.search`.
 
     A relative path keeps its folders in `name`; of an absolute one, or one with `..`, only the last part is
     kept, for a folder with what lies below. A file met twice counts once. A missing file becomes a recording
     as well: opening it will tell.
 
     Returns:
-        the recordings in the order given, and a complaint for each URL, and each folder without audio or unreadable.
+        the recordings in the order given; a complaint for each URL, and each folder without audio or unreadable; and a
+        note for each folder of what was passed over.
     """
     found: dict[Path, Recording] = {}
     problems: list[AudioError] = []
+    notes: list[str] = []
     for given in paths:
         path = Path(given)
         outside = path.is_absolute() or ".." in path.parts
@@ -47,15 +48,17 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError]]:
             found.setdefault(path.absolute(), Recording(given, path.name if outside else str(path)))
             continue
         name = Path(path.resolve().name) if outside else path
-        inside, unreadable = _search(path)
-        problems += unreadable
-        if not inside and not unreadable:
+        inside = search(path)
+        problems += inside.problems
+        if note := inside.note():
+            notes.append(f"{given}: {note}")
+        if not inside.files and not inside.problems:
             suffixes = " ".join(sorted(AUDIO_SUFFIXES))
             problems.append(AudioError(f"{given}: no audio files in this folder; they end in {suffixes}"))
-        for file in inside:
+        for file in inside.files:
             recording = Recording(str(file), str(name / file.relative_to(path)))
             found.setdefault(file.absolute(), recording)
-    return list(found.values()), problems
+    return list(found.values()), problems, notes
 
 
 def output_paths(recordings: Sequence[Recording], folder: str | Path, suffix: str) -> list[Path]:
@@ -77,18 +80,3 @@ def output_paths(recordings: Sequence[Recording], folder: str | Path, suffix: st
             both = f"{other.path} and {recording.path}"
             raise UsageError(f"{both} would both become {path}; transcribe them into different folders")
     return list(taken)
-
-
-def _search(folder: Path) -> tuple[list[Path], list[AudioError]]:
-    """Return the audio files below a folder, sorted, and the folders that cannot be searched."""
-    problems: list[AudioError] = []
-    found: list[Path] = []
-
-    def complain(error: OSError) -> None:
-        problems.append(AudioError(f"{error.filename}: cannot search this folder: {error.strerror}"))
-
-    for where, folders, files in os.walk(folder, onerror=complain):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(where, name) for name in files if not name.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
-    return sorted(found), problems

@@ -7,6 +7,7 @@ does not grow with the size of the file. A path may also name a file in a tar ar
 """
 
 from speechlstm.data.audio.files import AUDIO_SUFFIXES
+from speechlstm.data.audio.folders import search
 from speechlstm.data.audio.load import AudioInfo, AudioInput, audio_info, audio_name, load_audio, stream_audio
 from speechlstm.data.audio.tar import holder
 
@@ -18,5 +19,6 @@ __all__ = [
     "audio_name",
     "holder",
     "load_audio",
+    "search",
     "stream_audio",
 ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from speechlstm.data.audio.headers import mp3_counted, mp3_frame, tag_size
 from speechlstm.data.audio.losses import Losses
-from speechlstm.data.audio.ogg import Ogg
+from speechlstm.data.audio.ogg import Link
 from speechlstm.data.audio.timeline import Timeline
 from speechlstm.types import AudioError
 
@@ -37,6 +37,7 @@ _STATED = (
     "tta",
     "ape",
     "au",
+    "ogg",
 )
 # Streams without time stamps: what is lost shows only as bytes that are no frame.
 _BARE = ("mp3", "aac", "ac3", "eac3", "dts", "amr", "loas", "truehd")
@@ -64,7 +65,7 @@ class Container:
 
     exact = False
 
-    def __init__(self, path: str, container: Any, file: IO[bytes], ogg: Ogg | None) -> None:
+    def __init__(self, path: str, container: Any, file: IO[bytes], link: Link | None) -> None:
         if not container.streams.audio:
             raise AudioError(f"{path}: has no audio track")
         self.container, self.stream = container, container.streams.audio[0]
@@ -75,18 +76,19 @@ class Container:
         self.sample_rate, self.channels = self.stream.rate or 0, self.stream.channels or 0
         self.kind = container.format.name.split(",")[0]
         self.size = file.seek(0, os.SEEK_END) - tag_size(file)
-        self.ogg = ogg
+        self.link = link
         counted = self.kind == "mp3" and mp3_counted(file)
         # Where players begin: an mp3 after the encoder's delay, mov and Matroska at 0 even if nothing is there.
         start, base = self.stream.start_time, self.stream.time_base
         self.origin = (container.start_time or 0) / av.time_base
         if self.kind == "mp3" and start is not None:
             self.origin = float(start * base)
-        elif self.kind in ("mov", "matroska") or (ogg and ogg.late):
+        elif self.kind in ("mov", "matroska") or (link and link.late):
             self.origin = 0.0
         self.ends: float | None = None  # by the header, in seconds
         if self.stream.duration and (counted or self.kind in _STATED):
-            self.ends = float(((start or 0) + self.stream.duration) * base) - self.origin
+            begin = 0 if self.kind == "ogg" else start or 0
+            self.ends = float((begin + self.stream.duration) * base) - self.origin
         elif container.duration and self.kind in _STATED:
             self.ends = container.duration / av.time_base
         self.samples = None if self.ends is None else round(self.ends * self.sample_rate)
@@ -100,7 +102,7 @@ class Container:
     ) -> Iterator[tuple[NDArray[np.float32], int]]:
         """Yield `(samples, channels)` and their rate in Hz from sample `start` of the header's rate on."""
         begin = start / self.sample_rate
-        timeline = Timeline(begin, losses, None if self._seek(begin) else 0.0, complete=bool(self.ogg))
+        timeline = Timeline(begin, losses, None if self._seek(begin) else 0.0, complete=bool(self.link))
         pieces: list[NDArray[np.float32]] = []
         held, form = 0, (0, 0)  # samples in `pieces`, and their rate and channels
         for data, rate, time in self._frames(timeline):
@@ -142,26 +144,28 @@ class Container:
             try:
                 frames = packet.decode()
             except (av.FFmpegError, ValueError):
-                if self.kind in _BARE:  # the packet is all up to the next frame
-                    tag = any(mark in bytes(packet) for mark in _TAGS)
-                    timeline.shift += (0.0 if tag else packet.size * seconds / max(size, 1)) - length
-                failed = 0.0 if time is None else time + length + timeline.shift
+                if self.kind not in _BARE:
+                    failed = 0.0 if time is None else time + length + timeline.shift
+                elif not any(mark in bytes(packet) for mark in _TAGS):  # it is all up to the next frame
+                    timeline.gap += packet.size * seconds / max(size, 1)
                 continue
             seconds, size = seconds + length, size + packet.size
             for frame in frames:
                 data, time = _samples(frame), self._time(frame)
+                time = None if self.kind in _BARE and timeline.end is not None else time
                 if whole and not timeline.started:
                     data = data[self._priming(length, len(data)) :]
                     if self.codec.name in _DELAYED and self.kind != "ogg":
                         timeline.shift = (first or 0.0) - (time or 0.0)
                 yield data, frame.sample_rate, time
         end = timeline.end or 0.0
+        failed = max(failed, end + timeline.gap)
         stated = self.ends if self.ends is not None and self.ends > max(self.latest, end) + _SLACK else 0.0
         if max(stated, failed) > end + 1e-3:
             timeline.losses.add(end, max(stated, failed) - end)
         elif self.kind == "aac" and unread > 0 and size:  # ffmpeg skips what is no frame
             timeline.losses.add(failed or end, unread * seconds / size)
-        elif (self.ogg and self.ogg.cut) or (last and mp3_frame(bytes(last)[:4]) > last.size):
+        elif (self.link and self.link.cut) or (last and mp3_frame(bytes(last)[:4]) > last.size):
             timeline.losses.add(end, None)
 
     def _packets(self) -> Iterator[Any]:

@@ -14,8 +14,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from speechlstm.data.audio.ffmpeg import CONTAINERS, Container
+from speechlstm.data.audio.headers import wav_channels
 from speechlstm.data.audio.losses import Losses
-from speechlstm.data.audio.ogg import Ogg, examine
+from speechlstm.data.audio.ogg import Link, examine
 from speechlstm.data.audio.sndfile import Sndfile
 from speechlstm.data.audio.tar import holder, open_member, split
 from speechlstm.types import AudioError, counted
@@ -58,15 +59,14 @@ def open_audio(path: str) -> Iterator[Source]:
             head = file.read(16)
             if not head:
                 raise AudioError(f"{path}: empty (0 bytes); copy or download it again")
-            sound = None
+            _check_channels(path, wav_channels(file) or 1)  # before anything makes room for so many
+            links = examine(file) if head.startswith(b"OggS") else []
             mpeg = head.startswith((b"ID3", b"\xff")) or path.lower().endswith((".mp3", ".mp2", ".mpga"))
-            ogg = examine(file) if head.startswith(b"OggS") else None
-            if not mpeg and (ogg is None or ogg.whole):
-                with contextlib.suppress(soundfile.SoundFileError):
-                    sound = Sndfile(path, _open(path, stack) if split(path) else os.fsencode(path), file)
-                    stack.enter_context(sound.file)
-            if sound is None or sound.misread:
-                source: Source = _container(path, stack, ogg)
+            source: Source
+            if len(links) > 1:
+                source = _Chain(path, links, stack)
+            elif (links and not links[0].whole) or mpeg or (sound := _sndfile(path, file, stack)) is None:
+                source = _container(path, stack, *links)
             else:
                 source = _Either(path, sound, stack)
             check_header(path, source)
@@ -83,8 +83,10 @@ def open_audio(path: str) -> Iterator[Source]:
 class _Either:
     """A file that libsndfile reads, and ffmpeg from where libsndfile gives up."""
 
-    def __init__(self, path: str, sound: Sndfile, stack: contextlib.ExitStack) -> None:
-        self.path, self.sound, self.stack = path, sound, stack
+    def __init__(
+        self, path: str, sound: Sndfile, stack: contextlib.ExitStack, link: Link | None = None
+    ) -> None:
+        self.path, self.sound, self.stack, self.link = path, sound, stack, link
         self.sample_rate, self.channels = sound.sample_rate, sound.channels
         self.samples, self.exact = sound.samples, sound.exact and not sound.missing
 
@@ -98,11 +100,62 @@ class _Either:
             return
         except soundfile.SoundFileError:
             pass
-        yield from _container(self.path, self.stack).blocks(read, None, losses)
+        rest = _container(self.path, self.stack, self.link)
+        yield from rest.blocks(round(read / self.sample_rate * rest.sample_rate), None, losses)
 
 
-def _container(path: str, stack: contextlib.ExitStack, ogg: Ogg | None = None) -> Container:
-    file = (ogg and ogg.content) or _open(path, stack)
+class _Chain:
+    """The recordings of an Ogg file that holds several, one after the other."""
+
+    exact = False
+
+    def __init__(self, path: str, links: list[Link], stack: contextlib.ExitStack) -> None:
+        self.path, self.links = path, links
+        first = next((link for link in links if link.whole), links[0])
+        source = self._open(first, stack)
+        self.samples: int | None = None
+        self.sample_rate, self.channels = source.sample_rate, source.channels
+
+    def blocks(self, start: int, count: int | None, losses: Losses) -> Iterator[Block]:
+        """Yield what can be read from sample `start` on."""
+        begin, done = start / self.sample_rate, 0.0
+        for link in self.links:
+            losses.base = done
+            with contextlib.ExitStack() as stack:
+                try:
+                    source = self._open(link, stack)
+                except AudioError:  # its first pages are lost
+                    losses.add(0.0, None)
+                    continue
+                for data, rate in source.blocks(0, None, losses):
+                    skip = round((begin - done) * rate)
+                    done += len(data) / rate
+                    if skip < len(data):
+                        yield data[max(0, skip) :], rate
+
+    def _open(self, link: Link, stack: contextlib.ExitStack) -> Source:
+        assert link.content is not None
+        if not link.whole:
+            return _container(self.path, stack, link)
+        link.content.seek(0)
+        sound = Sndfile(self.path, link.content, link.content)
+        stack.enter_context(sound.file)
+        return _Either(self.path, sound, stack, link)
+
+
+def _sndfile(path: str, file: IO[bytes], stack: contextlib.ExitStack) -> Sndfile | None:
+    """Open a file with libsndfile, if it can read it and rightly."""
+    try:
+        sound = Sndfile(path, _open(path, stack) if split(path) else os.fsencode(path), file)
+    except soundfile.SoundFileError:
+        return None
+    stack.enter_context(sound.file)
+    return None if sound.misread else sound
+
+
+def _container(path: str, stack: contextlib.ExitStack, link: Link | None = None) -> Container:
+    file = (link and link.content) or _open(path, stack)
+    file.seek(0)
     options = {"format_whitelist": CONTAINERS}
     if file.read(4) in (b"RIFF", b"RIFX", b"RF64"):
         options["ignore_length"] = "1"  # of an interrupted recording it is wrong
@@ -111,7 +164,7 @@ def _container(path: str, stack: contextlib.ExitStack, ogg: Ogg | None = None) -
         container = stack.enter_context(av.open(file, options=options))
     except (av.FFmpegError, ValueError):
         raise AudioError(f"{path}: not audio in a known format, or damaged; try to play it") from None
-    return Container(path, container, _open(path, stack), ogg)
+    return Container(path, container, _open(path, stack), link)
 
 
 def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:
@@ -138,9 +191,13 @@ def check_header(path: str, source: Source) -> None:
     Raises:
         AudioError: no samples, or channels or a rate beyond all measure.
     """
-    if not 1 <= source.channels <= MAX_CHANNELS:
-        raise AudioError(f"{path}: {counted(source.channels, 'channel')}; can be 1 to {MAX_CHANNELS}")
+    _check_channels(path, source.channels)
     if not MIN_RATE <= source.sample_rate <= MAX_RATE:
         raise AudioError(f"{path}: sample rate {source.sample_rate} Hz; can be {MIN_RATE} to {MAX_RATE}")
     if source.samples == 0 and source.exact:
         raise AudioError(f"{path}: no samples, only a header; record it again or leave it out")
+
+
+def _check_channels(path: str, channels: int) -> None:
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(f"{path}: {counted(channels, 'channel')}; can be 1 to {MAX_CHANNELS}")

@@ -27,6 +27,16 @@ def wav_sizes(file: IO[bytes], size: int) -> tuple[int, int]:
     return 0, 0
 
 
+def wav_channels(file: IO[bytes]) -> int:
+    """Return how many channels a wav says it has; 0 for any other file."""
+    file.seek(0)
+    head = file.read(4096)
+    place = head.find(b"fmt ")
+    if head[:4] not in (b"RIFF", b"RF64") or place < 0:
+        return 0
+    return int.from_bytes(head[place + 10 : place + 12], "little")
+
+
 def _chunks(file: IO[bytes], place: int, size: int) -> bool:
     """Whether what follows the sound in a wav is chunks, or nothing worth mentioning, up to the end of the file."""
     while place + place % 2 + 8 <= size:
@@ -39,7 +49,7 @@ def _chunks(file: IO[bytes], place: int, size: int) -> bool:
 
 
 def flac_end(file: IO[bytes], size: int) -> int:
-    """Return the sample with which the last frame of a FLAC file begins, as its own header tells (RFC 9639, 9.1)."""
+    """Return the sample after the last frame of a FLAC file, as its own header tells (RFC 9639, 9.1); 0: no idea."""
     file.seek(0)
     head = file.read(18)
     block, largest = int.from_bytes(head[10:12], "big"), int.from_bytes(head[15:18], "big")
@@ -49,11 +59,13 @@ def flac_end(file: IO[bytes], size: int) -> int:
     while (place := tail.rfind(b"\xff\xf8", 0, place)) >= 0:
         number = tail[place + 4 : place + 8].decode("utf-8", "replace")[:1]
         if len(tail) > place + 16 and number not in ("", "\ufffd"):
-            codes = tail[place + 2]
-            length = 4 + len(number.encode()) + {6: 1, 7: 2}.get(codes >> 4, 0)
-            length += {12: 1, 13: 2, 14: 2}.get(codes & 15, 0)
-            if _crc8(tail[place : place + length]) == tail[place + length]:
-                return ord(number) * block
+            size, rate, begin = tail[place + 2] >> 4, tail[place + 2] & 15, place + 4 + len(number.encode())
+            own = {6: 1, 7: 2}.get(size, 0)  # bytes of a block size that is none of the usual ones
+            end = begin + own + {12: 1, 13: 2, 14: 2}.get(rate, 0)
+            if _crc8(tail[place:end]) == tail[end]:
+                return ord(number) * block + (
+                    int.from_bytes(tail[begin : begin + own], "big") + 1 if own else block
+                )
     return 0
 
 

@@ -19,6 +19,7 @@ class Losses:
 
     def __init__(self, name: str, strict: bool, begin: float = 0.0, end: float = float("inf")) -> None:
         self.name, self.strict, self.begin, self.end = name, strict, begin, end
+        self.base = 0.0  # seconds at which the part of the recording begins whose losses are added
         self.stretches: list[tuple[float, float]] = []
 
     def add(self, start: float, seconds: float | None, reason: str = "damaged or truncated") -> None:
@@ -27,7 +28,7 @@ class Losses:
         Raises:
             AudioError: losses are not allowed.
         """
-        length = 0.0 if seconds is None else seconds
+        start, length = self.base + start, 0.0 if seconds is None else seconds
         if start > self.end or start + length < self.begin:
             return
         if self.strict:

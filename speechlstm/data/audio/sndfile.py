@@ -78,7 +78,7 @@ class Sndfile:
         if self.file.format in ("WAV", "WAVEX", "RF64"):
             return wav_sizes(file, size)
         if self.file.format == "FLAC":
-            return self.file.frames, max(self.file.frames, flac_end(file, size) + 1)
+            return self.file.frames, max(self.file.frames, flac_end(file, size))
         if self.file.format == "RAW":
             return size + size % 2, size
         if self.file.format == "NIST":

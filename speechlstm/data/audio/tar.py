@@ -13,7 +13,27 @@ from typing import IO, BinaryIO
 
 from speechlstm.types import AudioError
 
+_NAMES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+_LONGEST = 1 << 20  # bytes of a name with its attributes
 _MEMBER = re.compile(r"(.+?\.tar)@(\d+)/(.+)", re.DOTALL)
+
+
+class _Record(tarfile.TarInfo):
+    """A record of an archive; one that only lengthens a name may have any size, and is read into memory whole."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Record:
+        """Read a record's header."""
+        record = super().frombuf(buf, encoding, errors)
+        if record.type in _NAMES and record.size > _LONGEST:
+            raise tarfile.ReadError(f"a name of {record.size} bytes")
+        return record
 
 
 def split(path: str) -> tuple[str, int, str] | None:
@@ -35,7 +55,7 @@ def members(archive: str | Path) -> Iterator[tuple[str, str]]:
         AudioError: it cannot be read, is damaged, or is compressed.
     """
     try:
-        with tarfile.open(archive, "r:") as tar:
+        with tarfile.open(archive, "r:", tarinfo=_Record) as tar:
             for member in tar:
                 yield f"{archive}@{member.offset}/{member.name}", member.name
     except tarfile.TarError as error:
@@ -61,7 +81,7 @@ def open_member(path: str, archive: BinaryIO) -> IO[bytes]:
     name, byte, wanted = inside
     archive.seek(byte)
     try:
-        tar = tarfile.open(fileobj=archive, mode="r:")  # noqa: SIM115  closing `archive` is the caller's
+        tar = tarfile.open(fileobj=archive, mode="r:", tarinfo=_Record)  # noqa: SIM115  closing `archive` is the caller's
         member = tar.next()
     except tarfile.TarError:
         member = None

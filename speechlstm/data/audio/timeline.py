@@ -27,6 +27,7 @@ class Timeline:
     def __init__(self, begin: float, losses: Losses, first: float | None, complete: bool) -> None:
         self.begin, self.losses, self.complete = begin, losses, complete
         self.end = first  # of what has been placed
+        self.gap = 0.0  # seconds known to be missing before the next frame without a time stamp
         self.shift = 0.0  # seconds from time stamps to places: clocks may start anew
         self.started, self._silence = False, _MAX_SILENCE
 
@@ -42,7 +43,8 @@ class Timeline:
         """
         if self.end is None:
             self.end = self.begin if time is None else min(time, self.begin)
-        late = 0.0 if time is None else time + self.shift - self.end
+        late = self.gap if time is None else time + self.shift - self.end
+        self.gap = 0.0
         if not self.started and late < 0:
             data = data[round(-late * rate) :]  # the decoder's run-up
         elif late > (JITTER if self.started else 0.01):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from speechlstm.data import progress
-from speechlstm.data.audio import AUDIO_SUFFIXES, audio_info
+from speechlstm.data.audio import AUDIO_SUFFIXES, audio_info, search
 from speechlstm.data.text import read_lines
 from speechlstm.types import AudioError, ManifestError, UsageError, Utterance
 
@@ -69,9 +69,15 @@ class AudioFinder:
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Return every audio file below `folder`, sorted, hidden ones left out."""
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    return sorted(path for path in files if not path.name.startswith("."))
+    """Return every audio file below `folder`, sorted, hidden ones left out.
+
+    Raises:
+        AudioError: a folder cannot be searched.
+    """
+    found = search(folder)
+    if found.problems:
+        raise found.problems[0]
+    return found.files
 
 
 def measure(corpus: Corpus, threads: int = 8) -> Corpus:

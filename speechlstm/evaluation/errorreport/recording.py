@@ -132,4 +132,5 @@ def encode_opus(waveform: NDArray[np.float32], sample_rate: int) -> bytes:
 
 
 def _read(utterance: Utterance, sample_rate: int) -> NDArray[np.float32]:
-    return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, utterance.duration or None)
+    duration = utterance.duration or None
+    return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, duration, strict=False)

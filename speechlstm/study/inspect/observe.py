@@ -76,7 +76,7 @@ def observe(
         AudioError: the file cannot be read, or the stretch is too long.
         SpeechlstmError: the text cannot be aligned.
     """
-    whole = audio_info(path).duration
+    whole = audio_info(path, strict=False).duration
     seconds = whole - offset if duration is None else duration
     if seconds > MAX_SECONDS:
         if duration is not None or text is not None:
@@ -84,7 +84,7 @@ def observe(
             raise AudioError(f"{path}: {limit}; choose a stretch with offset= and duration=")
         duration = _STRETCH
     rate, model = recognizer.sample_rate, recognizer.bundle.model
-    waveform = load_audio(path, rate, offset, duration)
+    waveform = load_audio(path, rate, offset, duration, strict=False)
     seconds = len(waveform) / rate
     with torch.no_grad():
         stages = model.trace(torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)]))
@@ -129,7 +129,7 @@ def _envelope(path: str | Path, sample_rate: int, seconds: float) -> NDArray[np.
     found = []
     for first in range(0, _COLUMNS, together):
         count = min(together, _COLUMNS - first)
-        block = load_audio(path, sample_rate, first * step, count * step)
+        block = load_audio(path, sample_rate, first * step, count * step, strict=False)
         edges = np.linspace(0, len(block), count, endpoint=False).astype(int)
         found.append(np.stack((np.minimum.reduceat(block, edges), np.maximum.reduceat(block, edges)), 1))
     return np.concatenate(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from speechlstm.data import progress
-from speechlstm.data.audio import AUDIO_SUFFIXES, audio_info, load_audio
+from speechlstm.data.audio import audio_info, load_audio, search
 from speechlstm.training.augment.waveform import Change, Samples, rms, span
 from speechlstm.types import AudioError, UsageError
 
@@ -72,7 +72,7 @@ def recordings(name: str, folder: str) -> list[Recording]:
         AudioError: some cannot be read; better now than in the middle of a training.
     """
     place = Path(folder).expanduser()
-    paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    paths = search(place).files
     if not paths:
         raise UsageError(f"augment: {name} is {folder}, where there is no audio file")
     found: list[Recording] = []
