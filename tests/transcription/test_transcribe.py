@@ -140,7 +140,9 @@ def test_folders_are_searched_through_sorted(tmp_path: Path, monkeypatch: pytest
     for name in ("t/b.WAV", "t/a.mp3", "t/c/d.flac", "t/notes.txt", "t/.hidden.wav", "t/.git/x.wav", "z.wav"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
-    recordings, problems = find(["z.wav", "t/", "t/a.mp3", "./z.wav", str(tmp_path / "t/c"), "missing.wav"])
+    recordings, problems, _ = find(
+        ["z.wav", "t/", "t/a.mp3", "./z.wav", str(tmp_path / "t/c"), "missing.wav"]
+    )
     assert [r.path for r in recordings] == ["z.wav", "t/a.mp3", "t/b.WAV", "t/c/d.flac", "missing.wav"]
     assert problems == []
 
@@ -160,7 +162,7 @@ def test_names_keep_relative_folders(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
-    recordings, (problem,) = find([str(tmp_path)])
+    recordings, (problem,), _ = find([str(tmp_path)])
     assert recordings == []
     assert str(problem).startswith(f"{tmp_path}: no audio files in this folder")
     assert ".wav" in str(problem)
