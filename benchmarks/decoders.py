@@ -2,7 +2,7 @@
 
     python benchmarks/decoders.py corpus.txt [utterances=200] [only=plain,words,subwords,threads]
 
-The text gives a language model (all but its last lines) and what is said (its last lines, cut to fit 12 s). Log-probs
+The text gives a language model (all but its last lines) and the utterances (its last lines, cut to fit 12 s). Log-probs
 are simulated: 40 ms frames, 32 characters or 1,000 subwords, each token in one frame or two, half of the frames blank
 with more than 0.95, every fourth to tenth token mistaken for one of three that look like it. Utterances per second of
 processor time, one thread; all decoders in one run, on the same log-probabilities, with the same thresholds: no
@@ -51,38 +51,42 @@ def main() -> None:
     torch.set_num_threads(1)
     lines = [" ".join(line.lower().split()) for line in Path(path).read_text(encoding="utf-8").splitlines()]
     lines = [line for line in lines if line]
-    said = [cut(line, 145) for line in lines if len(line) > 60][-count:]
-    known = lines[: lines.index(next(line for line in lines if cut(line, 145) == said[0]))]
+    references = [cut(line, 145) for line in lines if len(line) > 60][-count:]
+    known = lines[: lines.index(next(line for line in lines if cut(line, 145) == references[0]))]
     letters = sorted({letter for line in lines for letter in line if letter != " "})
     characters = Characters.from_texts(["".join(letters) + "0123456789"[: max(0, 30 - len(letters))]])
-    rows = list(simulate(characters, said))
-    described(characters, rows, said)
+    rows = list(simulate(characters, references))
+    described(characters, rows, references)
     with tempfile.TemporaryDirectory() as folder:
         if "plain" in only:
-            plain(characters, rows, said)
+            plain(characters, rows, references)
         if "words" in only:
-            words(characters, rows, said, known, Path(folder))
+            words(characters, rows, references, known, Path(folder))
         if "subwords" in only:
             subwords = Subwords.from_texts(known, vocab_size=1000)
-            pieces = list(simulate(subwords, said))
-            described(subwords, pieces, said)
-            plain(subwords, pieces, said)
+            pieces = list(simulate(subwords, references))
+            described(subwords, pieces, references)
+            plain(subwords, pieces, references)
         if "threads" in only:
             threads(characters, rows)
 
 
-def plain(tokenizer: Tokenizer, rows: Sequence[Tensor], said: Sequence[str]) -> None:
+def plain(tokenizer: Tokenizer, rows: Sequence[Tensor], references: Sequence[str]) -> None:
     """Compare searches without a language model."""
     print("\nno language model")
-    show("greedy", tokenizer, rows, said)
+    show("greedy", tokenizer, rows, references)
     for beam in BEAMS:
-        ours = show("beam", tokenizer, rows, said, beam_size=beam, beam_threshold=14.0, threads=1)
-        show("fast_ctc", tokenizer, rows, said, ours, beam_size=beam, beam_cut_threshold=1e-3)
-        show("flashlight", tokenizer, rows[:40], said[:40], ours, beam_size=beam, **TUNED)
+        ours = show("beam", tokenizer, rows, references, beam_size=beam, beam_threshold=14.0, threads=1)
+        show("fast_ctc", tokenizer, rows, references, ours, beam_size=beam, beam_cut_threshold=1e-3)
+        show("flashlight", tokenizer, rows[:40], references[:40], ours, beam_size=beam, **TUNED)
 
 
 def words(
-    tokenizer: Tokenizer, rows: Sequence[Tensor], said: Sequence[str], known: Sequence[str], folder: Path
+    tokenizer: Tokenizer,
+    rows: Sequence[Tensor],
+    references: Sequence[str],
+    known: Sequence[str],
+    folder: Path,
 ) -> None:
     """Compare searches with a word 3-gram, its words as the lexicon."""
     text, arpa, lexicon = folder / "known.txt", folder / "lm.arpa", folder / "lexicon.txt"
@@ -99,12 +103,19 @@ def words(
         for beam in BEAMS:
             settings = common | TUNED | {"beam_size": beam}
             ours = show(
-                "beam", tokenizer, rows, said, lexicon="strict", words=str(lexicon), threads=1, **settings
+                "beam",
+                tokenizer,
+                rows,
+                references,
+                lexicon="strict",
+                words=str(lexicon),
+                threads=1,
+                **settings,
             )
-            show("flashlight", tokenizer, rows, said, ours, lexicon=str(lexicon), **settings)
+            show("flashlight", tokenizer, rows, references, ours, lexicon=str(lexicon), **settings)
         if not extra:  # a graph has the words of its language model
             for width in (12.0, 16.0):
-                show("wfst", tokenizer, rows, said, ours, beam=width, **common)
+                show("wfst", tokenizer, rows, references, ours, beam=width, **common)
 
 
 def threads(tokenizer: Tokenizer, rows: Sequence[Tensor]) -> None:
@@ -122,7 +133,7 @@ def show(
     name: str,
     tokenizer: Tokenizer,
     rows: Sequence[Tensor],
-    said: Sequence[str],
+    references: Sequence[str],
     ours: float = 0.0,
     **params: Any,
 ) -> float:
@@ -140,9 +151,9 @@ def show(
         for each in searches:
             each()
         spent.append(time.process_time() - begin)
-    found = [decoder.decode(row)[0] for row in rows]
-    texts = [tokenizer.decode(each.tokens) if each.text is None else each.text for each in found]
-    score = corpus(zip(said, texts, strict=True))
+    hypotheses = [decoder.decode(row)[0] for row in rows]
+    texts = [tokenizer.decode(each.tokens) if each.text is None else each.text for each in hypotheses]
+    score = corpus(zip(references, texts, strict=True))
     rate = len(rows) / min(spent)
     width = params.get("beam_size", params.get("beam", ""))
     ratio = f"beam is {ours / rate:5.1f} x as fast" if ours else ""
@@ -201,12 +212,12 @@ def simulate(tokenizer: Tokenizer, texts: Sequence[str], seed: int = 0) -> Itera
         yield torch.tensor(logits, dtype=torch.float32).log_softmax(-1)
 
 
-def described(tokenizer: Tokenizer, rows: Sequence[Tensor], said: Sequence[str]) -> None:
+def described(tokenizer: Tokenizer, rows: Sequence[Tensor], references: Sequence[str]) -> None:
     """Print what was simulated."""
     every = torch.cat(list(rows)).exp()
     print(
         f"{len(rows)} utterances of {np.mean([len(row) for row in rows]):.0f} frames, {len(tokenizer)} tokens, "
-        f"{sum(len(text.split()) for text in said)} words; blank above 0.95 in "
+        f"{sum(len(text.split()) for text in references)} words; blank above 0.95 in "
         f"{(every[:, 0] > 0.95).float().mean():.0%} of the frames; "
         f"{(every[:, 1:] > 1e-3).sum(1).float().mean():.1f} tokens a frame above 1e-3"
     )

@@ -89,18 +89,18 @@ def _table(summaries: list[OrderSummary]) -> str:
     lines = [f"{'order':<8} {'n-grams':>12} {'kept':>12} {'D1':>8} {'D2':>8} {'D3+':>8}"]
     for n, summary in enumerate(summaries, 1):
         discounts = " ".join(f"{discount:>8.4f}" for discount in summary.discounts)
-        lines.append(f"{n:<8} {summary.found:>12,} {summary.kept:>12,} {discounts}")
+        lines.append(f"{n:<8} {summary.distinct:>12,} {summary.kept:>12,} {discounts}")
     return "\n".join(lines)
 
 
-def _line(name: str, unit: str, found: Perplexity) -> str:
-    counts = f"{counted(found.sentences, 'sentence')}, {counted(found.words, unit)}"
-    line = f"{name:<8} {counts}, perplexity {found.with_oov:.2f}"
-    if found.oov:
-        count = sum(count for _, count in found.oov)
-        words = [f"{word} ({times})" for word, times in found.oov]
-        line += f" ({found.without_oov:.2f} without unknown {unit}s)\n"
-        line += f"{'':<8} unknown: {count:,} ({count / found.words:.2%}), {_examples(words)}"
+def _line(name: str, unit: str, result: Perplexity) -> str:
+    counts = f"{counted(result.sentences, 'sentence')}, {counted(result.words, unit)}"
+    line = f"{name:<8} {counts}, perplexity {result.with_oov:.2f}"
+    if result.oov:
+        count = sum(count for _, count in result.oov)
+        words = [f"{word} ({times})" for word, times in result.oov]
+        line += f" ({result.without_oov:.2f} without unknown {unit}s)\n"
+        line += f"{'':<8} unknown: {count:,} ({count / result.words:.2%}), {_examples(words)}"
     return line
 
 

@@ -99,16 +99,16 @@ class DecoderContract(Contract):
 
     def test_scores_are_sorted(self) -> None:
         """The best hypothesis comes first, and no score is greater than the one before it."""
-        for found in self.make()(*padded(self._noise)):
-            scores = [hypothesis.score for hypothesis in found]
+        for hypotheses in self.make()(*padded(self._noise)):
+            scores = [hypothesis.score for hypothesis in hypotheses]
             require(
                 scores == sorted(scores, reverse=True), f"scores are {scores[:6]}; put the greatest first"
             )
 
     def test_frames_increase_and_are_in_range(self) -> None:
         """Of every hypothesis: ids that exist, frames `0 <= start < end <= next start`, all of them plain numbers."""
-        for row, found in zip(self._noise, self.make()(*padded(self._noise)), strict=True):
-            for rank, hypothesis in enumerate(found):
+        for row, hypotheses in zip(self._noise, self.make()(*padded(self._noise)), strict=True):
+            for rank, hypothesis in enumerate(hypotheses):
                 sure = replace(hypothesis, confidences=[1.0] * len(hypothesis.tokens))
                 problem = fault(sure, len(row), len(self.tokenizer))
                 require(not problem, f"hypothesis {rank} has {problem}")
@@ -118,8 +118,8 @@ class DecoderContract(Contract):
 
     def test_confidences_are_probabilities(self) -> None:
         """Of every hypothesis: one for each token, between 0 and 1."""
-        for found in self.make()(*padded(self._noise)):
-            for hypothesis in found:
+        for hypotheses in self.make()(*padded(self._noise)):
+            for hypothesis in hypotheses:
                 values = hypothesis.confidences
                 good = len(values) == len(hypothesis.tokens) and all(0 <= value <= 1 for value in values)
                 require(good, f"confidences are {values[:6]} for {len(hypothesis.tokens)} tokens")
@@ -130,9 +130,11 @@ class DecoderContract(Contract):
         """Neither the other utterances nor what lies past a length changes a result."""
         decoder = self.make()
         together = decoder(*padded(self._noise, math.nan))
-        for row, found in zip(self._noise, together, strict=True):
+        for row, hypotheses in zip(self._noise, together, strict=True):
             _same(
-                found, decoder(*padded([row]))[0], f"an utterance of {len(row)} frames in a batch and alone"
+                hypotheses,
+                decoder(*padded([row]))[0],
+                f"an utterance of {len(row)} frames in a batch and alone",
             )
 
     def test_it_is_deterministic(self) -> None:
@@ -215,8 +217,8 @@ class DecoderContract(Contract):
         if name not in self.parameters:
             raise SkipTest(f"the decoder has no {name}")
         batch = padded(self._mumbled)
-        found = [self.make(**{name: value})(*batch) for value in values]
-        means = [sum(hypotheses[0].score for hypotheses in each) / len(each) for each in found]
+        results = [self.make(**{name: value})(*batch) for value in values]
+        means = [sum(hypotheses[0].score for hypotheses in each) / len(each) for each in results]
         falls = any(wide < narrow - 1e-3 for narrow, wide in pairwise(means))
         require(not falls, f"mean scores are {means} where {name} is {list(values)}")
 
@@ -277,7 +279,8 @@ def _decode_by_name(
 
 def _same(one: list[Hypothesis], other: list[Hypothesis], what: str, exact: bool = False) -> None:
     contents = [
-        [(each.tokens, each.starts, each.ends, each.text) for each in found] for found in (one, other)
+        [(each.tokens, each.starts, each.ends, each.text) for each in hypotheses]
+        for hypotheses in (one, other)
     ]
     scores = [(a.score, b.score) for a, b in zip(one, other, strict=False)]
     close = all(a == b if exact else math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-3) for a, b in scores)

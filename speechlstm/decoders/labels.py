@@ -39,7 +39,7 @@ class Labels(Tokenizer):
             )
         if blank < len(given) and (given[blank] in (*_BETWEEN, BEGIN) or given[blank].isalnum()):
             raise UsageError(
-                f"label {blank} is {given[blank]!r}, which is no blank: say which column the blank is, with "
+                f"label {blank} is {given[blank]!r}, which is no blank: name the blank's column, with "
                 f"blank={len(given)} if it comes after the labels"
             )
         self.columns = [blank, *(column for column in range(len(given)) if column != blank)]

@@ -27,7 +27,7 @@ def mumbled(tokenizer: Tokenizer, text: str, seed: int, noise: float = 1.2) -> T
 
     Args:
         tokenizer: of the text.
-        text: what is said.
+        text: of the utterance.
         seed: of the noise.
         noise: standard deviation that is added to the log-probabilities, natural log.
     """

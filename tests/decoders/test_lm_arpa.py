@@ -49,12 +49,6 @@ and more text
 """
 
 
-@pytest.fixture(autouse=True, params=[0, 10**9], ids=["compiled", "plain"])
-def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read small files with the compiled code for large ones too."""
-    monkeypatch.setattr(arpa, "_MANY", request.param)
-
-
 def some_trie(order: int = 3) -> Trie:
     lines = ["the cat sat", "the dog sat", "a cat ran on the mat", "sat", "é ü ç \u3000\xa0x"]
     return estimate(make_corpus([line.split(" ") for line in lines]), order)[0]

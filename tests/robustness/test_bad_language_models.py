@@ -22,7 +22,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from speechlstm.configs.arguments import quoted
 from speechlstm.decoders import create
 from speechlstm.decoders.beam.hotwords import read_hotwords
-from speechlstm.decoders.lm import NGram, arpa, cache, load, read_arpa
+from speechlstm.decoders.lm import NGram, cache, load, read_arpa
 from speechlstm.decoders.posteriors import noise
 from speechlstm.model.tokenizer import Characters, Phones
 from speechlstm.types import SpeechlstmError
@@ -86,12 +86,7 @@ PLACES = {
 
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("compiled", [False, True])
-def test_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str, place: str, compiled: bool
-) -> None:
-    if compiled:
-        monkeypatch.setattr(arpa, "_MANY", 0)  # as in files of many n-grams
+def test_numbers(tmp_path: Path, number: str, place: str) -> None:
     old, new, line = PLACES[place]
     path = tmp_path / "lm.arpa"
     path.write_text(ARPA.replace(old, new.format(number)), encoding="utf-8")

@@ -46,13 +46,13 @@ class BeamDecoder(Decoder):
         max_tokens: most tokens tried in a frame.
         beam_threshold: prefixes whose score lies this much below the best, natural log, are not kept.
         lm: n-gram model: an ARPA file or a loaded one. If all its words are tokens it scores each token, else words.
-        lm_weight: factor of its log-probabilities.
+        lm_weight: factor of its log-probabilities. Words of the lexicon that it lacks share that of `<unk>` equally.
         word_bonus: natural log added for each word; counters that language models prefer few words.
-        unk_score: natural log added for each word outside the lexicon, besides what the language model says.
+        unk_score: natural log added for each word outside the lexicon, besides its language model probability.
         lexicon: `"none"`: any spelling; `"soft"`: words outside cost `unk_score`; `"strict"`: no words outside.
         words: file of the lexicon's words, one a line, or of pronunciations if the tokens are phones; null takes the
             words of the language model, or else all that the tokenizer's own lexicon has.
-        hotwords: phrases to hear more readily: a file, a list, or phrases with boosts.
+        hotwords: phrases to prefer: a file, a list, or phrases with boosts.
         hotword_boost: natural log added for each token of a hotword.
         confidence_power: confidences are raised to this power; `speechlstm tune` finds what makes them probabilities.
         threads: utterances of a batch searched at once; null takes as many as torch has threads.
@@ -131,9 +131,9 @@ class BeamDecoder(Decoder):
         except IndexError:
             state = self.start()
         self.step(state, log_probs)
-        found = self.finish(state)
+        hypotheses = self.finish(state)
         self._idle.append(state)
-        return found
+        return hypotheses
 
     def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """Decode a padded batch, as many utterances at once as there are threads."""
@@ -180,15 +180,15 @@ class BeamDecoder(Decoder):
             return [
                 self._hypothesis(state, int(state.lanes["node"][best]), logs[best], int(words[best]), weights)
             ]
-        found: dict[str, Hypothesis] = {}
+        hypotheses: dict[str, Hypothesis] = {}
         for i in np.argsort(-logs[:, 0], kind="stable").tolist():
-            if len(found) == self.n_best or logs[i, 0] == -math.inf:
+            if len(hypotheses) == self.n_best or logs[i, 0] == -math.inf:
                 break
             hypothesis = self._hypothesis(state, int(state.lanes["node"][i]), logs[i], int(words[i]), weights)
             text = self.tokenizer.decode(hypothesis.tokens) if hypothesis.text is None else hypothesis.text
-            found.setdefault(text, hypothesis)
-            found.setdefault(str(hypothesis.text), hypothesis)
-        return list(found.values())
+            hypotheses.setdefault(text, hypothesis)
+            hypotheses.setdefault(str(hypothesis.text), hypothesis)
+        return list(hypotheses.values())
 
     def _complete(self, state: Search, acoustic: NDArray[np.float64]) -> Hypothesis:
         """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
@@ -223,7 +223,7 @@ class BeamDecoder(Decoder):
             voters, weights = np.array([index], np.int32), np.ones(1)
         spans, certain = describe(state.tree.nodes, state.tree.times, index, voters, weights)
         tokens, starts, ends, words = spans.T.tolist()
-        if self.texts:  # the tokens do not say which of the words that sound alike it is
+        if self.texts:  # tokens alone do not tell homophones apart
             text = " ".join(self.texts[each] for each in (*words, word) if each >= 0)
         else:
             text = self.tokenizer.decode(tokens)
@@ -246,7 +246,7 @@ def _check_numbers(**numbers: tuple[float, float, float]) -> None:
 
 
 def _compile(search: tuple[Any, ...]) -> None:
-    """Search for the first time in this process, and say so if numba compiles, which takes seconds."""
+    """Search for the first time in this process, with a message if numba compiles, which takes seconds."""
     global _compiled
     message = "compiling the beam search, once on this machine ..."
     timer = threading.Timer(3.0, print, (message,), {"file": sys.stderr})

@@ -67,7 +67,7 @@ def extend(beam, tree, count, rules, options, now):
 
 @compiled
 def extend_alike(j, token, variants, share, best, total, beam, tree, rules, options, now):
-    """Collect a prefix with one more token, once for each of the words that have ended and sound alike."""
+    """Collect a prefix with one more token, once for each homophone of the word that has ended."""
     lane = beam.lanes[j]
     before = tree.states[lane.node]
     for variant in range(variants):

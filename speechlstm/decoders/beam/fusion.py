@@ -159,7 +159,7 @@ def variants_of(place, trie):
 
 @compiled
 def end_of_word(state, variant, rules, options):
-    """Return the `Ending` of the word that a prefix is in, as the variant-th of those that sound alike."""
+    """Return the `Ending` of the word that a prefix is in, as the variant-th of its homophones."""
     word, known, share = -1, options.lm_unknown, 0.0
     if state.place > 0:
         index = rules.trie[state.place].first_word + variant
@@ -177,7 +177,7 @@ def end_of_word(state, variant, rules, options):
 
 @compiled
 def ending(state, rules, options):
-    """Note in a state what the end of its word means; of words that sound alike `end_factor` has the best."""
+    """Note in a state what the end of its word means; of homophones `end_factor` has the best."""
     end = end_of_word(state, 0, rules, options)
     state.asked, state.allowed = True, end.allowed
     state.end_word, state.end_lm, state.end_state = end.word, end.log_prob, end.state
@@ -254,7 +254,7 @@ def hot_step(place, token, kind, between, hot):
 
 @compiled
 def continuation(before, token, variant, memo, rules, options):
-    """Return the `Continuation` of a prefix by a token, its word ended as the variant-th that sounds like it."""
+    """Return the `Continuation` of a prefix by a token, its word ended as the variant-th homophone."""
     kind = rules.tokens[token].kind
     place, state, total, bonus, word, ahead = before.place, before.state, before.lm, before.bonus, -1, 0.0
     if options.lm_kind == 1:

@@ -117,7 +117,7 @@ def _suffix(trie: Trie, fail: NDArray[np.int32], kind: NDArray[np.int8], node: i
         place = int(fail[place])
         if place or begins:  # at the root only a token that begins a word leads on
             low, high = trie.first[place], trie.first[place + 1]
-            found = low + int(np.searchsorted(trie.token[low:high], token))
-            if found < high and trie.token[found] == token:
-                return int(found)
+            index = low + int(np.searchsorted(trie.token[low:high], token))
+            if index < high and trie.token[index] == token:
+                return int(index)
     return 0

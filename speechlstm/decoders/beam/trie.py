@@ -1,4 +1,4 @@
-"""Tries as flat arrays: the words of a lexicon, and phrases that are to be heard more readily."""
+"""Tries as flat arrays: the words of a lexicon, and hotwords."""
 
 from __future__ import annotations
 

@@ -18,8 +18,7 @@ from speechlstm.decoders.beam.fusion import BEGINS, BELOW, CONTINUES, HOT, PLACE
 from speechlstm.decoders.beam.hotwords import MOST_TOKENS, Hotwords, read_hotwords
 from speechlstm.decoders.beam.lookahead import successors
 from speechlstm.decoders.beam.trie import Trie, build_trie
-from speechlstm.decoders.compiled import compiled
-from speechlstm.decoders.lm import NO_MODEL, NGram, NGramArrays, query
+from speechlstm.decoders.lm import NO_MODEL, NGram
 from speechlstm.model.tokenizer import Phones, Tokenizer, Words
 from speechlstm.model.tokenizer.lexicon import read_lexicon
 from speechlstm.types import DecoderError, TokenizerError, UsageError
@@ -174,14 +173,14 @@ def _entries(
         ]
         return _usable(spelled, words or "the lexicon")
     if words is not None and lexicon != "none":
-        found, source = _read_words(words), str(words)
+        listed, source = _read_words(words), str(words)
     elif model is not None:
-        found, source = _plain_words(model), "the language model"
+        listed, source = _plain_words(model), "the language model"
     elif lexicon == "strict":
         raise UsageError("lexicon=strict needs its words: words=FILE, or a language model of words, lm=FILE")
     else:
         return None
-    normal = dict.fromkeys(tokenizer.normalize(word) for word in found)
+    normal = dict.fromkeys(tokenizer.normalize(word) for word in listed)
     return _usable([(word, _ids(tokenizer, word)) for word in normal], source)
 
 
@@ -193,7 +192,7 @@ def _ids(tokenizer: Tokenizer, word: str) -> list[int]:
 
 
 def _usable(entries: list[tuple[str, list[int]]], source: str | Path) -> list[tuple[str, list[int]]]:
-    """Leave out entries that cannot be spelled, and say so."""
+    """Leave out entries that cannot be spelled, with a message."""
     kept: list[tuple[str, list[int]]] = []
     lost: list[str] = []
     for word, spelling in entries:
@@ -241,8 +240,8 @@ def _look_ahead(
     """
     scores, outside = np.zeros(len(lm_word)), 0.0
     if model is not None:
-        scores = unigrams(model.arrays, model.null, lm_word) + shares
-        outside = weight * float(unigrams(model.arrays, model.null, np.array([model.unk], dtype=np.int32))[0])
+        alone = model.arrays.unigrams["log_prob"].astype(np.float64)
+        scores, outside = alone[lm_word] + shares, weight * float(alone[model.unk])
     best = trie.best_below(scores)
     if lexicon == "none" or len(trie.token) == 1:
         return best, np.zeros(len(trie.token) + 1)
@@ -265,12 +264,3 @@ def _records(dtype: np.dtype[Any], **columns: NDArray[Any]) -> NDArray[Any]:
     for name, column in columns.items():
         records[name] = column
     return records
-
-
-@compiled
-def unigrams(lm: NGramArrays, null: int, words: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the natural log-probability of each word without any context."""
-    scores = np.empty(len(words))
-    for index, word in enumerate(words):
-        scores[index] = query(lm, null, word)[0]
-    return scores

@@ -42,7 +42,7 @@ CANDIDATE = np.dtype(
         ("lane", np.int32),  # of the prefix that it continues
         ("node", np.int32),  # and its node
         ("token", np.int32),
-        ("variant", np.int32),  # which of the words that sound alike has ended
+        ("variant", np.int32),  # which homophone has ended
         ("alike", np.bool_),  # whether there are several
     ],
     align=True,
@@ -54,7 +54,7 @@ CHILD = np.dtype([("node", np.int32), ("parent", np.int32)])
 # What a token multiplies into the probability of a prefix, known as long as the lane has the same.
 FACTOR = np.dtype([("node", np.int32), ("value", np.float64)], align=True)
 
-# How far the search is, and what the parts of a frame's work tell each other.
+# How far the search is, and what the steps of a frame pass on.
 PROGRESS = np.dtype(
     [
         ("frame", np.int64),  # frames done

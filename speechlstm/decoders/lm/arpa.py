@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from itertools import chain, islice, pairwise, takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,14 +19,12 @@ from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.lines import decode, read_lines
 from speechlstm.decoders.lm.corpus import UNK
-from speechlstm.decoders.lm.parse import Vocabulary, make_vocabulary, parse
 from speechlstm.decoders.lm.trie import LN10, Floats, Ints, Longs, Trie
 from speechlstm.types import SpeechlstmError
 
 MAX_ORDER = 10
 
 _BLOCK = 1 << 16  # lines that are made, or taken apart, at once
-_MANY = 1 << 17  # n-grams: from here on loading compiled code pays
 _ROUNDING = 1e-5  # a log10 probability this far above 0 is taken for 0
 _NEVER = -99.0  # a log10 probability that stands for one of 0
 _LARGEST = 99.0  # log10 of a back-off weight; more is no weight, and would make sums infinite
@@ -109,18 +107,15 @@ class _Reader:
         self.path, self.number = path, 0
         self.lines: Iterator[bytes] = read_lines(path)
         self.ids: dict[bytes, int] = {}
-        self.vocabulary: Vocabulary | None = None
-        self.many = False
 
     def read(self) -> Trie:
         counts = self.header()
-        self.many = sum(count for count, _ in counts) > _MANY
         sections = []
         for n, (count, line) in enumerate(counts, 1):
             sections.append(section := self.section(n, len(counts)))
-            if (found := len(section.log_prob)) != count:
+            if (actual := len(section.log_prob)) != count:
                 begin = f"the section that begins in line {section.line}"
-                self.fail(f"{count} {n}-grams are declared, but {begin} has {found}", line)
+                self.fail(f"{count} {n}-grams are declared, but {begin} has {actual}", line)
         if (end := self.marker()) != b"\\end\\":
             self.fail(f"expected \\end\\, but found {_shown(end)}")
         while not len(sections[-1].log_prob):
@@ -157,35 +152,39 @@ class _Reader:
         first, ended = self.number + 1, False
         ids, logs = [np.zeros((n, 0), np.int32)], [np.zeros((2, 0))]
         while not ended and (lines := list(islice(self.lines, _BLOCK))):
-            some_ids, some_logs = self.entries(lines, n)
-            ids.append(some_ids)
-            logs.append(some_logs)
-            if ended := (read := some_ids.shape[1]) < len(lines):
-                self.lines = chain(lines[read:], self.lines)
+            inside = list(takewhile(_is_entry, lines))
+            if ended := len(inside) < len(lines):
+                self.lines = chain(lines[len(inside) :], self.lines)
+            if inside:
+                some_ids, some_logs = self.entries(inside, n)
+                ids.append(some_ids)
+                logs.append(some_logs)
         log_prob, backoff = (np.maximum(np.concatenate(logs, axis=1), _NEVER) * LN10).astype(np.float32)
         if n == order:  # nothing is longer; some programs write back-offs all the same
             backoff[:] = 0
         return _Section(first, np.concatenate(ids, axis=1), np.minimum(log_prob, 0), backoff)
 
     def entries(self, lines: list[bytes], n: int) -> tuple[Ints, npt.NDArray[np.float64]]:
-        """Return the word ids `(n, n-grams)` and log10 values `(2, n-grams)` of lines, up to the section's end."""
-        ids, logs = np.zeros((n, len(lines)), np.int32), np.zeros((2, len(lines)))
-        if n > 1 and self.many and self.vocabulary is None:
-            self.vocabulary = make_vocabulary(self.ids)
-        data = np.frombuffer(b"".join(lines) if self.vocabulary else b"", np.uint8)
-        before, row, at = self.number, 0, 0
-        while row < len(lines):
-            if self.vocabulary:  # up to a line that is the end, wrong, or out of the ordinary
-                row, at = parse(data, at, row, _ROUNDING, _LARGEST, self.vocabulary, ids, logs)
-                if row == len(lines):
-                    break
-            if not lines[row].strip() or lines[row].lstrip().startswith(b"\\"):
-                break
-            self.number = before + row + 1
-            ids[:, row], logs[:, row] = self.entry(lines[row], n)
-            row, at = row + 1, at + len(lines[row])
-        self.number = before + row
-        return ids[:, :row], logs[:, :row]
+        """Return the word ids `(n, n-grams)` and log10 values `(2, n-grams)` of lines."""
+        before = self.number
+        if n > 1:  # a block at once, as long as all is well
+            try:
+                rows = [line.split() for line in lines]
+                for row in rows:
+                    if len(row) == n + 1:
+                        row.append(b"0")
+                log_prob, *words, backoff = zip(*rows, strict=True)
+                ids = np.array([list(map(self.ids.__getitem__, column)) for column in words], np.int32)
+                logs = np.array([list(map(float, log_prob)), list(map(float, backoff))])
+                if len(words) == n and (logs <= [[_ROUNDING], [_LARGEST]]).all():
+                    self.number += len(lines)
+                    return ids, logs
+            except (KeyError, ValueError):
+                pass
+        parsed = []
+        for self.number, line in enumerate(lines, before + 1):
+            parsed.append(self.entry(line, n))
+        return np.array([ids for ids, _ in parsed], np.int32).T, np.array([logs for _, logs in parsed]).T
 
     def entry(self, line: bytes, n: int) -> tuple[list[int], tuple[float, float]]:
         """Return the word ids, log10 probability and log10 back-off of one line."""
@@ -236,16 +235,16 @@ class _Reader:
                 text = " ".join(words[word] for word in section.words[:, one - section.line])
                 self.fail(f"the n-gram {text!r} stands in line {one} already", other)
             log_prob, backoff = section.log_prob[rank], section.backoff[rank]
-            found = [_search(own, key) for key in wanted]
+            indices = [_search(own, key) for key in wanted]
             padded = np.append(own, -1)
-            lacking = [key[padded[at] != key] for key, at in zip(wanted, found, strict=True)]
+            lacking = [key[padded[at] != key] for key, at in zip(wanted, indices, strict=True)]
             if any(map(len, lacking)):
                 added = np.unique(np.concatenate(lacking))
                 places = np.searchsorted(own, added)
                 own, backoff = np.insert(own, places, added), np.insert(backoff, places, 0)
                 log_prob = np.insert(log_prob, places, np.nan)
-                found = [_search(own, key) for key in wanted]
-            nodes = [(ends[-1] + index).astype(np.int32) for index in found]
+                indices = [_search(own, key) for key in wanted]
+            nodes = [(ends[-1] + index).astype(np.int32) for index in indices]
             ends.append(ends[-1] + len(own))
             keys.append(own)
             log_probs.append(log_prob)
@@ -283,12 +282,17 @@ class _Reader:
         raise SpeechlstmError(f"{self.path}:{self.number if line is None else line}: {message}")
 
 
+def _is_entry(line: bytes) -> bool:
+    """Return whether a line is an n-gram, and not the end of a section."""
+    return line.lstrip()[:1] not in (b"", b"\\")
+
+
 def _search(keys: Longs, wanted: Longs) -> Longs:
     """Return where each wanted key stands among sorted keys; looking for them in order is easier on the memory."""
     rank = np.argsort(wanted)
-    found = np.empty(len(wanted), np.int64)
-    found[rank] = np.searchsorted(keys, wanted[rank])
-    return found
+    indices = np.empty(len(wanted), np.int64)
+    indices[rank] = np.searchsorted(keys, wanted[rank])
+    return indices
 
 
 def _shown(text: bytes) -> str:

@@ -57,7 +57,7 @@ def load(path: str | Path) -> NGram:
     place = user_cache() / f"{_name(path)}.ngram.cache"
     if (model := _read(place, key)) is None:
         model = NGram.from_trie(read_arpa(path))
-        with suppress(OSError):  # no permission, no space: it goes without
+        with suppress(OSError, SpeechlstmError):  # no permission, no space, no file: it goes without
             _write(place, key, model)
     return model
 
@@ -107,8 +107,8 @@ def _read(place: Path, key: dict[str, int]) -> NGram | None:
             slices = _slices(length, head["lengths"])
             if max(part.stop for part in slices.values()) != size:
                 return None
-            found, most = _fill(file, content, length, slices["table"])
-        if b"%08x" % found != checksum:
+            actual, most = _fill(file, content, length, slices["table"])
+        if b"%08x" % actual != checksum:
             return None
         content.flags.writeable = False
         arrays = {name: content[slices[name]].view(dtype) for name, dtype in DTYPES.items()}

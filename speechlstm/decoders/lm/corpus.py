@@ -100,7 +100,7 @@ def splitter(unit: str, case: str = "lower", tokenizer: Tokenizer | None = None)
         unit: `"word"`, `"character"` (a space between words is the unit `<space>`, as for the tokenizer of
             characters) or `"token"`, the names of the tokenizer's tokens.
         case: `"lower"`, `"upper"` or `"keep"`; what happens to the text's case without a tokenizer.
-        tokenizer: normalises the text in place of `case`.
+        tokenizer: normalizes the text in place of `case`.
     """
 
     def normalized(text: str) -> str:

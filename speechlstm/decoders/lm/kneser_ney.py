@@ -40,16 +40,16 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class OrderSummary:
-    """What estimation found for one order.
+    """What was estimated for one order.
 
     Attributes:
-        found: how many different n-grams there are.
+        distinct: how many different n-grams there are.
         kept: how many of them are left after pruning.
         discounts: for adjusted counts of 1, 2, and 3 or more.
         fallback: why the discounts are the fall-back ones; None when they were estimated.
     """
 
-    found: int
+    distinct: int
     kept: int
     discounts: tuple[float, float, float]
     fallback: str | None
@@ -81,7 +81,7 @@ def estimate(corpus: Corpus, order: int, prune: Sequence[int] = ()) -> tuple[Tri
             value also holds for the orders after it. `<unk>`, `<s>` and `</s>` always stay.
 
     Returns:
-        The model, and what was found for each of its orders.
+        The model, and a summary of each of its orders.
 
     Raises:
         UsageError: an order or thresholds that cannot be.
@@ -125,10 +125,10 @@ def _count(corpus: Corpus, order: int) -> list[_Order]:
         if not len(places):
             break
         keys = index[places - 1].astype(np.int64) * vocabulary + stream[places]
-        found, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        suffix = np.empty(len(found), np.int32)
+        unique, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        suffix = np.empty(len(unique), np.int32)
         suffix[inverse] = index[places]
-        context, word = (part.astype(np.int32) for part in np.divmod(found, vocabulary))
+        context, word = (part.astype(np.int32) for part in np.divmod(unique, vocabulary))
         orders.append(_Order(context, word, counts, suffix, orders[-1].after_bos[context]))
         index = np.full(len(stream), -1, np.int32)
         index[places] = inverse

@@ -69,21 +69,21 @@ class Trie:
         link = np.zeros(len(self.context), np.int32)
         for begin, end in zip(self.ends[1:], self.ends[2:], strict=False):
             shorter = link[self.context[begin:end]]
-            found = self.find(shorter, self.word[begin:end])
-            while len(missing := np.flatnonzero(found < 0)):  # ends: after node 0 there is every word
+            match = self.find(shorter, self.word[begin:end])
+            while len(missing := np.flatnonzero(match < 0)):  # ends: after node 0 there is every word
                 shorter[missing] = link[shorter[missing]]
-                found[missing] = self.find(shorter[missing], self.word[begin:end][missing])
-            link[begin:end] = found
+                match[missing] = self.find(shorter[missing], self.word[begin:end][missing])
+            link[begin:end] = match
         return link
 
     def fill(self) -> None:
         """Give n-grams whose `log_prob` is NaN the probability that backing off from their context gives."""
         for begin, end in zip(self.ends[1:], self.ends[2:], strict=False):
             nodes = begin + np.flatnonzero(np.isnan(self.log_prob[begin:end]))
-            context, found = self.context[nodes], np.full(len(nodes), -1, np.int32)
+            context, match = self.context[nodes], np.full(len(nodes), -1, np.int32)
             total = np.zeros(len(nodes))
-            while len(missing := np.flatnonzero(found < 0)):
+            while len(missing := np.flatnonzero(match < 0)):
                 total[missing] += self.backoff[context[missing]]
                 context[missing] = self.link[context[missing]]
-                found[missing] = self.find(context[missing], self.word[nodes[missing]])
-            self.log_prob[nodes] = total + self.log_prob[found]
+                match[missing] = self.find(context[missing], self.word[nodes[missing]])
+            self.log_prob[nodes] = total + self.log_prob[match]
