@@ -16,6 +16,7 @@ from torch import Tensor
 from speechlstm.decoders.labels import Labels
 from speechlstm.model import registry
 from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.model.tokenizer.base import encodable
 from speechlstm.types import DecoderError, Hypothesis, SpeechlstmError, counted
 
 TOLERANCE = (
@@ -143,6 +144,10 @@ class Decoder:
         """Return a hypothesis with its text, and with the ids that the caller knows."""
         if hypothesis.text is None:
             hypothesis = replace(hypothesis, text=self.tokenizer.decode(hypothesis.tokens))
+        if not encodable(hypothesis.text or ""):
+            raise DecoderError(
+                f"{self.origin} returned the text {hypothesis.text!r}, which has half a surrogate pair in it"
+            )
         if self.columns is not None:
             hypothesis = replace(hypothesis, tokens=[self.columns[token] for token in hypothesis.tokens])
         return hypothesis

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from speechlstm.types import PluginError
+
 Augment = Callable[[Tensor, Tensor], Tensor]  # `(batch, frames, features)` and lengths to changed features
 
 
@@ -88,11 +90,21 @@ class AcousticModel(nn.Module):
         return stages.log_probs, stages.lengths, *stages.intermediate
 
     def trace(self, waveforms: Tensor, lengths: Tensor, augment: Augment | None = None) -> Stages:
-        """Do what `forward` does, and return what lies between the stages as well."""
-        features, frames = self.features(waveforms, lengths)
-        if augment is not None:
-            features = augment(features, frames)
-        log_probs, encoded, *intermediate = self.encoder(features, frames)
+        """Do what `forward` does, and return what lies between the stages as well.
+
+        Raises:
+            PluginError: a stage has tried to end the program as if all was well.
+        """
+        try:
+            features, frames = self.features(waveforms, lengths)
+            if augment is not None:
+                features = augment(features, frames)
+            log_probs, encoded, *intermediate = self.encoder(features, frames)
+        except SystemExit as error:
+            if error.code:  # such as that of a signal
+                raise
+            kinds = f"{type(self.features).__name__} or {type(self.encoder).__name__}"
+            raise PluginError(f"{kinds} called sys.exit, which ends nothing here") from error
         return Stages(features, frames, log_probs, encoded, tuple(intermediate))
 
 

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
@@ -29,9 +27,11 @@ from speechlstm.data.files import write_atomically
 from speechlstm.model import registry
 from speechlstm.model import tokenizer as tokenizers
 from speechlstm.model.acoustic import AcousticModel
+from speechlstm.model.reading import read_json, read_tensors
 from speechlstm.model.restore import described, restore
+from speechlstm.model.settings import shown
 from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.types import BundleError, PluginError, SpeechlstmError
+from speechlstm.types import BundleError, SpeechlstmError, TokenizerError
 
 FORMAT = 2  # raised when an older version could no longer read what is written; 1 had classes for names
 SHIPPED = Path(__file__).parent / "pretrained"
@@ -143,70 +143,48 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
     tensors = read_tensors(folder / "model.safetensors")
     try:
         tokens = tokenizers.from_dict(config["tokenizer"])
-        model = _build(config, folder, len(tokens))
-        model.load_state_dict(tensors)
-    except (RuntimeError, TypeError, ValueError, SpeechlstmError) as error:
-        if isinstance(error, BundleError | PluginError):
-            raise
-        reason = " ".join(str(error).split())
-        raise BundleError(f"{folder}: weights and config do not fit together: {reason}") from None
-    return Bundle(model.eval(), tokens, config, folder, _read_decoder(folder))
-
-
-def _build(config: Mapping[str, Any], folder: Path, vocab_size: int) -> AcousticModel:
-    where, packages = f"{folder}/config.json", config.get("packages", {})
-    features = restore("features", config["features"], where, packages)
-    sizes = {"num_features": features.num_features, "vocab_size": vocab_size}
-    return AcousticModel(features, restore("encoder", config["encoder"], where, packages, **sizes))
+    except TokenizerError as error:
+        raise BundleError(f"{folder}/config.json: {error}") from None
+    model = restore(config, f"{folder}/config.json", tensors, len(tokens))
+    return Bundle(model, tokens, config, folder, _read_decoder(folder))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(f"{path}: missing; a bundle is the folder that `speechlstm train` writes") from None
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: damaged: {error}") from None
-    if not isinstance(config, dict) or config.get("format") not in (1, FORMAT):
-        version = config.get("format") if isinstance(config, dict) else None
-        raise BundleError(f"{path}: bundle format {version!r}, but this version of speechlstm reads {FORMAT}")
+    if not path.exists():
+        raise BundleError(f"{path}: missing; a bundle is the folder that `speechlstm train` writes")
+    config: Any = read_json(path)
+    version = config.get("format") if isinstance(config, dict) else None
+    if version not in (1, FORMAT):
+        raise BundleError(
+            f"{path}: bundle format {shown(version)}, but this version of speechlstm reads {FORMAT}"
+        )
     for key, kind in _CONTENT.items():
         if key not in config:
             raise BundleError(f"{path}: no {key!r}; the bundle is incomplete")
         if not isinstance(config[key], kind):
-            raise BundleError(f"{path}: {key} is {config[key]!r}, but must be of type {kind.__name__}")
+            raise BundleError(f"{path}: {key} is {shown(config[key])}, but must be of type {kind.__name__}")
     if config["features"].get("sample_rate") != config["sample_rate"]:
         raise BundleError(f"{path}: sample_rate is not that of the features")
-    return config
+    return dict(config)
 
 
 def _read_decoder(folder: Path) -> dict[str, Any]:
     path = folder / "decoder.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: damaged: {error}") from None
+    settings: Any = read_json(path)
     if not isinstance(settings, dict) or not isinstance(settings.get("name"), str):
         raise BundleError(f"{path}: must be a JSON object with the name of a decoder and its settings")
     for key, value in settings.items():
-        file = folder / str(value)
-        if isinstance(value, str) and Path(value).name == value and file.is_file():
-            settings[key] = str(file)  # a language model or a lexicon that lies in the bundle
-    return settings
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
-
-    Raises:
-        BundleError: it is missing or damaged.
-    """
-    try:
-        return load_tensors(path.read_bytes())
-    except FileNotFoundError:
-        raise BundleError(f"{path}: missing; the bundle is incomplete") from None
-    except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path}: damaged: {error}") from None
+        if not isinstance(value, str) or key == "name":
+            continue
+        if (
+            Path(value).name != value
+            or "\\" in value
+            or (Path(value).suffix and not (folder / value).is_file())
+        ):
+            raise BundleError(f"{path}: {key} is {shown(value)}, which is no file of the bundle")
+        if (folder / value).is_file():
+            settings[key] = str(folder / value)  # a language model or a lexicon
+    return dict(settings)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
 from speechlstm.model import registry
-from speechlstm.types import BundleError
+from speechlstm.model.acoustic import AcousticModel, is_encoder_weight
+from speechlstm.types import BundleError, PluginError, SpeechlstmError, UsageError
 
 # What bundles and checkpoints were written with before parts had names.
 _OLD_CLASSES = {
@@ -26,31 +33,101 @@ _OLD_TARGET = re.compile(r"speechlstm\.(?:model\.)?(?:features|encoder)\.(\w+)")
 
 def by_name(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stage's settings with the name of its part, where older ones have its class as `_target_`."""
-    found = dict(settings)
-    old = _OLD_TARGET.fullmatch(str(found.get("_target_")))
-    if old and old[1] in _OLD_CLASSES and "name" not in found:
-        kept = {key: value for key, value in found.items() if key not in ("_target_", *_GONE)}
+    old = _OLD_TARGET.fullmatch(str(settings.get("_target_")))
+    if old and old[1] in _OLD_CLASSES and "name" not in settings:
+        kept = {key: value for key, value in settings.items() if key not in ("_target_", *_GONE)}
         return {"name": _OLD_CLASSES[old[1]], **kept}
-    return found
+    return dict(settings)
+
+
+class TooLargeError(BundleError):
+    """Settings ask for more weights than there are."""
 
 
 def restore(
-    stage: str, settings: Mapping[str, Any], where: str, packages: Mapping[str, str], **sizes: int
-) -> Any:
-    """Make a part of a trained model from what a bundle or checkpoint says of it.
+    config: Mapping[str, Any], where: str, tensors: Mapping[str, Tensor], vocab_size: int
+) -> AcousticModel:
+    """Make the acoustic model that a bundle or checkpoint describes, with its weights.
+
+    Nothing is built that would need more memory than the weights themselves have.
 
     Args:
-        stage: features or encoder.
-        settings: its name and settings.
+        config: the settings of features and encoder, and the packages that they come from, as `described` gives them.
         where: the file that says so, for messages.
-        packages: the package of each stage's part when the model was written, as `described` gives them.
-        **sizes: what follows from other stages.
+        tensors: the weights, by their names in the model.
+        vocab_size: number of tokens, the blank included.
 
     Raises:
-        BundleError: the part has no name, or is not installed; the message says what to install.
-        SpeechlstmError: it cannot be made.
+        BundleError: settings and weights do not fit together, or a part is not installed.
+        PluginError: a part of another package cannot be imported or made.
     """
-    settings = by_name(settings)
+    try:
+        features = _part("features", config, where)
+        sizes = {"num_features": features.num_features, "vocab_size": vocab_size}
+        check_size(config, where, tensors, **sizes)
+        model = AcousticModel(features, _part("encoder", config, where, **sizes))
+        _check_kinds(model, tensors)
+        model.load_state_dict(dict(tensors))
+    except (RuntimeError, TypeError, ValueError, AttributeError, SpeechlstmError) as error:
+        if isinstance(error, PluginError) or (
+            isinstance(error, BundleError) and type(error) is not TooLargeError
+        ):
+            raise
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{where}: weights and config do not fit together: {reason[:2000]}") from None
+    return model.eval()
+
+
+def check_size(config: Mapping[str, Any], where: str, tensors: Mapping[str, Tensor], **sizes: int) -> None:
+    """Raise TooLargeError if an encoder's settings ask for more weights than there are.
+
+    The encoder is built without memory first. One that cannot be is left to the bounds of its settings.
+
+    Args:
+        config: as in `restore`.
+        where: as in `restore`.
+        tensors: the weights, by their names in the model.
+        **sizes: what follows from other stages.
+    """
+    there = sum(tensor.numel() for name, tensor in tensors.items() if is_encoder_weight(name))
+    most = 2 * there + (1 << 20)  # what little is missing or too much is named when the weights are copied
+    with contextlib.suppress(PluginError, UsageError), _no_more_weights(most), torch.device("meta"):
+        _part("encoder", config, where, **sizes)
+
+
+@contextlib.contextmanager
+def _no_more_weights(most: int) -> Iterator[None]:
+    """Refuse modules of this thread whose weights are together of more numbers."""
+    left, thread = most, threading.get_ident()
+
+    def count(module: nn.Module, name: str, weight: nn.Parameter | None) -> None:
+        nonlocal left
+        if weight is not None and threading.get_ident() == thread:
+            left -= weight.numel()
+            if left < 0:
+                raise TooLargeError(
+                    f"the encoder's settings ask for more than the {most} weights that there are"
+                )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _check_kinds(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Raise a TypeError where whole numbers are given for others, or infinite ones for weights."""
+    for name, own in model.state_dict(keep_vars=True).items():
+        given = tensors.get(name, own)
+        if given.is_floating_point() != own.is_floating_point():
+            raise TypeError(f"{name} is of type {given.dtype}, but must be of type {own.dtype}")
+        if isinstance(own, nn.Parameter) and given.is_floating_point() and not bool(given.isfinite().all()):
+            raise ValueError(f"{name} has infinite numbers")
+
+
+def _part(stage: str, config: Mapping[str, Any], where: str, **sizes: int) -> Any:
+    settings = by_name(config[stage])
     name = settings.get("name")
     if not isinstance(name, str):
         raise BundleError(
@@ -58,8 +135,9 @@ def restore(
             f"installed are: {', '.join(registry.names(stage))}"
         )
     if name not in registry.names(stage):
-        source = packages.get(stage)
-        install = f"; it came with {source}: pip install {source.split()[0]}" if source else ""
+        packages = config.get("packages")
+        source = str(packages.get(stage, "")) if isinstance(packages, dict) else ""
+        install = f"; it came with {source}: pip install {source.split()[0]}" if source.strip() else ""
         raise BundleError(f"{where}: the model needs {stage} {name!r}, which is not installed{install}")
     return registry.create(stage, **(settings | sizes))
 

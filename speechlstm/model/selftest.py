@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from speechlstm.model.acoustic import AcousticModel
-from speechlstm.model.bundle import Bundle, read_tensors
+from speechlstm.model.bundle import Bundle
+from speechlstm.model.reading import read_tensors
 from speechlstm.types import BundleError
+
+_LONGEST = 60  # seconds of a clip
 
 
 def save_bundle(bundle: Bundle, folder: str | Path, card: str, dtype: torch.dtype = torch.float32) -> None:
@@ -35,7 +38,17 @@ def verify(bundle: Bundle) -> float:
     test = read_tensors(bundle.path / "selftest.safetensors")
     if not {"waveform", "log_probs"} <= test.keys():
         raise BundleError(f"{bundle.path}: selftest.safetensors lacks waveform or log_probs; export it again")
-    log_probs = _log_probs(bundle.model, test["waveform"])
+    clip = test["waveform"]
+    if (
+        clip.dtype != torch.float32
+        or clip.ndim != 1
+        or not 0 < len(clip) <= _LONGEST * bundle.model.sample_rate
+    ):
+        raise BundleError(
+            f"{bundle.path}: the self-test's waveform is {clip.dtype} of shape {tuple(clip.shape)}, but must be "
+            f"float32 samples, at most {_LONGEST} s"
+        )
+    log_probs = _log_probs(bundle.model, clip)
     if log_probs.shape != test["log_probs"].shape:
         raise BundleError(f"{bundle.path}: the self-test gives other shapes than when the bundle was written")
     return float((log_probs - test["log_probs"]).abs().max())

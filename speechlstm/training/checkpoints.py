@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -79,7 +80,9 @@ class Checkpoints(TorchCheckpointIO):
         damage = find_damage(Path(path))
         if not damage:
             try:
-                return _moved(super().load_checkpoint(path, *args, **options), Path(path).resolve().parent)
+                content = super().load_checkpoint(path, *args, **options)
+                _check(content)
+                return _moved(content, Path(path).resolve().parent)
             except OSError:
                 raise
             except Exception as error:  # torch and pickle answer damage with exceptions of many kinds
@@ -120,12 +123,41 @@ def find_damage(path: Path) -> str | None:
     Raises:
         OSError: it cannot be read.
     """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        return "not a regular file"
     try:
         with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+            if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+                return "it is compressed, which checkpoints are not"
+            if sum(part.file_size for part in parts) > status.st_size:
+                return "its parts are larger than the file"
             broken = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
         return str(error) or type(error).__name__
     return f"wrong checksum of {broken}" if broken else None
+
+
+_CONTENT = {  # of a checkpoint, as far as it is there
+    "state_dict": dict, "tokenizer": dict, "settings": dict, "callbacks": dict, "loops": dict, "optimizer_states": list,
+    "lr_schedulers": list, "epoch": int, "global_step": int, "pytorch-lightning_version": str, "folder": str,
+}  # fmt: skip
+
+
+def _check(content: Any) -> None:
+    """Raise a ValueError if what a checkpoint holds is not of the kinds that it should be."""
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}")
+    for key, kind in _CONTENT.items():
+        if not isinstance(content.get(key, kind()), kind):
+            raise ValueError(f"its {key} is a {type(content[key]).__name__}")
+    if not all(isinstance(weight, torch.Tensor) for weight in content.get("state_dict", {}).values()):
+        raise ValueError("its state_dict holds something else than weights")
+    if not isinstance(content.get("tokenizer", {}).get("tokens", []), list):
+        raise ValueError("its tokenizer has no list of tokens")
+    if not all(isinstance(stage, dict) for stage in content.get("settings", {}).values()):
+        raise ValueError("its settings are not those of the model's parts")
 
 
 def _beside(path: Path) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from speechlstm.model.acoustic import acoustic_state, has_row_per_token, is_encoder_weight
 from speechlstm.model.bundle import load_bundle
-from speechlstm.model.restore import by_name
+from speechlstm.model.restore import by_name, restore
 from speechlstm.training.checkpoints import Checkpoints
 from speechlstm.training.messages import say
 from speechlstm.training.module import ACOUSTIC, TrainingModule
@@ -53,6 +53,7 @@ def read(name: str | Path) -> Source:
         try:
             weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)
             tokens, settings = checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
+            restore(settings, str(path), weights, len(tokens))  # whether they fit together
             return Source(str(name), weights, tokens, _named(settings))
         except KeyError as error:
             raise SpeechlstmError(f"{path}: no checkpoint of speechlstm, it lacks {error}") from None

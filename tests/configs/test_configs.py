@@ -211,7 +211,7 @@ def test_build_passes_sizes_as_they_are() -> None:
 def test_sizes_come_before_the_config_and_lists_are_plain() -> None:
     cfg = node("speechlstm.model.tokenizer.Characters", tokens=["<blank>", "a"], case="upper")
     tokenizer = configs.build(cfg, case="lower")
-    assert tokenizer.case == "lower" and type(tokenizer.tokens) is list
+    assert tokenizer.rules.case == "lower" and type(tokenizer.tokens) is list
 
 
 def test_nothing_is_built_from_nothing_and_partial_waits() -> None:

@@ -276,6 +276,13 @@ def test_a_hypothesis_that_cannot_be_used_is_nonsense(change: dict[str, Any], me
         Returns([replace(GOOD, **change)])(LOG_PROBS, LENGTHS)
 
 
+def test_a_text_that_cannot_be_written_is_refused_further_down_the_list_too() -> None:
+    with pytest.raises(
+        DecoderError, match=r"decoder Returns of .* text 'a.ud83d', which has half a surrogate"
+    ):
+        Returns([GOOD, replace(GOOD, text="a\ud83d")])(LOG_PROBS, LENGTHS)
+
+
 @pytest.mark.parametrize(
     ("decoder", "message"),
     [

@@ -26,7 +26,7 @@ from speechlstm.model.features import LogMel
 from speechlstm.model.selftest import save_bundle, synthesize
 from speechlstm.model.selftest import verify as check
 from speechlstm.model.tokenizer import Characters
-from speechlstm.types import BundleError, SpeechlstmError
+from speechlstm.types import BundleError, PluginError, SpeechlstmError
 
 RATE = 8000
 FEATURES = {"sample_rate": RATE, "num_mels": 16}
@@ -412,3 +412,11 @@ def test_a_folder_that_is_no_bundle_is_not_destroyed(tmp_path: Path) -> None:
     with pytest.raises(SpeechlstmError, match="thesis: holds something else than a bundle"):
         save_bundle(make(), tmp_path / "thesis", "")
     assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("stage", ["features", "encoder"])
+def test_a_stage_that_leaves_does_not_pass_for_success(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = make()
+    monkeypatch.setattr(getattr(bundle.model, stage), "forward", lambda *_: sys.exit(0))
+    with pytest.raises(PluginError, match=r"LogMel or Encoder called sys\.exit"):
+        log_probs_of(bundle)

@@ -79,7 +79,7 @@ REFUSED: list[tuple[str, str, dict[str, object], str]] = [
     ),
     ("features", "logmel", {"hop": 0.0}, "features.hop is 0.0"),
     ("features", "logmel", {"window": 0.5, "sample_rate": 96000}, "no more than 32768 samples"),
-    ("features", "logmel", {"high_freq": 9e3}, "16000 Hz; the edges must be in order"),
+    ("features", "logmel", {"high_freq": 9e3}, "high_freq 9000.0 Hz, but must be in order"),
     (
         "features",
         "logmel",
@@ -87,7 +87,7 @@ REFUSED: list[tuple[str, str, dict[str, object], str]] = [
         "features.num_mels is 3, but must be a whole number from 4 to 512",
     ),
     ("features", "logmel", {"floor": 0.0}, "features.floor is 0.0"),
-    ("features", "fbank", {"low_freq": 9e3}, "must be in order"),
+    ("features", "fbank", {"low_freq": 9e3}, "features.low_freq is 9000.0"),
     ("features", "mfcc", {"num_coefficients": 41}, "num_coefficients is 41, more than the 40 mel bands"),
     ("features", "mfcc", {"deltas": "yes"}, "features.deltas is 'yes', but must be true or false"),
 ]

@@ -225,10 +225,10 @@ def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
     return (centered * (variance + 1e-3).rsqrt()).clamp(min=LOWEST)
 
 
-def check_band(sample_rate: int, num_mels: int, low_freq: float, high_freq: float) -> None:
+def check_band(sample_rate: int, low_freq: float, high_freq: float) -> None:
     """Raise a UsageError if the edges of the mel bands, in Hz, are in disorder or above half the sample rate."""
     if not 0 <= low_freq < high_freq <= sample_rate / 2:
         raise UsageError(
-            f"{num_mels} mel bands from {low_freq} to {high_freq} Hz at {sample_rate} Hz; "
-            "the edges must be in order, between 0 and half the sample rate"
+            f"features.low_freq is {low_freq} and features.high_freq {high_freq} Hz, but must be in order, "
+            f"between 0 and half the sample rate of {sample_rate} Hz"
         )

@@ -46,7 +46,7 @@ class KaldiFbank(Features):
     ) -> None:
         super().__init__(sample_rate, window, hop, num_mels, normalize)
         top = high_freq if high_freq > 0 else sample_rate / 2 + high_freq
-        check_band(sample_rate, num_mels, low_freq, top)
+        check_band(sample_rate, low_freq, top)
         self.preemphasis, self.scale = preemphasis, scale
         self.fft_size = 1 << (self.window_length - 1).bit_length()
         self._constant("window", torch.hann_window(self.window_length, periodic=False).pow(0.85))  # "povey"

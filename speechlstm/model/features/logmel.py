@@ -36,7 +36,7 @@ class LogMel(Features):
     ) -> None:
         super().__init__(sample_rate, window, hop, num_mels, normalize)
         top = sample_rate / 2 if high_freq is None else high_freq
-        check_band(sample_rate, num_mels, low_freq, top)
+        check_band(sample_rate, low_freq, top)
         self.floor = floor
         self.fft_size = max(_MIN_FFT, 1 << (self.window_length - 1).bit_length())
         bins = self.fft_size // 2 + 1

@@ -10,7 +10,7 @@ from speechlstm.model.tokenizer.characters import Characters
 from speechlstm.model.tokenizer.phones import Phones
 from speechlstm.model.tokenizer.subwords import Subwords
 from speechlstm.model.tokenizer.words import Words
-from speechlstm.types import TokenizerError
+from speechlstm.types import PluginError, TokenizerError, UsageError
 
 __all__ = ["Characters", "Phones", "Subwords", "Tokenizer", "Words", "from_dict", "normalize"]
 
@@ -24,12 +24,15 @@ def from_dict(content: dict[str, Any]) -> Tokenizer:
     """
     kind = content.get("kind") if isinstance(content, dict) else None
     known = registry.names("tokenizer")
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise TokenizerError(f"tokenizer kind is {kind!r}, but must be one of {', '.join(known)}")
-    found: type[Tokenizer] = registry.load("tokenizer", kind)
+    tokenizer: type[Tokenizer] = registry.load("tokenizer", kind)
     try:
-        return found.from_dict(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TokenizerError(
-            f"damaged description of a {kind} tokenizer: {type(error).__name__} {error}"
-        ) from None
+        return tokenizer.from_dict(content)
+    except (TokenizerError, PluginError, KeyboardInterrupt):
+        raise
+    except UsageError as error:
+        raise TokenizerError(f"damaged description of a {kind} tokenizer: {error}") from None
+    except BaseException as error:  # whatever damage leads to, in a plugin too
+        reason = f"{type(error).__name__}: {str(error)[:80]}"
+        raise TokenizerError(f"damaged description of a {kind} tokenizer: {reason}") from None

@@ -6,14 +6,29 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
+from speechlstm.model import settings
 from speechlstm.types import TokenizerError
 
 BLANK = "<blank>"
-CASES = ("lower", "upper", "keep")
+_WITHIN_WORDS = "'’-"  # marks that stay between two letters
+_DOTTED = {"lower": str.maketrans("Iİ", "ıi"), "upper": str.maketrans("iı", "İI")}  # Turkish, Azerbaijani
+
+Case = Literal["lower", "upper", "keep"]
+Punctuation = Literal["keep", "strip"]
+Language = Literal["tr", "az"]
+CASES = get_args(Case)
+
+
+class Rules(NamedTuple):
+    """How texts are normalized; see `normalize`."""
+
+    case: Case = "lower"
+    punctuation: Punctuation = "keep"
+    language: Language | None = None
 
 
 class Tokenizer(ABC):
@@ -24,34 +39,63 @@ class Tokenizer(ABC):
 
     Args:
         tokens: the token of each id; `tokens[0]` is `"<blank>"`.
-        case: `"lower"` or `"upper"` to fold the text's case, `"keep"` to leave it.
+        case, punctuation, language: as in `normalize`.
 
     Raises:
-        TokenizerError: the tokens are not distinct strings after a blank, or there is no such case policy.
+        TokenizerError: the tokens are not distinct texts after a blank.
+        UsageError: there is no such rule.
     """
 
     kind: ClassVar[str]
     unit: ClassVar[str]  # what `encode` looks up, for messages
     separator: str | None = None  # the token between two words, if there is one
 
-    def __init__(self, tokens: Sequence[str], case: str = "lower") -> None:
-        if case not in CASES:
-            raise TokenizerError(f"tokenizer case is {case!r}, but must be one of {', '.join(CASES)}")
-        strings = all(isinstance(token, str) and token for token in tokens)
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        case: Case = "lower",
+        punctuation: Punctuation = "keep",
+        language: Language | None = None,
+    ) -> None:
+        self.rules = Rules(case, punctuation, language)
+        settings.check("tokenizer", [Tokenizer.__init__], self.rules._asdict())
+        strings = isinstance(tokens, list | tuple) and all(isinstance(each, str) and each for each in tokens)
         if not strings or len(set(tokens)) != len(tokens) or list(tokens[:1]) != [BLANK]:
             raise TokenizerError(f"tokens must be distinct, the first {BLANK!r}, but are {str(tokens)[:60]}")
+        if broken := next((token for token in tokens if not encodable(token)), None):
+            raise TokenizerError(f"token {broken!r} is no text: it has half a surrogate pair in it")
         if len(tokens) < 2:
             raise TokenizerError(f"no tokens but {BLANK!r}: the training text is empty")
         self.tokens = list(tokens)
-        self.case = case
         self._ids = {token: index for index, token in enumerate(self.tokens)}
 
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        case: Case = "lower",
+        punctuation: Punctuation = "keep",
+        language: Language | None = None,
+    ) -> Self:
+        """Make the tokenizer of training texts; the rules are those of `normalize`.
+
+        Raises:
+            TokenizerError: there is no text.
+        """
+        rules = Rules(case, punctuation, language)
+        return cls([BLANK, *cls.collect(normalize(text, *rules) for text in texts)], *rules)
+
+    @classmethod
+    def collect(cls, texts: Iterable[str]) -> list[str]:
+        """Return the tokens that normalized texts consist of."""
+        raise NotImplementedError(f"{cls.__name__} has neither collect nor from_texts")
+
     def normalize(self, text: str) -> str:
-        """Return the text as it is trained and scored: Unicode NFC, case folded, single spaces."""
-        return normalize(text, self.case)
+        """Return the text as it is trained and scored."""
+        return normalize(text, *self.rules)
 
     @abstractmethod
     def unknown(self, text: str) -> Counter[str]:
@@ -94,12 +138,20 @@ class Tokenizer(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON from which `from_dict` makes the tokenizer again."""
-        return {"kind": self.kind, "case": self.case, "tokens": self.tokens}
+        rules = {
+            key: value for key, value in self.rules._asdict().items() if value != Rules._field_defaults[key]
+        }
+        return {"kind": self.kind, "case": self.rules.case, "tokens": self.tokens} | rules
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Tokenizer:
         """Make the tokenizer that `to_dict` described."""
-        return cls(content["tokens"], content["case"])
+        return cls(content["tokens"], **cls.rules_in(content))
+
+    @staticmethod
+    def rules_in(content: dict[str, Any]) -> dict[str, Any]:
+        """Return the rules of `normalize` in what `to_dict` described."""
+        return {key: content[key] for key in Rules._fields if key in content}
 
     def _spelled(self, ids: Sequence[int]) -> list[str]:
         wrong = [index for index in ids if not 0 < index < len(self.tokens)]
@@ -110,11 +162,39 @@ class Tokenizer(ABC):
         return [self.tokens[index] for index in ids]
 
 
-def normalize(text: str, case: str = "lower") -> str:
-    """Return the text in Unicode NFC with the case folded and single spaces between words."""
+def normalize(text: str, case: str = "lower", punctuation: str = "keep", language: str | None = None) -> str:
+    """Return a text in Unicode NFC with single spaces between words.
+
+    Args:
+        text: any text.
+        case: `"lower"` or `"upper"` folds it, `"keep"` leaves it.
+        punctuation: `"strip"` makes a space of each mark and symbol, apostrophes and hyphens within words excepted.
+        language: `"tr"` or `"az"` folds the dotted and the dotless i as Turkish and Azerbaijani do.
+    """
     text = unicodedata.normalize("NFC", text)
-    folded = text.lower() if case == "lower" else text.upper() if case == "upper" else text
-    return " ".join(unicodedata.normalize("NFC", folded).split())
+    if language in ("tr", "az"):
+        text = text.translate(_DOTTED.get(case, {}))
+    text = unicodedata.normalize("NFC", {"lower": str.lower, "upper": str.upper}.get(case, str)(text))
+    if punctuation == "strip":
+        text = "".join(
+            " " if unicodedata.category(each)[0] in "PS" and not _is_within_word(text, place) else each
+            for place, each in enumerate(text)
+        )
+    return " ".join(text.split())
+
+
+def _is_within_word(text: str, place: int) -> bool:
+    around = text[max(0, place - 1) : place], text[place + 1 : place + 2]
+    return text[place] in _WITHIN_WORDS and all(each.isalnum() for each in around)
+
+
+def encodable(text: str) -> bool:
+    """Return whether a text can be written in UTF-8: JSON may hold half a surrogate pair, which cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def split(tokens: Sequence[str], separator: str) -> list[tuple[list[str], int, int]]:

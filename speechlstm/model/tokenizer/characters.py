@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
-from speechlstm.model.tokenizer.base import BLANK, Tokenizer, normalize, split
+from speechlstm.model.tokenizer.base import Tokenizer, split
 
 SPACE = "<space>"  # longer than a character, so it is never mistaken for one
 
@@ -18,10 +19,24 @@ class Characters(Tokenizer):
     separator = SPACE
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], case: str = "lower") -> Characters:
-        """Collect the characters of the training texts, in code point order."""
-        found = sorted({character for text in texts for character in normalize(text, case)} - {" "})
-        return cls([BLANK, SPACE, *found] if found else [BLANK], case)
+    def from_texts(cls, texts: Iterable[str], alphabet: str | None = None, **rules: Any) -> Self:  # type: ignore[override]
+        """Make the tokenizer of the characters of training texts, or of an alphabet.
+
+        Args:
+            texts: the training texts.
+            alphabet: the characters to use, normalized as the texts are; training leaves out texts with others.
+            **rules: as in `Tokenizer.from_texts`.
+
+        Raises:
+            TokenizerError: there is no text.
+        """
+        return super().from_texts(texts if alphabet is None else [alphabet], **rules)
+
+    @classmethod
+    def collect(cls, texts: Iterable[str]) -> list[str]:
+        """Return the space and the characters that occur, in code point order."""
+        characters = sorted({character for text in texts for character in text} - {" "})
+        return [SPACE, *characters] if characters else []
 
     def unknown(self, text: str) -> Counter[str]:
         """Count the characters of the text that are not among the tokens."""

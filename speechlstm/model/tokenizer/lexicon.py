@@ -29,6 +29,11 @@ class Lexicon:
     """
 
     def __init__(self, entries: Pronunciations) -> None:
+        if not isinstance(entries, dict) or not all(
+            isinstance(word, str) and isinstance(variants, list) and all(map(_is_pronunciation, variants))
+            for word, variants in entries.items()
+        ):
+            raise TokenizerError("lexicon: must map each word to a list of pronunciations, lists of phones")
         silent = [word for word, variants in entries.items() if not variants or not all(variants)]
         if silent:
             raise TokenizerError(f"lexicon: {silent[0]!r} has no phones")
@@ -58,6 +63,10 @@ class Lexicon:
             ]
             best.append([*min(ways, key=len), end] if ways else [])
         return [(self._words[tuple(phones[start:end])], start, end) for start, end in pairwise(best[-1])]
+
+
+def _is_pronunciation(phones: object) -> bool:
+    return isinstance(phones, list) and all(isinstance(phone, str) for phone in phones)
 
 
 def read_lexicon(path: str | Path, fold: Callable[[str], str] = str) -> Pronunciations:

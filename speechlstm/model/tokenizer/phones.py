@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from speechlstm.model.tokenizer.base import BLANK, Tokenizer, listed, normalize, split
 from speechlstm.model.tokenizer.lexicon import Lexicon, Pronunciations, read_lexicon
@@ -24,28 +24,28 @@ class Phones(Tokenizer):
     Args:
         tokens: the blank, the boundary, the phones.
         lexicon: the pronunciations of each word, as `Lexicon` takes them.
-        case: as in `Tokenizer`; folds the words, never the phones.
+        **rules: as in `Tokenizer`; for the words, never the phones.
     """
 
     kind = "phones"
     unit = "word"
     separator = BOUNDARY
 
-    def __init__(self, tokens: Sequence[str], lexicon: Pronunciations, case: str = "lower") -> None:
-        super().__init__(tokens, case)
+    def __init__(self, tokens: Sequence[str], lexicon: Pronunciations, **rules: Any) -> None:
+        super().__init__(tokens, **rules)
         self.lexicon = Lexicon(lexicon)
         if not {BOUNDARY, *self.lexicon.phones()} <= self._ids.keys():
             raise TokenizerError(f"the lexicon's phones and {BOUNDARY!r} must be among the tokens")
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], lexicon: str | Path, case: str = "lower") -> Phones:
-        """Read the lexicon; the texts tell which of the words that sound the same is the most frequent.
+    def from_texts(cls, texts: Iterable[str], lexicon: str | Path, **rules: Any) -> Self:  # type: ignore[override]
+        """Read the lexicon; of words that sound the same, the most frequent one in the texts is preferred.
 
         Raises:
             TokenizerError: a bad line in the lexicon, or words of the texts that it has not.
         """
-        entries = read_lexicon(lexicon, lambda word: normalize(word, case))
-        counts = Counter(word for text in texts for word in normalize(text, case).split())
+        entries = read_lexicon(lexicon, lambda word: normalize(word, **rules))
+        counts = Counter(word for text in texts for word in normalize(text, **rules).split())
         if missing := Counter({word: count for word, count in counts.items() if word not in entries}):
             raise TokenizerError(
                 f"{listed(missing)} of the training text not in the lexicon {lexicon}; "
@@ -55,7 +55,7 @@ class Phones(Tokenizer):
         if clash := phones & {BLANK, BOUNDARY}:
             raise TokenizerError(f"{lexicon}: {min(clash)!r} must not be a phone, it has a meaning here")
         ordered = sorted(entries, key=lambda word: -counts[word])  # sorting is stable: then as in the file
-        return cls([BLANK, BOUNDARY, *sorted(phones)], {word: entries[word] for word in ordered}, case)
+        return cls([BLANK, BOUNDARY, *sorted(phones)], {word: entries[word] for word in ordered}, **rules)
 
     def unknown(self, text: str) -> Counter[str]:
         """Count the words of the text that have no pronunciation."""
@@ -63,11 +63,11 @@ class Phones(Tokenizer):
 
     def words(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:
         """Return the words pronounced between boundaries, as the class describes."""
-        found: list[tuple[str, int, int]] = []
+        spoken: list[tuple[str, int, int]] = []
         for phones, start, end in split(self._spelled(ids), BOUNDARY):
             words = self.lexicon.words(phones) or [("-".join(phones), 0, end - start)]
-            found += [(word, start + first, start + after) for word, first, after in words]
-        return found
+            spoken += [(word, start + first, start + after) for word, first, after in words]
+        return spoken
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; the lexicon is in it."""
@@ -76,7 +76,7 @@ class Phones(Tokenizer):
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Phones:
         """Make the tokenizer that `to_dict` described."""
-        return cls(content["tokens"], content["lexicon"], content["case"])
+        return cls(content["tokens"], content["lexicon"], **cls.rules_in(content))
 
     def _encode(self, text: str) -> list[int]:
         spelled = [[self._ids[phone] for phone in self.lexicon.entries[word][0]] for word in text.split()]

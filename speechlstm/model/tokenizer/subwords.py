@@ -6,8 +6,9 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
+from speechlstm.model.settings import Tokens
 from speechlstm.model.tokenizer.base import BLANK, Tokenizer, normalize
 from speechlstm.types import TokenizerError
 
@@ -20,31 +21,31 @@ class Subwords(Tokenizer):
     Args:
         tokens: the pieces; SentencePiece's id 0, its unknown piece, has the blank's place.
         model: the trained SentencePiece model.
-        case: as in `Tokenizer`.
+        **rules: case, punctuation and language, as in `Tokenizer`.
     """
 
     kind = "subwords"
     unit = "character"
 
-    def __init__(self, tokens: Sequence[str], model: bytes, case: str = "lower") -> None:
-        super().__init__(tokens, case)
+    def __init__(self, tokens: Sequence[str], model: bytes, **rules: Any) -> None:
+        super().__init__(tokens, **rules)
         self.model = model
         self._characters = {character for token in self.tokens[1:] for character in token}
         self._processor: Any = None
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], vocab_size: int = 256, case: str = "lower") -> Subwords:
+    def from_texts(cls, texts: Iterable[str], vocab_size: Tokens = 256, **rules: Any) -> Self:  # type: ignore[override]
         """Train the pieces on the training texts.
 
         Args:
             texts: the training texts.
             vocab_size: tokens, the blank included; at least one for each character that occurs.
-            case: as in `Tokenizer`.
+            **rules: as in `Tokenizer.from_texts`.
 
         Raises:
             TokenizerError: sentencepiece is not installed, or cannot make that many pieces of these texts.
         """
-        lines = [line for line in (normalize(text.replace("▁", " "), case) for text in texts) if line]
+        lines = [line for line in (normalize(text.replace("▁", " "), **rules) for text in texts) if line]
         if not lines:
             raise TokenizerError("no text to train subwords on")
         model = io.BytesIO()
@@ -62,7 +63,7 @@ class Subwords(Tokenizer):
             ) from None
         processor = _sentencepiece().SentencePieceProcessor(model_proto=model.getvalue())
         pieces = [processor.id_to_piece(index) for index in range(1, processor.get_piece_size())]
-        return cls([BLANK, *pieces], model.getvalue(), case)
+        return cls([BLANK, *pieces], model.getvalue(), **rules)
 
     def normalize(self, text: str) -> str:
         """As `Tokenizer.normalize`; SentencePiece's own sign for a space is a space."""
@@ -78,18 +79,18 @@ class Subwords(Tokenizer):
 
     def words(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:
         """Return the pieces joined into words; a word begins with `▁`."""
-        found: list[tuple[str, int, int]] = []
+        words: list[tuple[str, int, int]] = []
         begins = True
         for index, piece in enumerate(self._spelled(ids)):
             begins |= piece.startswith("▁")
             if text := piece.removeprefix("▁"):
                 if begins:
-                    found.append((text, index, index + 1))
+                    words.append((text, index, index + 1))
                 else:
-                    word, start, _ = found[-1]
-                    found[-1] = (word + text, start, index + 1)
+                    word, start, _ = words[-1]
+                    words[-1] = (word + text, start, index + 1)
                 begins = False
-        return found
+        return words
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; the model is in it as base64."""
@@ -98,7 +99,8 @@ class Subwords(Tokenizer):
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Subwords:
         """Make the tokenizer that `to_dict` described."""
-        return cls(content["tokens"], base64.b64decode(content["model"], validate=True), content["case"])
+        model = base64.b64decode(content["model"], validate=True)
+        return cls(content["tokens"], model, **cls.rules_in(content))
 
     def _encode(self, text: str) -> list[int]:
         if self._processor is None:

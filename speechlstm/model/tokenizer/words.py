@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from speechlstm.model.tokenizer.base import BLANK, Tokenizer, normalize
+from speechlstm.model.tokenizer.base import BLANK, Tokenizer
 
 
 class Words(Tokenizer):
@@ -15,10 +15,9 @@ class Words(Tokenizer):
     unit = "word"
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str], case: str = "lower") -> Words:
-        """Collect the words of the training texts, in code point order."""
-        found = {word for text in texts for word in normalize(text, case).split()}
-        return cls([BLANK, *sorted(found - {BLANK})], case)
+    def collect(cls, texts: Iterable[str]) -> list[str]:
+        """Return the words that occur, in code point order."""
+        return sorted({word for text in texts for word in text.split()} - {BLANK})
 
     def unknown(self, text: str) -> Counter[str]:
         """Count the words of the text that are not among the tokens."""

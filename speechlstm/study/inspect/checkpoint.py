@@ -6,13 +6,13 @@ from pathlib import Path
 
 import speechlstm
 from speechlstm.model import tokenizer
-from speechlstm.model.acoustic import AcousticModel, acoustic_state
+from speechlstm.model.acoustic import acoustic_state
 from speechlstm.model.bundle import Bundle
 from speechlstm.model.restore import restore
 from speechlstm.training.checkpoints import Checkpoints
 from speechlstm.training.module import ACOUSTIC
 from speechlstm.transcription.recognizer import Recognizer
-from speechlstm.types import BundleError
+from speechlstm.types import BundleError, TokenizerError
 
 
 def load(path: str | Path | None) -> Recognizer:
@@ -28,7 +28,8 @@ def from_checkpoint(path: Path) -> Recognizer:
     """Make a recognizer of a checkpoint that `speechlstm train` wrote, with its averaged weights if it has them.
 
     Raises:
-        SpeechlstmError: it is damaged, not a checkpoint, or of an older version.
+        SpeechlstmError: it is damaged.
+        BundleError: it is not one, or of an older version.
     """
     content = Checkpoints({}).load_checkpoint(path, weights_only=True)
     if missing := {"settings", "tokenizer", "state_dict"} - content.keys():
@@ -36,16 +37,12 @@ def from_checkpoint(path: Path) -> Recognizer:
         raise BundleError(
             f"{path}: no {lacking}; not a checkpoint of `speechlstm train`, or of an older version"
         )
-    settings, tokens = content["settings"], tokenizer.from_dict(content["tokenizer"])
-    features = restore("features", settings["features"], str(path), {})
-    sizes = {"num_features": features.num_features, "vocab_size": len(tokens)}
-    encoder = restore("encoder", settings["encoder"], str(path), {}, **sizes)
-    model = AcousticModel(features, encoder)
+    settings = content["settings"]
     try:
-        model.load_state_dict(acoustic_state(content["state_dict"], ACOUSTIC))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise BundleError(f"{path}: its weights do not fit its settings: {reason}") from None
+        tokens = tokenizer.from_dict(content["tokenizer"])
+    except TokenizerError as error:
+        raise BundleError(f"{path}: {error}") from None
+    model = restore(settings, str(path), acoustic_state(content["state_dict"], ACOUSTIC), len(tokens))
     name = f"{path} after {content['global_step']} updates"
-    config = {**settings, "name": name, "sample_rate": features.sample_rate}
-    return Recognizer(Bundle(model.eval(), tokens, config, path))
+    config = {**settings, "name": name, "sample_rate": model.sample_rate}
+    return Recognizer(Bundle(model, tokens, config, path))
