@@ -26,6 +26,7 @@ class Utterance:
         offset: where the stretch begins in the file, in seconds.
         speaker: who speaks, if known.
         lang: language code, if known.
+        channel: which channel of the file it is, counted from 0; None mixes them.
         extra: every other key of the manifest line, kept for writing it back.
     """
 
@@ -36,6 +37,7 @@ class Utterance:
     offset: float = 0.0
     speaker: str | None = None
     lang: str | None = None
+    channel: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 

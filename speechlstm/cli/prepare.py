@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.configs.values import number, whole
-from speechlstm.data.audio import holder
+from speechlstm.data.audio import holder, parse_channel
 from speechlstm.data.corpora.base import Corpus, measure, with_dev
 from speechlstm.data.files import Outputs
 from speechlstm.data.manifest import write_manifest
@@ -27,7 +27,7 @@ def main(cfg: DictConfig) -> int:
     outputs = Outputs(audio, cfg.overwrite)
     for name in {*corpus.splits, "dev"}:
         outputs.check(out / f"{name}.jsonl")
-    corpus = with_dev(measure(corpus, threads), fraction, seed)
+    corpus = with_dev(measure(corpus, threads, cfg.strict_audio, parse_channel(cfg.channel)), fraction, seed)
     for problem in corpus.problems:
         print(f"left out: {problem}", file=sys.stderr)
     if not any(corpus.splits.values()):

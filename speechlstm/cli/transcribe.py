@@ -13,8 +13,11 @@ from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
 from speechlstm.configs.paths import reads
 from speechlstm.data import progress
+from speechlstm.data.audio import parse_channel
 from speechlstm.data.files import Outputs, write_atomically
 from speechlstm.transcription.batches import in_order
+from speechlstm.transcription.channels import transcribe_channels
+from speechlstm.transcription.devices import OneDevice
 from speechlstm.transcription.formats import FORMATS, find_formats
 from speechlstm.transcription.inputs import Recording, find, output_paths
 from speechlstm.transcription.recognizer import transcribe
@@ -38,7 +41,10 @@ def main(cfg: DictConfig) -> int:
     kinds, one_file = find_formats(cfg.format, out, FORMATS, "txt")
     if len(kinds) > 1 and out is None:
         raise UsageError(f"several formats are for files: add out=FOLDER to format={','.join(kinds)}")
+    channel = parse_channel(cfg.channel)
     where = choose_devices(cfg.trainer)
+    if channel == "each" and not isinstance(where, OneDevice):
+        raise UsageError("channel=each is for one device: add trainer.devices=1")
     recordings, problems, notes = find(inputs)
     given = len(recordings) + len(problems)
     if one_file and given > 1 and kinds[0] not in _JOINED:
@@ -64,7 +70,10 @@ def main(cfg: DictConfig) -> int:
     with where.share(work) as work:
         audio = [recording.path for recording, _ in work]
         options = (cfg.batch_seconds, batch_threads(cfg.threads), where.claim, cfg.strict_audio)
-        results = _warned(transcribe(bundle, decoder, audio, *options))
+        if channel is None:
+            results = _warned(transcribe(bundle, decoder, audio, *options))
+        else:
+            results = _warned(transcribe_channels(bundle, decoder, audio, channel, *options))
         apart = out is not None and not one_file
         if apart:
             results = _written(results, [paths for _, paths in work], outputs)

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from speechlstm import configs
 from speechlstm.configs.values import whole
 from speechlstm.data import doctor
+from speechlstm.data.audio import parse_channel
 from speechlstm.data.manifest import read_entries
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.bundle import load_bundle
@@ -38,7 +39,9 @@ def main(cfg: DictConfig) -> int:
     def num_encoder_frames(seconds: float) -> int:
         return model.num_frames(round(seconds * model.sample_rate))
 
-    report = doctor.examine(cfg.manifest, tokenizer, num_encoder_frames, cfg.against, threads)
+    report = doctor.examine(
+        cfg.manifest, tokenizer, num_encoder_frames, cfg.against, threads, parse_channel(cfg.channel)
+    )
     print(report.to_json() if cfg.format == "json" else report.table(examples))
     return _SOMETHING_WRONG if report.wrong else 0
 

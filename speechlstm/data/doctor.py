@@ -69,6 +69,7 @@ def examine(
     num_encoder_frames: Callable[[float], int] | None = None,
     against: str | Path | None = None,
     threads: int = 4,
+    channel: int | str | None = None,
 ) -> Report:
     """Find everything that is wrong with a manifest, and what it shares with another one.
 
@@ -80,13 +81,14 @@ def examine(
         num_encoder_frames: as in `cheap_checks`.
         against: a manifest that should share no speaker, audio or text with it, such as that of the training.
         threads: files that are decoded at once.
+        channel: which channel to look at; `"each"` all of them; None what the manifest says.
 
     Raises:
         ManifestError: a manifest cannot be read at all, or has no lines.
     """
     entries, problems = _read(manifest)
     others = _read(against)[0] if against is not None else []
-    listened = _listen_all([*entries, *others], threads)
+    listened = _listen_all([*entries, *others], threads, channel)
     first: dict[str, int] = {}
     for line, utterance in entries:
         found = [*_check_line(utterance, tokenizer, num_encoder_frames), *listened[id(utterance)].problems]
@@ -162,19 +164,17 @@ def _check_line(
                 yield error("too short for its text", message, frames=frames, needed=needed)
 
 
-def _listen_all(entries: Sequence[Entry], threads: int) -> dict[int, _Listened]:
+def _listen_all(entries: Sequence[Entry], threads: int, channel: int | str | None) -> dict[int, _Listened]:
     """Decode every utterance once; the keys are the utterances' `id()`."""
     files = Counter(utterance.audio_filepath for _, utterance in entries)
     utterances = [utterance for _, utterance in entries]
     with ThreadPoolExecutor(threads) as pool:
-        work = pool.map(
-            lambda utterance: _listen(utterance, files[utterance.audio_filepath] == 1), utterances
-        )
-        results = list(progress.track(work, "listening", len(utterances), unit="file"))
-    return {id(utterance): result for utterance, result in zip(utterances, results, strict=True)}
+        work = pool.map(lambda each: _listen(each, files[each.audio_filepath] == 1, channel), utterances)
+        results = progress.track(work, "listening", len(utterances), unit="file")
+        return {id(utterance): result for utterance, result in zip(utterances, results, strict=True)}
 
 
-def _listen(utterance: Utterance, whole_file: bool) -> _Listened:
+def _listen(utterance: Utterance, whole_file: bool, channel: int | str | None) -> _Listened:
     """Decode an utterance; `whole_file` says that no other has the same file, so it should last as long."""
     if not holder(utterance.audio_filepath).is_file():
         return _Listened(None, [])  # said already
@@ -193,19 +193,31 @@ def _listen(utterance: Utterance, whole_file: bool) -> _Listened:
         duration = min(utterance.duration, info.duration - utterance.offset)
         if duration <= 0:
             return _Listened(None, problems)
-        samples = load_audio(utterance.audio_filepath, info.sample_rate, utterance.offset, duration)
+        digest = hashlib.blake2b(digest_size=16)
+        only = utterance.channel if channel in (None, "each") else int(channel or 0)
+        for number in range(info.channels) if channel == "each" else [only]:
+            samples = _examined(utterance, info.sample_rate, duration, number, report)
+            digest.update(samples.tobytes())
     except AudioError as error:
-        message = str(error).removeprefix(f"{utterance.audio_filepath}: ")
-        report("unreadable audio", "error", message)
+        report("unreadable audio", "error", str(error).removeprefix(f"{utterance.audio_filepath}: "))
         return _Listened(None, problems)
-    level = loudest(samples, round(0.025 * info.sample_rate))
-    if level < SILENCE:
+    return _Listened(digest.hexdigest(), problems)
+
+
+def _examined(
+    utterance: Utterance, sample_rate: int, duration: float, channel: int | None, report: Callable[..., None]
+) -> NDArray[np.float32]:
+    """Decode an utterance, and report what is wrong with its sound."""
+    path, notes = utterance.audio_filepath, list[str]()
+    samples = load_audio(path, sample_rate, utterance.offset, duration, channel, warnings=notes)
+    for line in notes:
+        report("channels cancel", "warning", line)
+    if (level := loudest(samples, round(0.025 * sample_rate))) < SILENCE:
         said = f"never louder than {20 * math.log10(level):.0f} dB of full scale" if level else "only zeros"
         report("silence", "error", said, level=level)
-    clipped = clipped_share(samples)
-    if clipped > CLIPPED:
+    if (clipped := clipped_share(samples)) > CLIPPED:
         report("clipping", "warning", f"{clipped:.1%} of the samples are at full scale", share=clipped)
-    return _Listened(hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest(), problems)
+    return samples
 
 
 def loudest(samples: NDArray[np.float32], window: int) -> float:

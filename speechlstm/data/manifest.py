@@ -17,7 +17,7 @@ from speechlstm.data.files import write_atomically
 from speechlstm.data.text import read_lines
 from speechlstm.types import AudioError, ManifestError, UsageError, Utterance
 
-_KEYS = ("audio_filepath", "duration", "text", "id", "offset", "speaker", "lang")
+_KEYS = ("audio_filepath", "duration", "text", "id", "offset", "speaker", "lang", "channel")
 MAX_TEXT = 1_000_000  # characters of an utterance; ten hours of speech have 600,000
 
 Refusal = Callable[[str], NoReturn]  # raises a ManifestError of the line
@@ -80,8 +80,15 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
         offset=offset,
         speaker=speaker,
         lang=lang,
+        channel=_channel(entry.get("channel"), refuse),
         extra={key: value for key, value in entry.items() if key not in _KEYS},
     )
+
+
+def _channel(value: Any, refuse: Refusal) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    return refuse(f"channel is {_shown(value)}, but must be a whole number from 0")
 
 
 def _text(entry: dict[str, Any], folder: Path, refuse: Refusal) -> str:
@@ -251,7 +258,7 @@ def _entry(utterance: Utterance, folder: Path) -> dict[str, Any]:
     utterance = relative_to(utterance, folder)
     entry: dict[str, Any] = {key: getattr(utterance, key) for key in _KEYS}
     entry["duration"] = round(utterance.duration, 4)
-    optional = {"offset": 0.0, "speaker": None, "lang": None}
+    optional = {"offset": 0.0, "speaker": None, "lang": None, "channel": None}
     entry = {key: value for key, value in entry.items() if key not in optional or value != optional[key]}
     return entry | utterance.extra
 

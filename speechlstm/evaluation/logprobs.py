@@ -98,7 +98,11 @@ def _key(bundle: Recognizer, utterances: Sequence[Utterance]) -> str:
             seen = [status.st_size, status.st_mtime_ns]
         except OSError:  # hearing it will tell
             seen = []
-        digest.update(json.dumps([os.fsdecode(path), *seen, utterance.offset, utterance.duration]).encode())
+        digest.update(
+            json.dumps(
+                [os.fsdecode(path), *seen, utterance.offset, utterance.duration, utterance.channel]
+            ).encode()
+        )
     return digest.hexdigest()[:32]
 
 

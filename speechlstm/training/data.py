@@ -30,6 +30,7 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         cache: keep the decoded audio (2 bytes a sample: 0.1 GB an hour at 16 kHz).
         speed: plays them at the speeds it is asked for; null as they are.
         change: what else is done to a waveform; null nothing.
+        strict_audio: damaged or truncated audio is an error; False takes what can be read.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
         cache: bool = False,
         speed: SpeedPerturb | None = None,
         change: Chain | None = None,
+        strict_audio: bool = True,
     ) -> None:
-        self.utterances = list(utterances)
+        self.utterances, self.strict_audio = list(utterances), strict_audio
         self.targets = [encode(utterance.text) for utterance in self.utterances]
         self.sample_rate, self.speed, self.change = sample_rate, speed, change
         self.cache: dict[int, np.ndarray] | None = {} if cache else None
@@ -95,7 +97,14 @@ class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
 
     def _load(self, utterance: Utterance) -> np.ndarray:
         duration = utterance.duration or None
-        return load_audio(utterance.audio_filepath, self.sample_rate, utterance.offset, duration)
+        return load_audio(
+            utterance.audio_filepath,
+            self.sample_rate,
+            utterance.offset,
+            duration,
+            utterance.channel,
+            strict=self.strict_audio,
+        )
 
 
 def _to_int16(waveform: np.ndarray) -> np.ndarray:
@@ -158,6 +167,7 @@ class SpeechData(pl.LightningDataModule):
         speed: at which the training part is played; null as it is.
         change: what else is done to its waveforms; null nothing.
         seed: of order, speed and changes.
+        strict_audio: damaged or truncated audio is an error; False takes what can be read.
     """
 
     def __init__(
@@ -172,6 +182,7 @@ class SpeechData(pl.LightningDataModule):
         speed: SpeedPerturb | None = None,
         change: Chain | None = None,
         seed: int = 0,
+        strict_audio: bool = True,
     ) -> None:
         super().__init__()
         self.batch_seconds, self.num_workers = batch_seconds, num_workers
@@ -181,8 +192,10 @@ class SpeechData(pl.LightningDataModule):
         # Where a checkpoint's training goes on: epoch, batches of it that are done, batches done in all, and what
         # the order of the batches was made from.
         self.start = {"epoch": 0, "batches": 0, "total": 0, "order": 0}
-        self.train_set = UtteranceDataset(train, encode, sample_rate, cache, speed, change)
-        self.dev_set = UtteranceDataset(dev, _spellable(encode), sample_rate, cache)
+        self.train_set = UtteranceDataset(train, encode, sample_rate, cache, speed, change, strict_audio)
+        self.dev_set = UtteranceDataset(
+            dev, _spellable(encode), sample_rate, cache, strict_audio=strict_audio
+        )
 
     def setup(self, stage: str) -> None:
         """Share the batches among the trainer's devices.

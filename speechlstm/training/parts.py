@@ -190,6 +190,7 @@ def load(
         build(cfg.augment.speed),
         build(cfg.augment.waveform),
         cfg.seed,
+        cfg.data.strict_audio,
     )
     for part, dataset in (("train", data.train_set), ("dev", data.dev_set)) if cfg.data.cache else ():
         given = len(dataset)

@@ -102,6 +102,7 @@ class Job:
     seconds: float
     offset: float = 0.0
     duration: float | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +244,20 @@ def _job(index: int, given: AudioInput | Utterance) -> Job | AudioError:
     """Learn the length of a recording."""
     try:
         if isinstance(given, Utterance):
-            job = Job(index, given.audio_filepath, given.duration, given.offset, given.duration or None)
+            job = Job(
+                index,
+                given.audio_filepath,
+                given.duration,
+                given.offset,
+                given.duration or None,
+                given.channel,
+            )
         else:
-            job = Job(index, given, audio_info(given, exact=False).duration)
+            job = Job(index, given, 0.0)
+        if job.duration is None:
+            job = replace(job, seconds=audio_info(job.audio, exact=False).duration - job.offset)
             if job.seconds > MAX_SECONDS:  # that is what the header says
-                job = replace(job, seconds=audio_info(given, strict=False).duration)
+                job = replace(job, seconds=audio_info(job.audio, strict=False).duration - job.offset)
     except AudioError as error:
         return error
     return job
@@ -255,7 +265,9 @@ def _job(index: int, given: AudioInput | Utterance) -> Job | AudioError:
 
 def _read(job: Job, sample_rate: int, strict: bool) -> _Read:
     warnings: list[str] = []
-    audio = load_audio(job.audio, sample_rate, job.offset, job.duration, strict=strict, warnings=warnings)
+    audio = load_audio(
+        job.audio, sample_rate, job.offset, job.duration, job.channel, strict=strict, warnings=warnings
+    )
     return audio, warnings
 
 

@@ -27,23 +27,51 @@ MAX_LINES = 2  # lines of a cue
 
 
 def to_txt(transcript: Transcript) -> str:
-    """Return the text on a line of its own."""
-    return _flat(transcript.text) + "\n"
+    """Return the text on a line of its own, or a line for each turn of a channel."""
+    if not transcript.channels:
+        return _flat(transcript.text) + "\n"
+    turns: list[tuple[str, list[Word]]] = []
+    for label, words in _parts(transcript):
+        for before, word in zip([None, *words], words, strict=False):
+            if before is None or word.start - before.end > MAX_PAUSE:
+                turns.append((label, []))
+            turns[-1][1].append(word)
+    turns.sort(key=lambda turn: turn[1][0].start)
+    return "".join(f"{label}: {_flat(' '.join(word.text for word in words))}\n" for label, words in turns)
 
 
 def to_json(transcript: Transcript) -> str:
     """Return everything as one line of JSON: seconds, scores in natural log (null if infinite)."""
-    document = {
-        "audio": transcript.audio,
-        "duration": round(transcript.duration, 3),
+    document = {"audio": transcript.audio, "duration": round(transcript.duration, 3), **_contents(transcript)}
+    if transcript.warnings:
+        document["warnings"] = transcript.warnings
+    if transcript.channels:
+        document["channels"] = [
+            {"channel": number, **_contents(each)} for number, each in enumerate(transcript.channels)
+        ]
+    return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _contents(transcript: Transcript) -> dict[str, Any]:
+    return {
         "text": transcript.text,
         **_scores(transcript),
         "words": [as_entry(word) for word in transcript.words],
         "alternatives": [{"text": other.text, **_scores(other)} for other in transcript.alternatives],
     }
-    if transcript.warnings:
-        document["warnings"] = transcript.warnings
-    return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _parts(transcript: Transcript) -> list[tuple[str, Sequence[Word]]]:
+    """Return the words of each channel with its name, or all of them with an empty one."""
+    if not transcript.channels:
+        return [("", transcript.words)]
+    return [(f"channel {number}", each.words) for number, each in enumerate(transcript.channels)]
+
+
+def _labeled(transcript: Transcript) -> list[tuple[int, int, str, str]]:
+    """Return `(start, end, channel, text)` of subtitles in milliseconds, by their start."""
+    cues = [(*cue[:2], label, cue[2]) for label, words in _parts(transcript) for cue in _cues(words)]
+    return sorted(cues, key=lambda cue: cue[0])
 
 
 def _scores(found: Transcript | Alternative) -> dict[str, Any]:
@@ -59,22 +87,26 @@ def as_entry(word: Word) -> dict[str, Any]:
 
 
 def to_srt(transcript: Transcript) -> str:
-    """Return SubRip subtitles; without words the file is empty."""
+    """Return SubRip subtitles, in brackets the channel if there are several; without words the file is empty."""
     # The format has no escapes; an arrow in the text would be taken for a time line.
-    cues = enumerate(_cues(transcript.words), 1)
+    cues = [
+        (start, end, f"[{label}] {text}" if label else text)
+        for start, end, label, text in _labeled(transcript)
+    ]
     return "".join(
         f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{_wrap(text).replace('-->', '-- >')}\n\n"
-        for number, (start, end, text) in cues
+        for number, (start, end, text) in enumerate(cues, 1)
     )
 
 
 def to_vtt(transcript: Transcript) -> str:
-    """Return WebVTT subtitles, with `&`, `<` and `>` escaped."""
+    """Return WebVTT subtitles, with `&`, `<` and `>` escaped; channels are voices."""
     cues = "".join(
         f"\n{_clock(start, '.')} --> {_clock(end, '.')}\n"
+        + (f"<v {label}>" if label else "")
         + _wrap(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         + "\n"
-        for start, end, text in _cues(transcript.words)
+        for start, end, label, text in _labeled(transcript)
     )
     return "WEBVTT\n" + cues
 
@@ -87,15 +119,17 @@ def to_ctm(transcript: Transcript) -> str:
     """
     name = re.sub(r"\s|^;", "_", Path(transcript.audio).stem) or "_"
     lines = []
-    for word, start, end in _timed(transcript.words):
-        text = re.sub(r"\s+", "_", word.text.strip())
-        lines.append(f"{name} 1 {start / 1000:.3f} {(end - start) / 1000:.3f} {text} {word.confidence:.4f}\n")
+    for channel, (_, words) in enumerate(_parts(transcript), 1):
+        for word, start, end in _timed(words):
+            times = f"{start / 1000:.3f} {(end - start) / 1000:.3f}"
+            text = re.sub(r"\s+", "_", word.text.strip())
+            lines.append(f"{name} {channel} {times} {text} {word.confidence:.4f}\n")
     return "".join(lines) or f";; {name}: no words\n"
 
 
 def to_textgrid(transcript: Transcript) -> str:
-    """Return a Praat TextGrid with one tier, `words`."""
-    return textgrid(transcript.duration, {"words": transcript.words})
+    """Return a Praat TextGrid with one tier, `words`, or one for each channel."""
+    return textgrid(transcript.duration, {label or "words": words for label, words in _parts(transcript)})
 
 
 def textgrid(duration: float, tiers: Mapping[str, Sequence[Word]]) -> str:

@@ -247,7 +247,13 @@ def _cut(
     """Transcribe a recording of any length."""
     warnings: list[str] = []
     blocks = stream_audio(
-        job.audio, recognizer.sample_rate, job.offset, job.duration, strict=strict, warnings=warnings
+        job.audio,
+        recognizer.sample_rate,
+        job.offset,
+        job.duration,
+        job.channel,
+        strict=strict,
+        warnings=warnings,
     )
     try:
         name = audio_name(job.audio)

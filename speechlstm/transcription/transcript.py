@@ -46,6 +46,7 @@ class Transcript:
         alternatives: further texts, best first, without the best one.
         tokens: what the best text was made of, such as phones.
         warnings: what of the audio is missing and when, such as `1.02 s missing at 12.4 s`.
+        channels: the transcripts of the channels, if each was transcribed; the words are those of all, by their start.
 
     Examples:
         >>> word = Word("stop", start=0.2, end=0.75, confidence=0.9)
@@ -66,6 +67,7 @@ class Transcript:
     alternatives: list[Alternative] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    channels: list[Transcript] = field(default_factory=list)
 
     def to_txt(self) -> str:
         """Return the text on a line of its own."""

@@ -8,7 +8,15 @@ does not grow with the size of the file. A path may also name a file in a tar ar
 
 from speechlstm.data.audio.files import AUDIO_SUFFIXES
 from speechlstm.data.audio.folders import search
-from speechlstm.data.audio.load import AudioInfo, AudioInput, audio_info, audio_name, load_audio, stream_audio
+from speechlstm.data.audio.load import (
+    AudioInfo,
+    AudioInput,
+    audio_info,
+    audio_name,
+    load_audio,
+    parse_channel,
+    stream_audio,
+)
 from speechlstm.data.audio.tar import holder
 
 __all__ = [
@@ -19,6 +27,7 @@ __all__ = [
     "audio_name",
     "holder",
     "load_audio",
+    "parse_channel",
     "search",
     "stream_audio",
 ]

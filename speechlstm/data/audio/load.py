@@ -43,6 +43,20 @@ def audio_name(audio: AudioInput) -> str:
     return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
+def parse_channel(value: object) -> int | str | None:
+    """Return the channel that a setting names: a number from 0, `"each"`, or None for a mix of all.
+
+    Raises:
+        UsageError: it names none.
+    """
+    names: dict[object, int | str | None] = {"left": 0, "right": 1, "mix": None, "each": "each", None: None}
+    if isinstance(value, str | None) and value in names:
+        return names[value]
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise UsageError(f"channel={value}, but must be a number from 0, left, right, mix, or each")
+    return int(str(value))
+
+
 def audio_info(audio: AudioInput, exact: bool = True, strict: bool = True) -> AudioInfo:
     """Return length, rate and channels of a recording.
 

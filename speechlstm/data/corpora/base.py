@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from speechlstm.data import progress
-from speechlstm.data.audio import AUDIO_SUFFIXES, audio_info, search
+from speechlstm.data.audio import AUDIO_SUFFIXES, AudioInfo, audio_info, search
 from speechlstm.data.text import read_lines
 from speechlstm.types import AudioError, ManifestError, UsageError, Utterance
 
@@ -80,36 +80,63 @@ def audio_files(folder: Path) -> list[Path]:
     return found.files
 
 
-def measure(corpus: Corpus, threads: int = 8) -> Corpus:
-    """Fill in the durations from the files' headers; what cannot be read or repeats an id becomes a problem.
+def measure(
+    corpus: Corpus, threads: int = 8, strict_audio: bool = True, channel: int | str | None = None
+) -> Corpus:
+    """Fill in the durations; what cannot be read or repeats an id becomes a problem.
 
-    A progress bar is shown on a terminal.
+    All audio is decoded whose length its size does not prove. A progress bar is shown on a terminal.
+
+    Args:
+        corpus: what an importer found.
+        threads: files that are read at once.
+        strict_audio: damaged or truncated audio becomes a problem; False takes what can be read.
+        channel: which channel the utterances are of; `"each"` makes an utterance of each; None leaves it as it is.
     """
-    utterances = [utterance for split in corpus.splits.values() for utterance in split]
+    paths = list({utterance.audio_filepath for split in corpus.splits.values() for utterance in split})
+
+    def look(path: str) -> AudioInfo | AudioError:
+        try:
+            return audio_info(path, strict=strict_audio)
+        except AudioError as error:
+            return error
+
     with ThreadPoolExecutor(threads) as pool:
-        results = pool.map(_measure, utterances)
-        measured = iter(list(progress.track(results, "reading audio headers", len(utterances), unit="file")))
+        looks = progress.track(pool.map(look, paths), "reading audio", len(paths), unit="file")
+        infos = dict(zip(paths, looks, strict=True))
     splits: dict[str, list[Utterance]] = {}
     problems = list(corpus.problems)
     for name, split in corpus.splits.items():
         kept: dict[str, Utterance] = {}
         for utterance in split:
-            result = next(measured)
+            result = _measured(utterance, infos[utterance.audio_filepath])
             if isinstance(result, str):
                 problems.append(result)
-            elif utterance.id in kept:
-                problems.append(f"{utterance.audio_filepath}: id {utterance.id!r} occurs twice in {name}")
-            else:
-                kept[utterance.id] = result
+                continue
+            channels = getattr(infos[utterance.audio_filepath], "channels", 1)
+            for one in _of_channels(result, channels, channel):
+                if one.channel is not None and one.channel >= channels:
+                    problems.append(
+                        f"{one.audio_filepath}: {one.id}: no channel {one.channel}, only {channels}"
+                    )
+                elif one.id in kept:
+                    problems.append(f"{one.audio_filepath}: id {one.id!r} occurs twice in {name}")
+                else:
+                    kept[one.id] = one
         splits[name] = list(kept.values())
     return replace(corpus, splits=splits, problems=problems)
 
 
-def _measure(utterance: Utterance) -> Utterance | str:
-    try:
-        total = audio_info(utterance.audio_filepath).duration
-    except AudioError as error:
-        return str(error)
+def _of_channels(utterance: Utterance, channels: int, channel: int | str | None) -> list[Utterance]:
+    if channel == "each" and channels > 1:
+        return [replace(utterance, id=f"{utterance.id}-{k}", channel=k) for k in range(channels)]
+    return [utterance if channel in (None, "each") else replace(utterance, channel=int(channel or 0))]
+
+
+def _measured(utterance: Utterance, info: AudioInfo | AudioError) -> Utterance | str:
+    if isinstance(info, AudioError):
+        return str(info)
+    total = info.duration
     rest = total - utterance.offset
     if rest <= 0:
         where = (

@@ -133,4 +133,5 @@ def encode_opus(waveform: NDArray[np.float32], sample_rate: int) -> bytes:
 
 def _read(utterance: Utterance, sample_rate: int) -> NDArray[np.float32]:
     duration = utterance.duration or None
-    return load_audio(utterance.audio_filepath, sample_rate, utterance.offset, duration, strict=False)
+    channel, offset = utterance.channel, utterance.offset
+    return load_audio(utterance.audio_filepath, sample_rate, offset, duration, channel, strict=False)
