@@ -43,13 +43,33 @@ def main(cfg: DictConfig) -> float:
         if is_first():  # it speaks for all ranks, which write into one folder
             held.enter_context(locked(out))
             if out.resolve() not in bundle.resolve().parents:
-                held.enter_context(locked(bundle.with_name(f".{bundle.name}.training")))
+                reserve(bundle, out, held)
         pl.seed_everything(cfg.seed, verbose=False)
         torch.set_float32_matmul_precision("high")
         parts = assemble(cfg, out, configs.task_overrides())
         say(*summary.beginning(parts.trainer, parts.model, parts.data), file=sys.stdout)
         trained = fit(parts.trainer, parts.model, parts.data, out / "checkpoints", parts.last)
         return export(cfg, parts, trained, Path(cfg.out)) if parts.trainer.is_global_zero else math.nan
+
+
+def reserve(bundle: Path, out: Path, held: contextlib.ExitStack) -> None:
+    """Keep others from a bundle outside the training's folder, and do not take one of theirs.
+
+    Raises:
+        SpeechlstmError: another training is about to write it.
+        UsageError: another training has written it.
+    """
+    if (bundle.parent / ".lock").exists():  # in the folder of another training
+        held.enter_context(locked(bundle.parent))
+    held.enter_context(locked(bundle.with_name(f".{bundle.name}.training")))
+    try:
+        own = json.loads((out / "score.json").read_text(encoding="utf-8")).get("bundle")
+    except (OSError, ValueError, AttributeError):
+        own = None
+    if bundle.is_dir() and any(bundle.iterdir()) and own != str(bundle.resolve()):
+        raise UsageError(
+            f"bundle.path={bundle} is another training's bundle; choose another path, or remove it"
+        )
 
 
 def export(cfg: DictConfig, parts: Parts, trained: Trained, out: Path) -> float:
@@ -66,6 +86,7 @@ def export(cfg: DictConfig, parts: Parts, trained: Trained, out: Path) -> float:
     save_bundle(bundle, cfg.bundle.path, card, getattr(torch, cfg.bundle.dtype))
     low, high = score.interval()
     figures = {"wer": score.wer, "cer": score.cer, "wer_interval": [low, high], "words": score.words.length}
+    figures["bundle"] = str(Path(cfg.bundle.path).resolve())
     write_atomically(out / "score.json", json.dumps(figures) + "\n")
     say(*summary.ending(cfg, trained, validation, out), file=sys.stdout)
     return score.wer

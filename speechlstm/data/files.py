@@ -124,11 +124,16 @@ def _target(path: str | Path) -> Path:
     return target
 
 
+def temporary_path(target: Path) -> Path:
+    """Return where a file or folder is made before it is moved to its place: short, and one for each target."""
+    name = hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
+    return target.with_name(f".{name}.tmp")
+
+
 @contextlib.contextmanager
 def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
     """Open the temporary file of a target; it has one only, so that what a killed process left is used again."""
-    name = hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
-    temporary = target.with_name(f".{name}.tmp")
+    temporary = temporary_path(target)
     while True:
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:

@@ -23,7 +23,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from speechlstm import __version__
-from speechlstm.data.files import write_atomically
+from speechlstm.data.files import temporary_path, write_atomically
 from speechlstm.model import registry
 from speechlstm.model import tokenizer as tokenizers
 from speechlstm.model.acoustic import AcousticModel
@@ -104,8 +104,12 @@ class Bundle:
 
 def _replace_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
     """Write a folder beside its place and move it there."""
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    folder = folder.resolve()  # a link stays
+    staging = temporary_path(folder)
+    old = staging.with_suffix(".old")
+    shutil.rmtree(staging, ignore_errors=True)  # what a killed process has left
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
     try:
         for name, content in files.items():
             write_atomically(staging / name, content)

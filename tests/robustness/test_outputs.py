@@ -1,0 +1,318 @@
+"""Where commands write: links, FIFOs, devices, folders, full disks, long names, inputs, and files of others."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from spelling import SpellingBundle, write
+
+import speechlstm
+from speechlstm.cli import align, evaluate, lexicon, listen, lm, prepare, train, transcribe
+from speechlstm.data.files import Outputs, write_atomically
+from speechlstm.types import OutputError, SpeechlstmError, UsageError
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names() -> list[str]:
+    return sorted(path.name for path in Path().iterdir())
+
+
+# the one place
+
+
+def test_a_file_of_others_is_replaced_only_when_told_so(here: Path) -> None:
+    Path("f").write_text("by hand")
+    with pytest.raises(OutputError, match=r"^f: exists, .*overwrite=true to replace it$"):
+        Outputs([]).write("f", "ours")
+    assert Path("f").read_text() == "by hand"
+    Outputs([], overwrite=True).write("f", "ours")
+    Outputs([]).write("f", "ours again")  # now it is this program's own
+    assert Path("f").read_text() == "ours again"
+    Path("f").write_text("ours, edited")
+    with pytest.raises(OutputError, match="exists"):
+        Outputs([]).write("f", "ours")
+
+
+def test_an_empty_file_may_be_filled(here: Path) -> None:
+    Path("f").touch()
+    Outputs([]).write("f", "x")
+    assert Path("f").read_text() == "x"
+
+
+def test_a_disk_without_attributes_protects_every_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os, "setxattr", unsupported)
+    Outputs([]).write("f", "ours")
+    with pytest.raises(OutputError, match="exists"):
+        Outputs([]).write("f", "ours again")
+
+
+@pytest.mark.parametrize("alias", ["in", "./in", "hard", "soft", "way/../in"])
+def test_what_is_read_is_never_replaced(here: Path, alias: str) -> None:
+    write_atomically("in", "to be read")
+    Path("way").mkdir()
+    os.link("in", "hard")
+    Path("soft").symlink_to("in")
+    with pytest.raises(OutputError, match=f"^{alias}: is read by this command, so it is not replaced"):
+        Outputs([here / "in", "gone", "a\0b"], overwrite=True).write(alias, "x")
+    assert Path("in").read_text() == "to be read"
+
+
+def test_links_are_followed(here: Path) -> None:
+    write_atomically("f", "old")
+    Path("f").chmod(0o640)
+    Path("link").symlink_to("f")
+    Path("dangling").symlink_to("folder/new")
+    Outputs([]).write("link", "new")
+    Outputs([]).write("dangling", "new")
+    assert Path("link").is_symlink() and Path("f").read_text() == "new"
+    assert stat.S_IMODE(Path("f").stat().st_mode) == 0o640
+    assert Path("dangling").is_symlink() and Path("folder/new").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("fifo", "a FIFO, but must be a file"),
+        ("folder", "a folder, but must be a file"),
+        ("to-folder", "a folder, but must be a file"),
+        ("/dev/full", "a device, but must be a file"),
+        ("/dev/null", "a device, but must be a file"),
+        ("to-device", "a device, but must be a file"),
+        ("loop", "Too many levels of symbolic links"),
+        ("file/below", "Not a directory"),
+        ("/proc/none/x", "No such file"),
+        ("x" * 256, "File name too long"),
+        ("a\0b", "cannot be the name of a file"),
+        ("\ud83d", "cannot be the name of a file"),
+    ],
+)
+def test_what_no_file_can_be_written_to(here: Path, path: str, message: str) -> None:
+    os.mkfifo("fifo")
+    Path("folder").mkdir()
+    Path("file").touch()
+    for link, target in (("to-folder", "folder"), ("to-device", "/dev/null"), ("loop", "loop")):
+        Path(link).symlink_to(target)
+    before = names()
+    with pytest.raises(SpeechlstmError, match=message):
+        Outputs([], overwrite=True).write(path, "x")
+    assert names() == before and stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/fd/1"])
+def test_standard_output(path: str, capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    Outputs([]).write(path, "é\n")
+    assert capsys.readouterr().out == "é\n" and names() == []
+
+
+def test_the_longest_name(here: Path) -> None:
+    Outputs([]).write("é" * 127 + "x", "x")
+    assert names() == ["é" * 127 + "x"]
+
+
+def test_halves_of_surrogate_pairs(here: Path) -> None:
+    write_atomically("f.json", json.dumps("\ud83d", ensure_ascii=False))
+    assert json.loads(Path("f.json").read_text()) == "\ud83d"
+
+
+def test_a_full_disk_leaves_the_old_file(here: Path) -> None:
+    write_atomically("f", "old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(SpeechlstmError, match=r"^f: File too large$"):
+            Outputs([]).write("f", "x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert Path("f").read_text() == "old" and names() == ["f"]
+
+
+@pytest.mark.parametrize("value", ["no", "false", 1, None])
+def test_overwrite_is_true_or_false(value: object) -> None:
+    with pytest.raises(UsageError, match="must be true or false"):
+        Outputs([], value)  # type: ignore[arg-type]
+
+
+def test_what_a_killed_process_leaves_does_not_pile_up(here: Path) -> None:
+    def die() -> None:
+        os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        write_atomically("f", "half")
+
+    for _ in range(3):
+        process = multiprocessing.get_context("fork").Process(target=die)
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert len(names()) == 1
+    write_atomically("f", "whole")
+    assert names() == ["f"] and Path("f").read_text() == "whole"
+
+
+def test_many_writers_of_one_file_take_turns(here: Path) -> None:
+    def work(letter: str) -> None:
+        for _ in range(20):
+            write_atomically("f", letter * 100_000)
+
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=work, args=(letter,)) for letter in "abc"]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        if Path("f").exists():
+            content = Path("f").read_text()
+            assert len(content) == 100_000 and len(set(content)) == 1
+        time.sleep(0.01)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0] and names() == ["f"]
+
+
+# every command
+
+ONE_FILE: dict[str, tuple[ModuleType, list[str], str]] = {  # module, arguments, what it reads
+    "lm": (lm, ["text=in.txt", "order=1", "out={}"], "in.txt"),
+    "lexicon": (lexicon, ["lexicon=in.dic", "words=in.txt", "out={}"], "in.dic"),
+    "align": (align, ["manifest=in.jsonl", "out={}.ctm"], "in.jsonl"),
+    "transcribe": (transcribe, ["a.wav", "b.wav", "format=txt", "out={}.txt"], "a.wav"),
+    "evaluate": (evaluate, ["manifest=in.jsonl", "out={}"], "in.jsonl"),
+    "report": (evaluate, ["manifest=in.jsonl", "report_audio=0", "report={}"], "in.jsonl"),
+}
+MANY_FILES: dict[str, tuple[ModuleType, list[str], str]] = {
+    "align": (align, ["manifest=in.jsonl", "format=json", "out=o"], "json"),
+    "transcribe": (transcribe, ["a.wav", "b.wav", "format=srt", "out=o"], "srt"),
+    "listen": (listen, ["manifest=in.jsonl", "augment=none", "out=o"], "wav"),
+}
+
+
+@pytest.fixture
+def work(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with two recordings, their manifest and texts, on the spelling bundle."""
+    monkeypatch.setattr(speechlstm, "load", lambda path, **where: SpellingBundle())
+    lines = []
+    for name in "ab":
+        write(Path(f"{name}.wav"), "yes", 0.5)
+        lines.append({"audio_filepath": f"{name}.wav", "duration": 0.5, "text": "yes"})
+    Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Path("in.txt").write_text("yes no\n" * 3)
+    Path("in.dic").write_text("yes Y EH S\nno N OW\n")
+    return here
+
+
+def contents() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ONE_FILE)
+def test_a_command_that_writes_one_file(name: str, work: Path, run_command: Run) -> None:
+    command, arguments, read = ONE_FILE[name]
+
+    def run(out: str, *more: str) -> tuple[int, str]:
+        status, _, err = run_command(command, *(each.format(out) for each in arguments), *more)
+        assert "Traceback" not in err
+        return status, err
+
+    suffix = {"transcribe": ".txt", "align": ".ctm"}.get(name, "")
+    before = contents()
+    if not suffix:  # else no input can have the name of an output
+        status, err = run(read, "overwrite=true")
+        assert status == 2 and f"error: {read}: is read by this command" in err
+    Path("mine" + suffix).write_text("by hand")
+    status, err = run("mine")
+    assert status == 2 and f"error: mine{suffix}: exists" in err and err.count("\n") == 1
+    if not suffix:  # else a folder is where files go
+        Path("folder").mkdir()
+        status, err = run("folder")
+        assert status == 2 and "folder: a folder, but must be a file" in err
+    os.mkfifo("fifo" + suffix)
+    status, err = run("fifo")
+    assert status == 2 and f"fifo{suffix}: a FIFO, but must be a file" in err
+    assert contents() == before | {f"mine{suffix}": b"by hand"}, "nothing is written"
+    for more in ("overwrite=true", "overwrite=false"):  # the second time it is the program's own
+        status, err = run("mine", more)
+        assert status == 0, err
+    assert contents()["mine" + suffix] not in (b"", b"by hand")
+    assert contents().keys() == before.keys() | {f"mine{suffix}"}
+
+
+@pytest.mark.parametrize("name", MANY_FILES)
+def test_a_command_that_writes_many_files(name: str, work: Path, run_command: Run) -> None:
+    command, arguments, kind = MANY_FILES[name]
+    Path(f"o/a.{kind}").mkdir(parents=True)
+    status, _, err = run_command(command, *arguments)
+    assert status == 3 and f"failed: o/a.{kind}: a folder, but must be a file" in err
+    assert Path(f"o/b.{kind}").read_bytes(), "the other is there"
+    Path(f"o/a.{kind}").rmdir()
+    Path(f"o/a.{kind}").write_text("by hand")
+    Path(f"o/b.{kind}").unlink()
+    status, _, err = run_command(command, *arguments)
+    assert Path(f"o/a.{kind}").read_text() == "by hand" and Path(f"o/b.{kind}").read_bytes()
+    assert status == (0 if name == "transcribe" else 3) and (
+        "there already" in err or f"a.{kind}: exists" in err
+    )
+    assert run_command(command, *arguments, "overwrite=true")[0] == 0
+    assert Path(f"o/a.{kind}").read_bytes() != b"by hand"
+
+
+def test_listening_never_replaces_the_recordings(work: Path, run_command: Run) -> None:
+    before = contents()
+    status, _, err = run_command(listen, "manifest=in.jsonl", "augment=none", "out=.", "overwrite=true")
+    assert status == 1 and "failed: a.wav: is read by this command" in err
+    assert {name: content for name, content in contents().items() if name in before} == before
+
+
+def test_a_manifest_edited_by_hand_is_kept(work: Path, run_command: Run) -> None:
+    for name in "ab":
+        Path(f"{name}.txt").write_text("yes")
+    arguments = ["corpus=text_files", "root=.", "out=o", "dev_fraction=0"]
+    assert run_command(prepare, *arguments)[0] == 3  # in.txt is no recording's
+    assert run_command(prepare, *arguments)[0] == 3
+    edited = Path("o/train.jsonl").read_text().replace("yes", "no")
+    Path("o/train.jsonl").write_text(edited)
+    status, _, err = run_command(prepare, *arguments)
+    assert status == 2 and "o/train.jsonl: exists" in err
+    assert Path("o/train.jsonl").read_text() == edited
+
+
+def test_one_output_that_cannot_be_written_does_not_take_the_other(work: Path, run_command: Run) -> None:
+    Path("file").touch()
+    status, out, err = run_command(
+        evaluate, "manifest=in.jsonl", "out=file/x.jsonl", "report=r.html", "report_audio=0"
+    )
+    assert status in (1, 3) and "file/x.jsonl: Not a directory" in err
+    assert status == 1 or (Path("r.html").exists() and "words" in out)
+
+
+def test_a_bundle_belongs_to_one_training(here: Path) -> None:
+    first, second, bundle = (Path(name).resolve() for name in ("first", "second", "bundle"))
+    with contextlib.ExitStack() as held:
+        train.reserve(bundle, first, held)
+        with (
+            contextlib.ExitStack() as also,
+            pytest.raises(SpeechlstmError, match="has been writing here since"),
+        ):
+            train.reserve(bundle, second, also)
+    write_atomically(bundle / "config.json", "{}")
+    write_atomically(first / "score.json", json.dumps({"bundle": str(bundle)}))
+    with contextlib.ExitStack() as held:
+        train.reserve(bundle, first, held)  # again, for some more epochs
+    with contextlib.ExitStack() as held, pytest.raises(UsageError, match="is another training's bundle"):
+        train.reserve(bundle, second, held)
