@@ -31,6 +31,7 @@ from speechlstm.model.reading import read_json, read_tensors
 from speechlstm.model.restore import described, restore
 from speechlstm.model.settings import shown
 from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.model.tokenizer.base import encodable
 from speechlstm.types import BundleError, SpeechlstmError, TokenizerError
 
 FORMAT = 2  # raised when an older version could no longer read what is written; 1 had classes for names
@@ -168,6 +169,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
             raise BundleError(f"{path}: no {key!r}; the bundle is incomplete")
         if not isinstance(config[key], kind):
             raise BundleError(f"{path}: {key} is {shown(config[key])}, but must be of type {kind.__name__}")
+    if not encodable(config["name"]):
+        raise BundleError(f"{path}: name is {shown(config['name'])}, which has half a surrogate pair in it")
     if config["features"].get("sample_rate") != config["sample_rate"]:
         raise BundleError(f"{path}: sample_rate is not that of the features")
     return dict(config)

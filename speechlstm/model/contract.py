@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from unittest import SkipTest  # pytest takes it for a skip, too
 
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from speechlstm.model import installed, registry
 from speechlstm.types import SpeechlstmError
@@ -88,3 +89,10 @@ def require(condition: bool, message: str) -> None:
     """Raise an AssertionError with a message unless a condition holds."""
     if not condition:  # not an assert, which pytest rewrites in test files only and `python -O` leaves out
         raise AssertionError(message)
+
+
+def require_same(one: Tensor, other: Tensor, what: str, tolerance: float = 1e-4) -> None:
+    """Raise an AssertionError unless two tensors are the same, to an absolute tolerance."""
+    require(one.shape == other.shape, f"{what}: shapes {tuple(one.shape)} and {tuple(other.shape)}")
+    most = float((one - other).abs().max()) if one.numel() else 0.0
+    require(most <= tolerance, f"{what} differs by {most:.2g}")  # false for NaN

@@ -10,14 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from speechlstm.types import Utterance
+from speechlstm.types import BundleError, Utterance
 
 _REMEMBERED = 8192  # training utterances whose hashes a bundle keeps
 
 
 def trained_on(config: Mapping[str, Any], utterances: Sequence[Utterance]) -> float:
-    """Return the share of utterances, as far as a bundle's config remembers, that the model was trained on."""
-    known = np.frombuffer(base64.b64decode(config.get("trained_on", "")), "<u4")
+    """Return the share of utterances, as far as a bundle's config remembers, that the model was trained on.
+
+    Raises:
+        BundleError: what it remembers is damaged.
+    """
+    try:
+        known = np.frombuffer(base64.b64decode(config.get("trained_on", "")), "<u4")
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"trained_on in the bundle's config.json is damaged: {error}") from None
     hashes = np.array([_hash(utterance) for utterance in utterances], dtype=np.uint32)
     if len(known) == _REMEMBERED:  # of a larger training only the smallest hashes are known
         hashes = hashes[hashes <= known.max()]

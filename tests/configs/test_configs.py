@@ -433,3 +433,11 @@ def test_tokenizer_settings_reach_the_tokenizer() -> None:
     cfg = configs.load("tokenizer/characters", ["tokenizer.case=upper"])
     tokenizer = configs.build_part("tokenizer", cfg.tokenizer, texts=TEXTS)
     assert isinstance(tokenizer, Characters) and "Q" in tokenizer.tokens and "q" not in tokenizer.tokens
+
+
+@pytest.mark.parametrize("name", ["characters", "words"])
+def test_rules_for_texts_reach_every_tokenizer(name: str) -> None:
+    data = ["data.train=a", "data.dev=a", "text.punctuation=strip", "text.language=tr"]
+    cfg = configs.load("train", [f"tokenizer={name}", *data])
+    tokenizer = configs.build_part("tokenizer", cfg.tokenizer, texts=["Iğdır, izmir!"])
+    assert tokenizer.decode(tokenizer.encode("IĞDIR - İZMİR")) == "ığdır izmir"

@@ -22,12 +22,13 @@ from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.bundle import Bundle, load_bundle
 from speechlstm.model.encoder import Encoder
 from speechlstm.model.features import LogMel
+from speechlstm.model.provenance import trained_on
 from speechlstm.model.selftest import save_bundle, verify
 from speechlstm.model.tokenizer import Characters, Phones
 from speechlstm.study.inspect.checkpoint import from_checkpoint
 from speechlstm.training.checkpoints import Checkpoints
 from speechlstm.training.warmstart import read
-from speechlstm.types import BundleError, SpeechlstmError
+from speechlstm.types import BundleError, SpeechlstmError, Utterance
 
 FEATURES = {
     "sample_rate": 8000,
@@ -166,6 +167,7 @@ OTHER: dict[str, tuple[dict[str, object], str]] = {
     "format a long text": ({"format": "x" * 10**6}, "bundle format 'xxx"),
     "features a long text": ({"features": "x" * 10**6}, "features is 'xxx"),
     "encoder null": ({"encoder": None}, "encoder is None"),
+    "name no text": ({"name": "a\ud83d"}, "half a surrogate pair"),
     "name a number": ({"name": 5}, "name is 5"),
     "tokenizer a list": ({"tokenizer": []}, "tokenizer is"),
     "tokenizer of no kind": ({"tokenizer__kind": ["characters"]}, "kind is"),
@@ -365,6 +367,12 @@ def test_a_self_test_that_is_none(folder: Path, name: str) -> None:
     weights(SELFTESTS[name], "selftest.safetensors")(folder)
     with refused(folder):
         verify(load_bundle(folder))
+
+
+@pytest.mark.parametrize("value", [5, None, "A", "AAA", "AAAA", ["AAAA"]], ids=str)
+def test_a_record_of_the_training_that_is_none(value: object) -> None:
+    with pytest.raises(BundleError, match=r"trained_on in the bundle's config\.json is damaged"):
+        trained_on({"trained_on": value}, [Utterance("a.wav", 1.0, "a", "a")])
 
 
 # the decoder of a bundle

@@ -11,18 +11,16 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from speechlstm.model.contract import Contract, require
+from speechlstm.model.contract import Contract, require, require_same
 
 FEATURES, TOKENS = 12, 7
 LENGTHS = (23, 0, 9, 1, 40)  # feature frames
-TOLERANCE = 1e-4  # natural log
 
 
 class EncoderContract(Contract):
@@ -65,7 +63,7 @@ class EncoderContract(Contract):
                 continue
             alone, _ = self._encode(encoder, [row])
             length = int(lengths[index])
-            _same(
+            require_same(
                 alone[0, :length], together[index, :length], f"an utterance of {len(row)} frames in a batch"
             )
 
@@ -77,7 +75,9 @@ class EncoderContract(Contract):
     def test_it_is_deterministic(self) -> None:
         """In evaluation the same input gives the same output."""
         encoder = self._make()
-        _same(self._encode(encoder, self._rows())[0], self._encode(encoder, self._rows())[0], "again", 0.0)
+        require_same(
+            self._encode(encoder, self._rows())[0], self._encode(encoder, self._rows())[0], "again", 0.0
+        )
 
     def test_every_weight_learns(self) -> None:
         """A loss gives each weight a gradient that is finite."""
@@ -108,8 +108,8 @@ class EncoderContract(Contract):
         encoder, other = self._make(), self._make(seed=1)
         other.load_state_dict(encoder.state_dict())
         wanted, _ = self._encode(encoder, self._rows())
-        _same(wanted, self._encode(other, self._rows())[0], "an encoder with this one's state dict")
-        _same(wanted, self._encode(copy.deepcopy(encoder), self._rows())[0], "a copy")
+        require_same(wanted, self._encode(other, self._rows())[0], "an encoder with this one's state dict")
+        require_same(wanted, self._encode(copy.deepcopy(encoder), self._rows())[0], "a copy")
 
     def test_half_precision_is_taken(self) -> None:
         """Under autocast to bfloat16 log-probabilities stay float32, and near."""
@@ -140,8 +140,3 @@ class EncoderContract(Contract):
 def _pad(rows: list[Tensor], padding: float = 0.0) -> tuple[Tensor, Tensor]:
     lengths = torch.tensor([len(row) for row in rows])
     return pad_sequence(rows, batch_first=True, padding_value=padding), lengths
-
-
-def _same(one: Tensor, other: Tensor, what: str, tolerance: float = TOLERANCE) -> None:
-    most = float((one - other).abs().max()) if one.numel() else 0.0
-    require(most <= tolerance and not math.isnan(most), f"{what} differs by {most:.2g} (natural log)")

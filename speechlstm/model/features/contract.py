@@ -10,15 +10,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from speechlstm.model.contract import SAMPLE_RATE, Contract, require
+from speechlstm.model.contract import SAMPLE_RATE, Contract, require, require_same
 
 LENGTHS = (4000, 0, 1, 801, 7999)  # samples
-TOLERANCE = 1e-3  # of features, which are about 1
 
 
 class FeaturesContract(Contract):
@@ -48,7 +45,9 @@ class FeaturesContract(Contract):
         for row, length in enumerate(lengths.tolist()):
             alone, _ = made(waveforms[row : row + 1, :length], lengths[row : row + 1])
             count = int(frames[row])
-            _same(alone[0, :count], together[row, :count], f"an utterance of {length} samples in a batch")
+            require_same(
+                alone[0, :count], together[row, :count], f"an utterance of {length} samples in a batch", 1e-3
+            )
 
     def test_past_the_lengths_are_zeros(self) -> None:
         """What lies past a length is zero."""
@@ -67,7 +66,7 @@ class FeaturesContract(Contract):
         """The same audio gives the same features, from another object too."""
         one = self.make()
         for other in (one, self.make()):
-            _same(one(*_batch())[0], other(*_batch())[0], "the same audio again", 0.0)
+            require_same(one(*_batch())[0], other(*_batch())[0], "the same audio again", 0.0)
 
     def test_audio_has_a_gradient(self) -> None:
         """A loss on the features reaches the waveform, and is finite there."""
@@ -88,7 +87,7 @@ class FeaturesContract(Contract):
         """Another one with its state dict gives the same."""
         one, other = self.make(), self.make()
         other.load_state_dict(one.state_dict())
-        _same(one(*_batch())[0], other(*_batch())[0], "with the same state dict")
+        require_same(one(*_batch())[0], other(*_batch())[0], "with the same state dict")
 
 
 def _batch() -> tuple[Tensor, Tensor]:
@@ -96,9 +95,3 @@ def _batch() -> tuple[Tensor, Tensor]:
     waveforms = 0.1 * torch.randn(len(LENGTHS), max(LENGTHS), generator=generator)
     lengths = torch.tensor(LENGTHS)
     return waveforms.masked_fill(torch.arange(max(LENGTHS)) >= lengths[:, None], 0.0), lengths
-
-
-def _same(one: Any, other: Any, what: str, tolerance: float = TOLERANCE) -> None:
-    require(one.shape == other.shape, f"{what}: shapes {tuple(one.shape)} and {tuple(other.shape)}")
-    most = float((one - other).abs().max()) if one.numel() else 0.0
-    require(most <= tolerance, f"{what} differs by {most:.2g}")
