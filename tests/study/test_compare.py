@@ -411,5 +411,5 @@ def test_experiments_with_more_than_one_dev_manifest_are_refused(tmp_path: Path)
     settings_ = spoken(tmp_path).replace(
         f"data.dev={tmp_path}", f"data.dev=[{tmp_path}/two.jsonl] +x={tmp_path}"
     )
-    with pytest.raises(UsageError, match=r"data.dev is a list, but one manifest can be compared on"):
+    with pytest.raises(UsageError, match=r"data.dev is a list; a comparison needs one manifest"):
         speech.train(speech.SpeechTrial("overfit", "rnn", 1, settings_), tmp_path / "o")
