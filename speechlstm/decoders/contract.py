@@ -101,9 +101,8 @@ class DecoderContract(Contract):
         """The best hypothesis comes first, and no score is greater than the one before it."""
         for hypotheses in self.make()(*padded(self._noise)):
             scores = [hypothesis.score for hypothesis in hypotheses]
-            require(
-                scores == sorted(scores, reverse=True), f"scores are {scores[:6]}; put the greatest first"
-            )
+            ordered = scores == sorted(scores, reverse=True)
+            require(ordered, f"scores are {scores[:6]}; put the greatest first")
 
     def test_frames_increase_and_are_in_range(self) -> None:
         """Of every hypothesis: ids that exist, frames `0 <= start < end <= next start`, all of them plain numbers."""
@@ -131,11 +130,8 @@ class DecoderContract(Contract):
         decoder = self.make()
         together = decoder(*padded(self._noise, math.nan))
         for row, hypotheses in zip(self._noise, together, strict=True):
-            _same(
-                hypotheses,
-                decoder(*padded([row]))[0],
-                f"an utterance of {len(row)} frames in a batch and alone",
-            )
+            alone = decoder(*padded([row]))[0]
+            _same(hypotheses, alone, f"an utterance of {len(row)} frames in a batch and alone")
 
     def test_it_is_deterministic(self) -> None:
         """The same input gives the same result, again and from another object."""

@@ -18,11 +18,11 @@ def finish(at, rules, options):
     if options.hot and at.hot > 0:
         bonus += rules.hot[at.hot].whole - rules.hot[at.hot].score
     if at.place != 0:
-        best = end_of_word(at, 0, rules, options)
+        best = end_of_word(at, 0, rules.trie, rules.words, options, rules.lm)
         if not best.allowed:
             return False, best.word, total, bonus
         for variant in range(1, variants_of(at.place, rules.trie)):
-            other = end_of_word(at, variant, rules, options)
+            other = end_of_word(at, variant, rules.trie, rules.words, options, rules.lm)
             if other.log_prob > best.log_prob:
                 best = other
         word, state = best.word, best.state

@@ -30,7 +30,7 @@ def extend(beam, tree, count, rules, options, now):
         if options.fused and ends and tree.states[lane.node].place != 0:
             at = tree.states[lane.node]
             if not at.asked:
-                ending(at, rules, options)
+                ending(at, rules.trie, rules.words, options, rules.lm)
             gain *= max(1.0, at.end_factor)
             if options.homophones > 1:
                 alike = variants_of(at.place, rules.trie)
@@ -65,7 +65,7 @@ def extend(beam, tree, count, rules, options, now):
     now.best, now.candidates = best, total
 
 
-@compiled
+@njit(inline="always")
 def extend_alike(j, token, variants, share, best, total, beam, tree, rules, options, now):
     """Collect a prefix with one more token, once for each homophone of the word that has ended."""
     lane = beam.lanes[j]
@@ -101,7 +101,7 @@ def lead(beam, tree, ends, rules, options, now):
             if options.fused:
                 at = tree.states[lane.node]
                 if ends and not at.asked:
-                    ending(at, rules, options)
+                    ending(at, rules.trie, rules.words, options, rules.lm)
                 lane.lead *= factor_of(j, token, beam, tree, rules, options)
         best, worst = max(best, lane.lead), min(worst, max(lane.score, lane.lead))
     now.best, now.worst = best, worst

@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from speechlstm.decoders.beam.lookahead import Successors, best_below
@@ -158,38 +159,38 @@ def variants_of(place, trie):
 
 
 @compiled
-def end_of_word(state, variant, rules, options):
+def end_of_word(state, variant, trie, words, options, lm):
     """Return the `Ending` of the word that a prefix is in, as the variant-th of its homophones."""
     word, known, share = -1, options.lm_unknown, 0.0
     if state.place > 0:
-        index = rules.trie[state.place].first_word + variant
-        if index < rules.trie[state.place + 1].first_word:
-            word, known = index, rules.words[index]
+        index = trie[state.place].first_word + variant
+        if index < trie[state.place + 1].first_word:
+            word, known = index, words[index]
             if known == options.lm_unknown:
                 share = options.lm_share
     if word < 0 and options.strict:
         return Ending(False, word, 0.0, state.state)
     if options.lm_kind != 2:
         return Ending(True, word, 0.0, state.state)
-    log_prob, after = query(rules.lm, state.state, known)
+    log_prob, after = query(lm, state.state, known)
     return Ending(True, word, log_prob + share, np.int64(after))
 
 
 @compiled
-def ending(state, rules, options):
+def ending(state, trie, words, options, lm):
     """Note in a state what the end of its word means; of homophones `end_factor` has the best."""
-    end = end_of_word(state, 0, rules, options)
+    end = end_of_word(state, 0, trie, words, options, lm)
     state.asked, state.allowed = True, end.allowed
     state.end_word, state.end_lm, state.end_state = end.word, end.log_prob, end.state
     best = end.log_prob
-    for variant in range(1, variants_of(state.place, rules.trie)):
-        best = max(best, end_of_word(state, variant, rules, options).log_prob)
+    for variant in range(1, variants_of(state.place, trie)):
+        best = max(best, end_of_word(state, variant, trie, words, options, lm).log_prob)
     price = options.unk_score if end.word < 0 else 0.0
     change = options.lm_weight * best + options.word_bonus + price - state.ahead
     state.end_factor = math.exp(change) if end.allowed else 0.0
 
 
-@compiled
+@njit(inline="always")
 def look_ahead(memo, state, place, rules, options):
     """Return the weighted log of the best that can come of a partial word after a state, remembered in `memo`."""
     known = memo[(state * 40503 + place * 30011) & (len(memo) - 1)]
@@ -203,7 +204,7 @@ def look_ahead(memo, state, place, rules, options):
     return known.ahead
 
 
-@compiled
+@njit(inline="always")
 def quick_factor(state, token, kind, memo, rules, options):
     """Return what a token multiplies into the probability of a prefix, 0 if it is not allowed.
 
@@ -262,9 +263,9 @@ def continuation(before, token, variant, memo, rules, options):
         total += log_prob
     if kind != CONTINUES and place != 0:
         if variant == 0 and not before.asked:
-            ending(before, rules, options)
+            ending(before, rules.trie, rules.words, options, rules.lm)
         if variant > 0:
-            end = end_of_word(before, variant, rules, options)
+            end = end_of_word(before, variant, rules.trie, rules.words, options, rules.lm)
         else:
             end = Ending(before.allowed, np.int64(before.end_word), before.end_lm, before.end_state)
         if not end.allowed:

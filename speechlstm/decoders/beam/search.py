@@ -9,8 +9,9 @@ model and bonuses multiply into them when a token is added; only the tokens that
 at, and of the continuations only those that beat the worst prefix that merely stays; prefixes are nodes of a tree, and
 a node's parent tells without any hashing whether two alignments have met.
 
-Compiled functions are given the arrays one by one, as views whose references are not counted: counting, in each call
-and wherever an array is taken out of a tuple, would cost as much as the search itself.
+Compiled functions are given arrays as views whose references are not counted: counting, in each call and wherever an
+array is taken out of a tuple, would cost as much as the search itself. Tuples of arrays are copied in each call, so
+what is called for each candidate is either inlined or gets only the arrays that it reads.
 """
 
 from __future__ import annotations

@@ -85,19 +85,12 @@ def read_arpa(path: str | Path) -> Trie:
 
 @dataclass(slots=True)
 class _Section:
-    """The n-grams of one order as they stand in the file.
+    """The n-grams of one order as they stand in the file."""
 
-    Attributes:
-        line: that of the first n-gram.
-        words: `(n, n-grams)` ids.
-        log_prob: natural logs.
-        backoff: natural logs.
-    """
-
-    line: int
-    words: Ints
-    log_prob: Floats
-    backoff: Floats
+    line: int  # that of the first n-gram
+    words: Ints  # (n, n-grams) ids
+    log_prob: Floats  # natural logs
+    backoff: Floats  # natural logs
 
 
 class _Reader:
