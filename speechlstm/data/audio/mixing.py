@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from speechlstm.data.audio.files import Block
 from speechlstm.data.audio.losses import Losses
-from speechlstm.types import AudioError
+from speechlstm.types import AudioError, counted
 
 MAX_PEAK = 64.0  # full scale is 1; integers stored as floats reach 32767
 _CANCELED = (
@@ -57,7 +57,9 @@ class Mixer:
         """
         name, channels = self.losses.name, data.shape[1]
         if self.channel is not None and self.channel >= channels:
-            raise AudioError(f"{name}: no channel {self.channel}; there are {channels}, counted from 0")
+            raise AudioError(
+                f"{name}: no channel {self.channel}; it has {counted(channels, 'channel')}, counted from 0"
+            )
         mono = self._mix(data) if self.channel is None and channels > 1 else data[:, self.channel or 0]
         peak = max(float(mono.max()), -float(mono.min())) if len(mono) else 0.0
         if not np.isfinite(peak):
