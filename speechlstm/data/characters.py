@@ -12,7 +12,7 @@ from speechlstm.types import counted
 RARE = 10  # occurrences below which a character cannot be learned
 _ENOUGH = 2000  # characters from which on rarity says something
 _WITHIN_WORDS = "'’-"
-_DOTLESS = {"tr": "ğş", "az": "ə"}  # letters that tell languages with a dotless i
+_DOTLESS = {"tr": "ğş", "az": "ə"}  # letters by which languages with a dotless i are known
 
 
 def advice(characters: Counter[str]) -> Iterator[Problem]:
@@ -33,7 +33,7 @@ def advice(characters: Counter[str]) -> Iterator[Problem]:
         )
         setting = f"tokenizer.alphabet={kept!r} leaves them out"
         yield _warning("rare characters", f"{message}; rewrite them in the texts, or {setting}", rare)
-    language = next((name for name, told in _DOTLESS.items() if any(each in folded for each in told)), None)
+    language = next((name for name, marks in _DOTLESS.items() if any(each in folded for each in marks)), None)
     capitals = {each: characters[each] for each in "Iİ" if characters[each]}
     if capitals and (language or "İ" in capitals):
         message = f"capital i of two kinds ({_listed(capitals)})"

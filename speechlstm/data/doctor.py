@@ -23,7 +23,7 @@ from speechlstm.data.report import Problem, Report
 from speechlstm.types import AudioError, Utterance, counted
 
 SILENCE = 1e-3  # root mean square of the loudest 25 ms, -60 dB of full scale; speech is above even when soft
-CLIPPED = 1e-3  # share of samples at full scale from which it can be heard
+CLIPPED = 1e-3  # share of samples at full scale from which it is audible
 OUTLIER = 5.0  # robust standard deviations of the logarithm of characters per second
 DURATION_TOLERANCE = 0.1  # seconds; encoders pad to whole frames, people round
 
@@ -88,21 +88,21 @@ def examine(
     """
     entries, problems = _read(manifest)
     others = _read(against)[0] if against is not None else []
-    listened = _listen_all([*entries, *others], threads, channel)
+    decoded = _decode_all([*entries, *others], threads, channel)
     first: dict[str, int] = {}
     for line, utterance in entries:
-        found = [*_check_line(utterance, tokenizer, num_encoder_frames), *listened[id(utterance)].problems]
+        found = [*_check_line(utterance, tokenizer, num_encoder_frames), *decoded[id(utterance)].problems]
         if utterance.id in first:
             message = f"id stands in line {first[utterance.id]} already"
             found.append(Problem("duplicate id", "error", message, utterance.id))
         first.setdefault(utterance.id, line)
         problems += [replace(problem, file=str(manifest), line=line) for problem in found]
     characters = Counter("".join(utterance.text for _, utterance in entries))
-    about_all = [*_outliers(entries), *_duplicates(entries, listened), *advice(characters)]
+    about_all = [*_outliers(entries), *_duplicates(entries, decoded), *advice(characters)]
     problems += [replace(problem, file=str(manifest)) for problem in about_all]
     problems.sort(key=lambda problem: problem.line or 0)
     if against is not None:
-        problems += _overlap(entries, others, listened, str(manifest), str(against))
+        problems += _overlap(entries, others, decoded, str(manifest), str(against))
     return Report(
         str(manifest),
         len(entries),
@@ -114,8 +114,8 @@ def examine(
 
 
 @dataclass(frozen=True, slots=True)
-class _Listened:
-    """What decoding an utterance told: a digest of its samples (None if they cannot be had), and problems."""
+class _Decoded:
+    """What decoding an utterance showed: a digest of its samples (None if they cannot be had), and problems."""
 
     digest: str | None
     problems: list[Problem]
@@ -164,20 +164,20 @@ def _check_line(
                 yield error("too short for its text", message, frames=frames, needed=needed)
 
 
-def _listen_all(entries: Sequence[Entry], threads: int, channel: int | str | None) -> dict[int, _Listened]:
+def _decode_all(entries: Sequence[Entry], threads: int, channel: int | str | None) -> dict[int, _Decoded]:
     """Decode every utterance once; the keys are the utterances' `id()`."""
     files = Counter(utterance.audio_filepath for _, utterance in entries)
     utterances = [utterance for _, utterance in entries]
     with ThreadPoolExecutor(threads) as pool:
-        work = pool.map(lambda each: _listen(each, files[each.audio_filepath] == 1, channel), utterances)
-        results = progress.track(work, "listening", len(utterances), unit="file")
+        work = pool.map(lambda each: _decode(each, files[each.audio_filepath] == 1, channel), utterances)
+        results = progress.track(work, "decoding audio", len(utterances), unit="file")
         return {id(utterance): result for utterance, result in zip(utterances, results, strict=True)}
 
 
-def _listen(utterance: Utterance, whole_file: bool, channel: int | str | None) -> _Listened:
+def _decode(utterance: Utterance, whole_file: bool, channel: int | str | None) -> _Decoded:
     """Decode an utterance; `whole_file` says that no other has the same file, so it should last as long."""
     if not holder(utterance.audio_filepath).is_file():
-        return _Listened(None, [])  # said already
+        return _Decoded(None, [])  # named already
     problems: list[Problem] = []
 
     def report(kind: str, severity: Literal["error", "warning"], message: str, **numbers: Any) -> None:
@@ -192,7 +192,7 @@ def _listen(utterance: Utterance, whole_file: bool, channel: int | str | None) -
             report("wrong duration", "error", message, manifest=end, file=info.duration)
         duration = min(utterance.duration, info.duration - utterance.offset)
         if duration <= 0:
-            return _Listened(None, problems)
+            return _Decoded(None, problems)
         digest = hashlib.blake2b(digest_size=16)
         only = utterance.channel if channel in (None, "each") else int(channel or 0)
         for number in range(info.channels) if channel == "each" else [only]:
@@ -200,8 +200,8 @@ def _listen(utterance: Utterance, whole_file: bool, channel: int | str | None) -
             digest.update(samples.tobytes())
     except AudioError as error:
         report("unreadable audio", "error", str(error).removeprefix(f"{utterance.audio_filepath}: "))
-        return _Listened(None, problems)
-    return _Listened(digest.hexdigest(), problems)
+        return _Decoded(None, problems)
+    return _Decoded(digest.hexdigest(), problems)
 
 
 def _examined(
@@ -213,8 +213,10 @@ def _examined(
     for line in notes:
         report("channels cancel", "warning", line)
     if (level := loudest(samples, round(0.025 * sample_rate))) < SILENCE:
-        said = f"never louder than {20 * math.log10(level):.0f} dB of full scale" if level else "only zeros"
-        report("silence", "error", said, level=level)
+        loudness = (
+            f"never louder than {20 * math.log10(level):.0f} dB of full scale" if level else "only zeros"
+        )
+        report("silence", "error", loudness, level=level)
     if (clipped := clipped_share(samples)) > CLIPPED:
         report("clipping", "warning", f"{clipped:.1%} of the samples are at full scale", share=clipped)
     return samples
@@ -256,11 +258,11 @@ def _outliers(entries: Sequence[Entry]) -> Iterator[Problem]:
             yield Problem("unusual rate", "warning", message, utterance.id, line=line, numbers=numbers)
 
 
-def _duplicates(entries: Sequence[Entry], listened: dict[int, _Listened]) -> Iterator[Problem]:
+def _duplicates(entries: Sequence[Entry], decoded: dict[int, _Decoded]) -> Iterator[Problem]:
     """Find equal samples; with different texts one of them must be wrong."""
     first: dict[str, Entry] = {}
     for line, utterance in entries:
-        digest = listened[id(utterance)].digest
+        digest = decoded[id(utterance)].digest
         if digest is None:
             continue
         line_before, before = first.setdefault(digest, (line, utterance))
@@ -274,13 +276,13 @@ def _duplicates(entries: Sequence[Entry], listened: dict[int, _Listened]) -> Ite
 
 
 def _overlap(
-    entries: Sequence[Entry], others: Sequence[Entry], listened: dict[int, _Listened], file: str, against: str
+    entries: Sequence[Entry], others: Sequence[Entry], decoded: dict[int, _Decoded], file: str, against: str
 ) -> Iterator[Problem]:
     """Find what two manifests share: each utterance whose audio is in both, and the speakers and texts."""
-    digests = {listened[id(utterance)].digest: (line, utterance) for line, utterance in others}
+    digests = {decoded[id(utterance)].digest: (line, utterance) for line, utterance in others}
     digests.pop(None, None)
     for line, utterance in entries:
-        digest = listened[id(utterance)].digest
+        digest = decoded[id(utterance)].digest
         if digest in digests:
             other_line, other = digests[digest]
             message = f"same audio as {other.id} in {against}:{other_line}"

@@ -57,7 +57,7 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
 
 
 class Outputs:
-    """Where a command writes: never over what it reads, and over what others wrote only when told so.
+    """Where a command writes: never over what it reads, and over what others wrote only if asked to.
 
     A file is this program's own if its content is still what this program has written there, which an extended
     attribute of the file tells: one that was edited since, or copied, belongs to the user.

@@ -1,4 +1,4 @@
-"""Own files: a second writer of a folder is refused and told who is there, and a dead one locks nothing; caches."""
+"""Own files: a second writer of a folder is refused and sees who is there, and a dead one locks nothing; caches."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from speechlstm.types import SpeechlstmError
 
 def elsewhere(action: Callable[[], object]) -> int:
     """Start another process that does something and then waits, and return its id."""
-    ready, told = os.pipe()
+    ready, signal_ready = os.pipe()
     if not (child := os.fork()):
         try:
             kept = action()  # noqa: F841  would let go
-            os.write(told, b"x")
+            os.write(signal_ready, b"x")
             time.sleep(60)
         finally:
             os._exit(1)
-    os.close(told)
+    os.close(signal_ready)
     assert os.read(ready, 1) == b"x", "it has failed"
     os.close(ready)
     return child
@@ -40,7 +40,7 @@ def gone(child: int) -> None:
     os.waitpid(child, 0)
 
 
-def test_a_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_and_sees_who_holds_the_folder(tmp_path: Path) -> None:
     def hold() -> object:
         held = locked(tmp_path / "run")
         held.__enter__()
