@@ -56,11 +56,7 @@ def cheap_checks(
         num_encoder_frames: seconds -> encoder frames; finds texts too long for their audio: CTC needs a
             frame for each token and one more between two equal ones (Graves et al. 2006, section 3).
     """
-    return [
-        problem
-        for utterance in utterances
-        for problem in _check_line(utterance, tokenizer, num_encoder_frames)
-    ]
+    return [problem for each in utterances for problem in _check_line(each, tokenizer, num_encoder_frames)]
 
 
 def examine(
