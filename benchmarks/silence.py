@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ Samples = NDArray[np.float32]
 BATCH_SECONDS = 120.0
 PLACES = {"before": (1, 0), "after": (0, 1), "both": (1, 1)}
 WINDOW = 0.02  # seconds of the moments that noise is made of
-MIDDLE = 3.0  # seconds of a pause in the middle
+BETWEEN = 3.0  # seconds of a pause between words
 
 
 def quiet_moments(waveform: Samples, rate: int) -> Samples:
@@ -57,13 +58,14 @@ def zeros(waveform: Samples, rate: int, count: int, rng: np.random.Generator) ->
     return np.zeros(count, np.float32)
 
 
-def middle(waveform: Samples, rate: int) -> int:
-    """Return the quietest moment of the middle half of a recording."""
-    size = round(WINDOW * rate)
-    quarter = len(waveform) // 4
-    inner = waveform[quarter : 3 * quarter]
-    levels = np.convolve(np.square(inner), np.ones(5 * size), mode="same")
-    return quarter + int(levels.argmin())
+def between(recognizer: Recognizer, waveform: Samples, text: str) -> int:
+    """Return the quietest moment between the two words of a text that a forced alignment has furthest apart."""
+    rate = recognizer.sample_rate
+    words = recognizer.align((waveform, rate), text).transcript.words
+    _, end, start = max((right.start - left.end, left.end, right.start) for left, right in pairwise(words))
+    first, last = round((min(end, start) - 0.05) * rate), round((max(end, start) + 0.05) * rate)
+    levels = np.convolve(np.square(waveform[first:last]), np.ones(round(WINDOW * rate)), mode="same")
+    return first + int(levels.argmin())
 
 
 def texts(recognizer: Recognizer, waveforms: list[Samples]) -> list[str]:
@@ -96,8 +98,9 @@ def table(recognizer: Recognizer, manifest: str, every: int, lengths: list[float
 
     clean = errors(waveforms, references)
     yield f"{manifest}: {len(utterances)} utterances, clean {clean:.2f} %"
-    yield f"{'':<12}{'seconds':>8}" + "".join(f"{place:>9}" for place in PLACES) + f"{'middle':>9}"
+    yield f"{'':<12}{'seconds':>8}" + "".join(f"{place:>9}" for place in PLACES) + f"{'between':>9}"
     several = [index for index, text in enumerate(references) if " " in text]
+    cuts = [between(recognizer, waveforms[index], references[index]) for index in several]
     for name, make in (("zeros", zeros), ("own noise", own_noise)):
         for seconds in lengths:
             count = round(seconds * rate)
@@ -110,10 +113,9 @@ def table(recognizer: Recognizer, manifest: str, every: int, lengths: list[float
                     for w in waveforms
                 ]
                 cells.append(f"{errors(padded, references):9.2f}")
-            if seconds == MIDDLE and several:
+            if seconds == BETWEEN and several:
                 split = []
-                for waveform in (waveforms[index] for index in several):
-                    cut = middle(waveform, rate)
+                for waveform, cut in zip((waveforms[index] for index in several), cuts, strict=True):
                     split.append(
                         np.concatenate([waveform[:cut], make(waveform, rate, count, rng), waveform[cut:]])
                     )

@@ -22,24 +22,23 @@ from speechlstm.data.files import locked, write_atomically
 from speechlstm.model.bundle import Bundle, check_place
 from speechlstm.model.provenance import sketch
 from speechlstm.model.selftest import save_bundle
-from speechlstm.training import summary
+from speechlstm.training import settings, summary
 from speechlstm.training.fit import Trained, fit
 from speechlstm.training.messages import is_first, say
+from speechlstm.training.parallel import follow_parent
 from speechlstm.training.parts import Parts, assemble
-from speechlstm.types import UsageError
 
 
 @configs.main("train")
 def main(cfg: DictConfig) -> float:
     """Train, keep the best weights, write them as a bundle; the word error rate is what a sweep makes small."""
+    follow_parent()
     out = Path(HydraConfig.get().runtime.output_dir)
     if Path(cfg.out).resolve() != out.resolve():  # a job of a sweep, whose folder everything goes to
         cfg.out = os.path.relpath(out)
-    bundle = Path(cfg.bundle.path)
     with contextlib.ExitStack() as held, discarded(out):
-        if cfg.bundle.dtype not in ("float32", "float16"):
-            raise UsageError(f"bundle.dtype is {cfg.bundle.dtype!r}, but must be float32 or float16")
-        check_place(bundle)  # now, not after hours of training
+        settings.check(cfg)
+        check_place(bundle := Path(cfg.bundle.path))  # now, not after hours of training
         if is_first():  # it speaks for all ranks, which write into one folder
             held.enter_context(locked(out))
             if out.resolve() not in bundle.resolve().parents:
@@ -100,8 +99,7 @@ def discarded(out: Path) -> Iterator[None]:
     try:
         yield
     except Exception:
-        results = ("checkpoints", "skipped.jsonl")
-        if fresh and not any((out / name).exists() for name in results):
+        if fresh and not [*out.glob("checkpoints/*.ckpt"), *out.glob("skipped.jsonl")]:
             shutil.rmtree(out, ignore_errors=True)
         raise
 

@@ -36,8 +36,8 @@ def main(cfg: DictConfig) -> int:
     if not cfg.on_training_data:
         _refuse_training_data(bundle, utterances, cfg.manifest)
     place = None if cfg.cache is None else Path(cfg.cache).expanduser()
-    heard = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, batch_threads(cfg.threads))
-    if not any(utterance.text.strip() for utterance in heard.utterances):
+    dev = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, batch_threads(cfg.threads))
+    if not any(utterance.text.strip() for utterance in dev.utterances):
         raise SpeechlstmError(f"{cfg.manifest}: no texts, so that there is nothing to count errors against")
 
     trials: list[tuning.Trial] = []
@@ -51,7 +51,7 @@ def main(cfg: DictConfig) -> int:
         )
         return decoder
 
-    tried = tuning.tune(make, heard, spans, start, cfg.trials, cfg.seed)
+    tried = tuning.tune(make, dev, spans, start, cfg.trials, cfg.seed)
     for trial in progress.track(tried, "tuning", cfg.trials, unit="trial"):
         trials.append(trial)
         if best is None or trial.rank < best.rank:
@@ -66,7 +66,7 @@ def main(cfg: DictConfig) -> int:
     chosen = tuning.with_values(settings, rounded)
     if "confidence_power" in chosen:
         plain = make(best.params | {"confidence_power": 1.0})
-        power, before, after = tuning.calibrate(plain, heard)
+        power, before, after = tuning.calibrate(plain, dev)
         chosen["confidence_power"] = float(f"{power:.{_PLACES}g}")
     head = (
         f"# Tuned on {cfg.manifest} with {bundle.name}: WER {best.score.wer:.2%} "
@@ -74,9 +74,7 @@ def main(cfg: DictConfig) -> int:
     )
     write_atomically(out, head + OmegaConf.to_yaml(OmegaConf.create(chosen)))
     if cfg.plot is not None:
-        tuning.plot(
-            trials, f"{cfg.manifest}: {counted(len(heard.rows), 'utterance')}, {bundle.name}", cfg.plot
-        )
+        tuning.plot(trials, f"{cfg.manifest}: {counted(len(dev.rows), 'utterance')}, {bundle.name}", cfg.plot)
     words = best.score.words.length
     print(f"best: WER {best.score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {counted(words, 'word')})")
     print(f"before: WER {trials[0].score.wer:.2%}")
@@ -84,7 +82,7 @@ def main(cfg: DictConfig) -> int:
         print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")
     found_there = f"--config-dir {out.parent.parent} decoder={out.stem}"
     print(f"settings: {out}\n\n  speechlstm evaluate manifest=TEST.jsonl {found_there}")
-    return SOME_FAILED if bad or heard.problems else 0
+    return SOME_FAILED if bad or dev.problems else 0
 
 
 def _check(cfg: DictConfig, out: Path) -> None:

@@ -87,6 +87,8 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 if any(failed):
                     sys.exit(1 if all(failed) else SOME_FAILED)
             except (SpeechlstmError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+                if isinstance(error, ValueError) and isinstance(error.__cause__, OSError):
+                    error = error.__cause__  # of a log file that cannot be written
                 null_group = "Config group override must be" in str(error)
                 if "debug=true" in sys.argv or (isinstance(error, ValueError) and not null_group):
                     raise

@@ -99,19 +99,27 @@ class Search:
 
     def _next(self, study: Study, spaces: Mapping[str, BaseDistribution]) -> list[tuple[int, dict[str, Any]]]:
         """Return number and settings of the next trials: those that were left, or else new ones."""
-        left = study.get_trials(deepcopy=False, states=(_state("RUNNING"),))[: self.n_jobs]
-        missing = self.n_trials - len(study.trials)
-        if left or missing <= 0:
-            return [(trial.number, trial.params) for trial in left]
-        # The draws follow from the seed and the trials before: an interrupted sweep makes those it would have made.
-        study.sampler = _optuna().samplers.TPESampler(seed=self.seed + len(study.trials))
+        # An interruption in the middle of a draw leaves a trial without some of its settings: it is drawn again.
+        for trial in study.get_trials(deepcopy=False, states=(_state("RUNNING"),)):
+            if trial.params.keys() != spaces.keys():
+                study.tell(trial.number, state=_state("FAIL"))
+        drawn = [trial for trial in study.get_trials(deepcopy=False) if trial.params.keys() == spaces.keys()]
+        left = [trial for trial in drawn if trial.state == _state("RUNNING")]
+        begun = len(drawn) % self.n_jobs  # of trials that are given to the launcher at once
+        missing = max(0, self.n_trials - len(drawn))
+        count = min(self.n_jobs - begun, missing) if begun or not left else 0
+        asked = []
         try:
-            asked = [study.ask(dict(spaces)) for _ in range(min(self.n_jobs, missing))]
+            for number in range(len(drawn), len(drawn) + count):
+                # Each draw follows from the seed and the trials before: an interrupted sweep makes those it would have
+                # made.
+                study.sampler = _optuna().samplers.TPESampler(seed=self.seed + number)
+                asked.append(study.ask(dict(spaces)))
         except ValueError as error:
             raise UsageError(
                 f"{self.storage} is a study of other choices: {error}; use another out="
             ) from error
-        return [(trial.number, trial.params) for trial in asked]
+        return [(trial.number, trial.params) for trial in (*left, *asked)]
 
 
 def space(override: Override) -> BaseDistribution:

@@ -17,15 +17,19 @@ from numba.extending import intrinsic
 from speechlstm.types import SpeechlstmError
 
 
-def compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """Compile a function when it is first called, and keep the result for other processes.
 
     Where nothing can be kept (no home folder and a package that cannot be written, a full disk), and where what was
     kept is damaged, it is compiled anew; numba's own `cache=True` ends with an error there.
+
+    Args:
+        function: what to compile.
+        **options: more of numba's than `nogil`.
     """
     if getattr(config, "DISABLE_JIT", 0):  # numba sets it by name
         return _Refused(function)
-    made: Any = njit(nogil=True)(function)
+    made: Any = njit(nogil=True, **options)(function)
     with suppress(RuntimeError):  # there is no folder that can be written
         made._cache = _Cache(function)  # what `enable_caching` does, with numba's own cache
     return made

@@ -75,7 +75,7 @@ def make(name: str, tokenizer: Tokenizer, lm: str | None, params: Mapping[str, A
     """Make a decoder by its config, with a language model if it takes one, and parameters of its own.
 
     Raises:
-        SpeechlstmError: it cannot be found, imported or made.
+        SpeechlstmError: there is no such decoder, or it cannot be imported or made.
     """
     settings = configs.load(f"decoder/{name}").decoder
     given = {"lm": lm} if "lm" in settings and lm is not None else {}
@@ -96,7 +96,7 @@ def measure(
     Args:
         decoder: what to measure.
         rows: `(frames, vocab)` of each utterance.
-        references: what is said in each, normalized.
+        references: normalized text of each.
         audio_seconds: length of them all.
         name: of the decoder, for the result.
         setting: of its width, for the result.
@@ -109,9 +109,9 @@ def measure(
         indices = order[first : first + _BATCH]
         batch = padded([rows[index] for index in indices])
         begin = time.process_time()
-        found = decoder(*batch)
+        decoded = decoder(*batch)
         spent += time.process_time() - begin
-        for index, (best, *_) in zip(indices, found, strict=True):
+        for index, (best, *_) in zip(indices, decoded, strict=True):
             texts[index] = str(best.text)
     score = corpus(zip(references, texts, strict=True))
     return Trial(name, setting, score, max(spent, 1e-9), len(rows), audio_seconds)

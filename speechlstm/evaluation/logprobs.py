@@ -25,7 +25,7 @@ from speechlstm.types import AudioError, SpeechlstmError, Utterance, counted
 
 @dataclass(frozen=True, slots=True)
 class LogProbs:
-    """What a recognizer hears in a manifest.
+    """What a recognizer computes from a manifest.
 
     Attributes:
         utterances: those whose audio could be read, in the manifest's order.
@@ -52,7 +52,7 @@ def compute(
 
     Args:
         bundle: the recognizer.
-        utterances: what to hear.
+        utterances: what to recognize.
         folder: for cached files; None is `log-probs` in the user's cache.
         batch_seconds: most seconds in a batch.
         threads: batches at once on a CPU.
@@ -63,20 +63,20 @@ def compute(
     place = (folder or user_cache() / "log-probs") / f"{_key(bundle, utterances)}.safetensors"
     if (rows := _read(place, len(utterances), len(bundle.tokenizer))) is not None:
         return LogProbs(list(utterances), rows, [])
-    heard: dict[int, Tensor] = {}
+    computed: dict[int, Tensor] = {}
     problems: list[AudioError] = []
     with progress.bar("recognizing", len(utterances), "utterance") as bar:
         for batch in recognize(bundle, utterances, batch_seconds, threads):
             for recording in batch.recordings:
-                heard[recording.index] = recording.log_probs.float().cpu().clone()
+                computed[recording.index] = recording.log_probs.float().cpu().clone()
             for _, problem in batch.failures:
                 progress.write(f"failed: {problem}", sys.stderr)
                 problems.append(problem)
             bar.update(len(batch.recordings) + len(batch.failures))
-    if not heard:
+    if not computed:
         raise SpeechlstmError(f"none of {counted(len(utterances), 'utterance')} could be read")
-    order = sorted(heard)
-    rows = [heard[index] for index in order]
+    order = sorted(computed)
+    rows = [computed[index] for index in order]
     if not problems:
         lengths = torch.tensor([len(row) for row in rows])
         try:
@@ -96,7 +96,7 @@ def _key(bundle: Recognizer, utterances: Sequence[Utterance]) -> str:
         try:
             status = holder(str(path)).stat()
             seen = [status.st_size, status.st_mtime_ns]
-        except OSError:  # hearing it will tell
+        except OSError:  # reading it will tell
             seen = []
         digest.update(
             json.dumps(

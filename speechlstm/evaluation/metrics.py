@@ -19,7 +19,7 @@ from rapidfuzz.distance import Levenshtein
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many units of a reference were heard, mistaken for another, missed, and how many were added."""
+    """How many units of a reference were recognized, mistaken for another, missed, and how many were added."""
 
     hits: int = 0
     substitutions: int = 0

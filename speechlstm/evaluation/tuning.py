@@ -55,14 +55,14 @@ def ranges(settings: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> dic
     """
     known = flat(settings)
     if wanted is None:
-        found = {name: RANGES[last] for name in known if (last := name.rpartition(".")[2]) in RANGES}
+        chosen = {name: RANGES[last] for name in known if (last := name.rpartition(".")[2]) in RANGES}
         if settings.get("lm") is None:
-            found = {name: span for name, span in found.items() if name not in ("lm_weight", "unk_score")}
-        if not found:
+            chosen = {name: span for name, span in chosen.items() if name not in ("lm_weight", "unk_score")}
+        if not chosen:
             raise UsageError(
                 f"this decoder has none of {', '.join(RANGES)}; name its own: +search.NAME=[low,high]"
             )
-        return found
+        return chosen
     chosen = flat(wanted)
     for name, span in chosen.items():
         if name not in known:
@@ -75,25 +75,25 @@ def ranges(settings: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> dic
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings by their dotted names."""
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for name, value in settings.items():
         nested = isinstance(value, Mapping) and bool(value)
-        found |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return found
+        flattened |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return flattened
 
 
 def with_values(settings: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, Any]:
     """Return nested settings in which some, by their dotted names, have other values."""
-    found = dict(settings)
+    changed = dict(settings)
     for name, value in values.items():
         first, dot, rest = name.partition(".")
-        found[first] = with_values(found[first], {rest: value}) if dot else value
-    return found
+        changed[first] = with_values(changed[first], {rest: value}) if dot else value
+    return changed
 
 
 def tune(
     make: Callable[[dict[str, float]], Decoder],
-    heard: LogProbs,
+    dev: LogProbs,
     spans: Mapping[str, tuple[float, float]],
     start: Mapping[str, float],
     trials: int,
@@ -105,7 +105,7 @@ def tune(
 
     Args:
         make: parameters -> decoder.
-        heard: log-probabilities of the development set, with its texts.
+        dev: log-probabilities of the development set, with its texts.
         spans: least and greatest value of each parameter; whole numbers are searched if both ends and the start are.
         start: what to try first.
         trials: how many to try.
@@ -129,33 +129,33 @@ def tune(
         asked = study.ask()
         params = {name: asked.suggest_float(name, low, high) for name, (low, high) in spans.items()}
         decoder = make(params)
-        references = [decoder.tokenizer.normalize(utterance.text) for utterance in heard.utterances]
-        trial = Trial(params, measure(decoder, heard.rows, references).score)
+        references = [decoder.tokenizer.normalize(utterance.text) for utterance in dev.utterances]
+        trial = Trial(params, measure(decoder, dev.rows, references).score)
         # A character is a small part of a word, so this only decides between equal numbers of word errors.
         study.tell(asked, trial.score.wer + 1e-3 * trial.score.cer)
         yield trial
 
 
-def calibrate(decoder: Decoder, heard: LogProbs) -> tuple[float, float, float]:
+def calibrate(decoder: Decoder, dev: LogProbs) -> tuple[float, float, float]:
     """Return the power that makes a decoder's word confidences most like the probabilities of being right.
 
     With one number it can make them smaller or greater, but never change which of two is greater.
 
     Args:
         decoder: whose confidences they are, raised to no power yet.
-        heard: log-probabilities of the development set, with its texts.
+        dev: log-probabilities of the development set, with its texts.
 
     Returns:
         the power, and the cross-entropy of right and wrong words before and after, natural log per word.
     """
     sure, right = [], []
-    for utterance, row in zip(heard.utterances, heard.rows, strict=True):
-        said = decoder.tokenizer.normalize(utterance.text).split()
+    for utterance, row in zip(dev.utterances, dev.rows, strict=True):
+        reference = decoder.tokenizer.normalize(utterance.text).split()
         made = to_transcript(
             decoder(*padded([row]))[0], decoder.tokenizer, 1.0, utterance.id, float(len(row))
         )
         words = [word.text for word in made.words]
-        wrong = {at for kind, _, at in Levenshtein.editops(said, words) if kind != "delete"}
+        wrong = {at for kind, _, at in Levenshtein.editops(reference, words) if kind != "delete"}
         sure += [word.confidence for word in made.words]
         right += [at not in wrong for at in range(len(words))]
     if not sure:

@@ -117,6 +117,33 @@ def find_last(folder: Path) -> Path | None:
     return previous
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read the checkpoint of a training, for what it holds of the model.
+
+    Raises:
+        SpeechlstmError: it is damaged, or of another program.
+    """
+    content: Any = Checkpoints({}).load_checkpoint(path, weights_only=True)
+    if fault := _fault(content):
+        raise SpeechlstmError(f"{path}: no checkpoint of speechlstm: {fault}")
+    return dict(content)
+
+
+def _fault(content: Any) -> str:
+    """Return what a checkpoint lacks to be one of this program's."""
+    for part in ("state_dict", "tokenizer", "settings"):
+        if not isinstance(content, dict) or not isinstance(content.get(part), dict):
+            return f"it has no {part}"
+    weights, tokens = content["state_dict"], content["tokenizer"].get("tokens")
+    if not all(isinstance(name, str) and isinstance(each, torch.Tensor) for name, each in weights.items()):
+        return "its weights are no tensors"
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        return "its tokens are no texts"
+    if not all(isinstance(content["settings"].get(stage), dict) for stage in ("features", "encoder")):
+        return "it has no settings of features or encoder"
+    return ""
+
+
 def find_damage(path: Path) -> str | None:
     """Return what is wrong with a checkpoint file, which is a zip archive with a checksum for each part, or None.
 

@@ -19,6 +19,8 @@ from speechlstm.training.augment import Chain, SpeedPerturb, at_speed
 from speechlstm.training.sampler import BucketSampler, Key
 from speechlstm.types import AudioError, Batch, SpeechlstmError, TokenizerError, UsageError, Utterance
 
+_LONGEST_TEXT = 100_000  # characters
+
 
 class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
     """Waveforms and token ids of utterances, decoded once and kept in memory when `cache` is set.
@@ -113,11 +115,11 @@ def _to_int16(waveform: np.ndarray) -> np.ndarray:
 
 
 def _spellable(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
-    """Return `encode` that gives no tokens for a text it cannot spell."""
+    """Return `encode` that gives no tokens for a text that has no loss: it cannot be spelled, or fits into no audio."""
 
     def spell(text: str) -> list[int]:
         try:
-            return encode(text)
+            return encode(text) if len(text) <= _LONGEST_TEXT else []
         except TokenizerError:
             return []
 
@@ -163,6 +165,7 @@ class SpeechData(pl.LightningDataModule):
         sample_rate: Hz.
         batch_seconds: padded seconds of audio in a batch, of which each device has its own.
         num_workers: loader processes; 0 loads in the training process.
+        timeout: seconds after which a loader process that gives no batch is given up.
         cache: keep the decoded audio in memory.
         speed: at which the training part is played; null as it is.
         change: what else is done to its waveforms; null nothing.
@@ -178,6 +181,7 @@ class SpeechData(pl.LightningDataModule):
         sample_rate: int,
         batch_seconds: float = 60.0,
         num_workers: int = 1,
+        timeout: float = 300.0,
         cache: bool = True,
         speed: SpeedPerturb | None = None,
         change: Chain | None = None,
@@ -185,7 +189,7 @@ class SpeechData(pl.LightningDataModule):
         strict_audio: bool = True,
     ) -> None:
         super().__init__()
-        self.batch_seconds, self.num_workers = batch_seconds, num_workers
+        self.batch_seconds, self.num_workers, self.timeout = batch_seconds, num_workers, timeout
         self.speed, self.seed = speed, seed
         self.ranks, self.rank = 1, 0  # how many devices share the batches, and which this one is
         self.sampler: BucketSampler | None = None  # of the training part
@@ -248,6 +252,7 @@ class SpeechData(pl.LightningDataModule):
             collate_fn=collate,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            timeout=self.timeout if self.num_workers else 0,
             worker_init_fn=_outlive_signals,
         )
 

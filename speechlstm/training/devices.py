@@ -13,13 +13,13 @@ from omegaconf import DictConfig
 from speechlstm.configs import build
 from speechlstm.data import progress
 from speechlstm.training import ranks
-from speechlstm.training.parallel import DataParallel
+from speechlstm.training.parallel import DataParallel, follow_parent
 from speechlstm.transcription.devices import Devices, Inputs, Result
 from speechlstm.types import SpeechlstmError, UsageError
 
 
 class ManyDevices(Devices):
-    """The devices of a trainer whose strategy is `DataParallel`, which recognise together.
+    """The devices of a trainer whose strategy is `DataParallel`, which recognize together.
 
     Each process makes up the same batches and does the next that nobody has claimed, so that none waits for a slower
     one. The claims are counted by the first process.
@@ -32,11 +32,12 @@ class ManyDevices(Devices):
     """
 
     def __init__(self, trainer: DictConfig) -> None:
+        follow_parent()
         for name in ("pytorch_lightning", "lightning_fabric"):  # what they tell is about training
             logging.getLogger(name).setLevel(logging.WARNING)
         made = build(trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)
         if not isinstance(made.strategy, DataParallel):
-            raise UsageError("trainer.strategy must be that of trainer=ddp to recognise on several devices")
+            raise UsageError("trainer.strategy must be that of trainer=ddp to recognize on several devices")
         self.strategy: DataParallel = made.strategy
         self.device, self.precision = self.strategy.root_device, str(trainer.precision)
         self.is_first = bool(made.is_global_zero)
@@ -88,10 +89,10 @@ class ManyDevices(Devices):
             self.bar.update(count - self.bar.n)
         if parts is None:
             return
-        found = sorted((result for part in parts for result in part), key=lambda result: int(result[0]))
-        if [result[0] for result in found] != list(range(count)):
+        merged = sorted((result for part in parts for result in part), key=lambda result: int(result[0]))
+        if [result[0] for result in merged] != list(range(count)):
             raise SpeechlstmError(
-                f"the ranks have recognised {len(found)} of {count} inputs; the audio must look the same to all of "
+                f"the ranks have recognized {len(merged)} of {count} inputs; the audio must look the same to all of "
                 "them: a folder that all machines share, and nothing written there meanwhile"
             )
-        yield from found
+        yield from merged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import sys
 import warnings
@@ -66,6 +67,13 @@ def fit(
         sys.exit(128 + signal.SIGINT)
     except AudioError as error:  # from a loader process it comes with that process's traceback
         raise AudioError(str(error).strip().splitlines()[-1].rpartition("AudioError: ")[2]) from error
+    except RuntimeError as error:
+        if "DataLoader" not in str(error):
+            raise
+        for process in multiprocessing.active_children():
+            process.kill()  # one that is stopped does not end when asked to, and would keep this process
+            process.join()
+        raise SpeechlstmError(lost_loader(str(error), data.timeout)) from error
     except MisconfigurationException as error:
         raise UsageError(f"the trainer refuses its settings: {error}") from error
     finally:
@@ -73,8 +81,13 @@ def fit(
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     keepers = [each for each in callbacks if isinstance(each, ModelCheckpoint) and each.monitor]
     best = Path(keepers[0].best_model_path if keepers and keepers[0].best_model_path else folder / LAST)
+    if not best.exists() and best.name != LAST and (folder / LAST).exists():
+        say(f"warning: {best} is gone; the bundle gets the weights of {LAST} instead")
+        best = folder / LAST
     if not best.exists():
-        raise SpeechlstmError(f"no checkpoint was written to {folder}; there is nothing to export")
+        raise SpeechlstmError(
+            f"no checkpoint was written to {folder}, or it is gone; there is nothing to export"
+        )
     epoch = 0
     if trainer.is_global_zero:  # the only one that exports
         checkpoint = trainer.strategy.load_checkpoint(best, weights_only=True)
@@ -82,6 +95,19 @@ def fit(
         epoch = int(checkpoint["epoch"]) + 1
     seconds = max((each.seconds for each in callbacks if isinstance(each, LastCheckpoint)), default=0.0)
     return Trained(epoch, trainer.current_epoch, seconds)
+
+
+def lost_loader(reason: str, timeout: float) -> str:
+    """Return what has happened to a process that loads the data, from what PyTorch says of it."""
+    if "timed out" in reason:
+        return (
+            f"a loader process has given no batch for {timeout:g} s (data.timeout): it is stopped, or its disk is; "
+            "the same command goes on from the last checkpoint"
+        )
+    return (
+        "a loader process has ended unexpectedly: killed, or out of memory (data.cache=false takes less, "
+        "data.num_workers=0 needs none); the same command goes on from the last checkpoint"
+    )
 
 
 def _fit(trainer: pl.Trainer, model: TrainingModule, data: SpeechData, last: Path | None) -> None:

@@ -12,6 +12,8 @@ from lightning_fabric.loggers.logger import Logger
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger
 
+_LONGEST = 1_000  # characters of a text that are shown
+
 
 def log_transcripts(
     logger: Logger, name: str, rows: Sequence[tuple[str, str]], epoch: int, step: int
@@ -28,6 +30,7 @@ def log_transcripts(
         epoch: passes over the data before, written into the file.
         step: updates before.
     """
+    rows = [(reference[:_LONGEST], hypothesis[:_LONGEST]) for reference, hypothesis in rows]
     if hasattr(logger, "log_text"):
         logger.log_text(name, ["reference", "hypothesis"], [list(row) for row in rows], step=step)
     elif hasattr(board := _board(logger), "add_text"):

@@ -30,7 +30,7 @@ ORDERLY = (
     0,
     130,
     143,
-)  # exit statuses of a rank that has finished, or was asked to stop and has told the others
+)  # exit statuses of a rank that has finished, or was asked to stop together with the others
 GRACE = 8.0  # seconds in which a rank ends by itself after another has ended
 _PARENT = "SPEECHLSTM_PARENT"  # process that started this rank
 
@@ -128,8 +128,6 @@ class Launcher(_Launcher):
         if not self.cluster_environment.creates_processes_externally and self.num_processes > 1:
             self._call_children_scripts()
             threading.Thread(target=self._watch, args=(list(self.procs),), daemon=True).start()
-        elif parent := os.environ.get(_PARENT):
-            threading.Thread(target=_follow, args=(int(parent),), daemon=True).start()
         if self.num_processes > 1 and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.num_processes))
         return function(*args, **options)
@@ -162,7 +160,7 @@ class Launcher(_Launcher):
             status = process.poll()
             if status is not None and status not in ORDERLY:
                 how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-                return f"rank {rank} (process {process.pid}) {how}, so all have stopped; what it said stands above"
+                return f"rank {rank} (process {process.pid}) {how}, so all have stopped; its own message stands above"
         return ""
 
     def wait(self, seconds: float) -> None:
@@ -179,7 +177,7 @@ class Launcher(_Launcher):
                 process.kill()
 
     def forget(self) -> None:
-        """Remove what told the other ranks where they stand, and take all processors again."""
+        """Remove the variables that place the other ranks, and take all processors again."""
         torch.set_num_threads(self.threads)
         if self.procs:
             for name in self._ENVIRONMENT:
@@ -200,8 +198,13 @@ def _command() -> list[str]:
     return [*command, folder, "hydra.output_subdir=null", *arguments_again()]
 
 
-def _follow(parent: int) -> None:
-    """End this process when the one that started it is gone."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def follow_parent() -> None:
+    """Let this process, if it is a rank that another one has started, end when that one is gone."""
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if parent := os.environ.get(_PARENT):
+        threading.Thread(target=watch, args=(int(parent),), daemon=True).start()

@@ -17,7 +17,7 @@ from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.training import warmstart
 from speechlstm.training.callbacks.progress import Progress
-from speechlstm.training.checkpoints import Checkpoints, find_last
+from speechlstm.training.checkpoints import Checkpoints, find_last, read_checkpoint
 from speechlstm.training.data import SpeechData
 from speechlstm.training.fit import check_checkpoint
 from speechlstm.training.messages import say
@@ -57,7 +57,7 @@ def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts
         SpeechlstmError: manifests, settings, a checkpoint or a bundle that cannot be used.
     """
     last = find_last(out / "checkpoints")
-    content = Checkpoints({}).load_checkpoint(last, weights_only=True) if last else None
+    content = read_checkpoint(last) if last else None
     source = warmstart.read(cfg.init_from) if cfg.init_from and not content else None
     if cfg.init_from:
         theirs = content["settings"] if content else source.settings if source else {}
@@ -66,6 +66,12 @@ def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts
     trainer = make_trainer(cfg, data)
     check_monitors(trainer.callbacks, model.loss, cfg.decoder)  # type: ignore[attr-defined]
     if content:
+        done, wanted = int(content["epoch"]), trainer.max_epochs or -1
+        if 0 < wanted < done:
+            raise UsageError(
+                f"{last}: {counted(done, 'epoch')} are done, but trainer.max_epochs is {wanted}; "
+                "the bundle of these is there, or ask for more epochs"
+            )
         check_checkpoint(content, model, settings(cfg))
         say(f"going on from {last}")
     elif source:
@@ -186,6 +192,7 @@ def load(
         cfg.sample_rate,
         cfg.data.batch_seconds,
         cfg.data.num_workers,
+        cfg.data.timeout,
         cfg.data.cache,
         build(cfg.augment.speed),
         build(cfg.augment.waveform),
@@ -206,9 +213,7 @@ def make_trainer(cfg: DictConfig, data: SpeechData) -> pl.Trainer:
     Raises:
         UsageError: settings that this machine or the data cannot serve.
     """
-    logging.getLogger("pytorch_lightning").setLevel(
-        logging.WARNING
-    )  # what it tells is told here in its place
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # this program says it in its own words
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     callbacks = [build(node) for node in (cfg.callbacks or {}).values() if node]
     loggers = [build(node) for node in (cfg.logger or {}).values() if node]

@@ -19,12 +19,12 @@ class BucketSampler(Sampler[list[Key]]):
     """Batches of similar length whose padded audio stays below a bound, in an order of its own each epoch.
 
     Every epoch draws the speed of each utterance and the seed of what else is done to it, sorts the utterances by
-    the length that results, give or take `JITTER`, so that a batch seldom holds the same neighbours twice, cuts them
+    the length that results, give or take `JITTER`, so that a batch seldom holds the same neighbors twice, cuts them
     at the same places, and shuffles the batches. So all epochs have equally many batches, and everything follows
     from `seed` and the epoch.
 
     Several devices get equally many batches: where the number does not come out even, the largest batches are cut
-    in two, and no utterance is repeated or left out. The devices' batches of one step are neighbours in length, so
+    in two, and no utterance is repeated or left out. The devices' batches of one step are neighbors in length, so
     that none waits long for another.
 
     Args:

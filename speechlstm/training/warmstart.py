@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from speechlstm.model.acoustic import acoustic_state, has_row_per_token, is_encoder_weight
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.restore import by_name, restore
-from speechlstm.training.checkpoints import Checkpoints
+from speechlstm.training.checkpoints import read_checkpoint
 from speechlstm.training.messages import say
 from speechlstm.training.module import ACOUSTIC, TrainingModule
 from speechlstm.types import SpeechlstmError, UsageError, counted
@@ -49,16 +49,18 @@ def read(name: str | Path) -> Source:
     """
     path = Path(name).expanduser()
     if path.is_file():
-        checkpoint = Checkpoints({}).load_checkpoint(path, weights_only=True)
-        try:
-            weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)
-            tokens, settings = checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
-            restore(settings, str(path), weights, len(tokens))  # whether they fit together
-            return Source(str(name), weights, tokens, _named(settings))
-        except KeyError as error:
-            raise SpeechlstmError(f"{path}: no checkpoint of speechlstm, it lacks {error}") from None
+        checkpoint = read_checkpoint(path)
+        weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)
+        tokens, settings = checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
+        restore(settings, str(path), weights, len(tokens))  # whether they fit together
+        return _whole(Source(str(name), weights, tokens, _named(settings)))
+    if path.suffix == ".ckpt" and not path.exists():
+        others = sorted(each.name for each in path.parent.glob("*.ckpt"))
+        hint = f"; there are: {', '.join(others)}" if others else ""
+        raise SpeechlstmError(f"init_from: {path}: no such file{hint}")
     bundle = load_bundle(name)
-    return Source(str(name), bundle.model.state_dict(), bundle.tokenizer.tokens, _named(bundle.config))
+    tokens = bundle.tokenizer.tokens
+    return _whole(Source(str(name), bundle.model.state_dict(), tokens, _named(bundle.config)))
 
 
 def adopt(
@@ -175,6 +177,18 @@ def _compare(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[l
         else:
             fits.append(name)
     return fits, [*skipped, *(f"{name} is there only" for name in theirs if name not in own)]
+
+
+def _whole(source: Source) -> Source:
+    """Return a source.
+
+    Raises:
+        SpeechlstmError: some of its weights are no finite numbers.
+    """
+    broken = [name for name, weights in source.weights.items() if not weights.isfinite().all()]
+    if broken:
+        raise SpeechlstmError(f"{source.name}: weights that are not finite: {', '.join(broken[:3])}")
+    return source
 
 
 def _named(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

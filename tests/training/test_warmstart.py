@@ -131,7 +131,7 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(b"PK, but no more"), "damaged checkpoint"),
         (
             lambda path: torch.save({"state_dict": {}}, path),
-            "no checkpoint of speechlstm, it lacks 'tokenizer'",
+            "no checkpoint of speechlstm: it has no tokenizer",
         ),
     ],
 )

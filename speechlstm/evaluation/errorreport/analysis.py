@@ -38,7 +38,7 @@ def analyze(
     """Return all that the page shows, but the sound.
 
     Args:
-        utterances: what was said, normalized.
+        utterances: with normalized references.
         transcripts: what was recognized.
         causes: why a transcript is wrong, for those that are.
         snrs: signal-to-noise ratios in decibels.
@@ -71,8 +71,8 @@ def analyze(
         "comparison": None,
     } | confused(utterances, transcripts)
     if others is not None:
-        found = compared(utterances, transcripts, others)
-        result["comparison"] = asdict(found) if found else None
+        difference = compared(utterances, transcripts, others)
+        result["comparison"] = asdict(difference) if difference else None
         for entry, u in zip(table, utterances, strict=True):
             if u.id in others:
                 entry["other"] = {"text": _spaced(others[u.id]), "steps": alignment(u.text, others[u.id])}
@@ -91,13 +91,13 @@ def alignment(reference: str, hypothesis: str) -> str:
 def rate(counts: Sequence[Counts]) -> dict[str, Any]:
     """Return the error rate of some utterances with its interval and what it is made of."""
     total = sum(counts, Counts())
-    found: dict[str, Any] = {"utterances": len(counts), "errors": total.errors, "length": total.length}
-    found |= {name: getattr(total, name) for name in ("substitutions", "deletions", "insertions")}
+    result: dict[str, Any] = {"utterances": len(counts), "errors": total.errors, "length": total.length}
+    result |= {name: getattr(total, name) for name in ("substitutions", "deletions", "insertions")}
     if not total.length:
-        return found | {"rate": None, "interval": None}
+        return result | {"rate": None, "interval": None}
     # A single utterance says nothing of how much utterances differ.
     interval = list(Score(list(counts), total, Counts(), 0, []).interval()) if len(counts) > 1 else None
-    return found | {"rate": total.rate, "interval": interval}
+    return result | {"rate": total.rate, "interval": interval}
 
 
 def by_label(labels: Sequence[str | None], counts: Sequence[Counts]) -> list[dict[str, Any]]:
@@ -106,8 +106,8 @@ def by_label(labels: Sequence[str | None], counts: Sequence[Counts]) -> list[dic
     for label, count in zip(labels, counts, strict=True):
         if label is not None:
             groups[label].append(count)
-    found = [{"label": label} | rate(group) for label, group in groups.items()]
-    return sorted(found, key=lambda group: (-(group["rate"] or 0), group["label"]))
+    result = [{"label": label} | rate(group) for label, group in groups.items()]
+    return sorted(result, key=lambda group: (-(group["rate"] or 0), group["label"]))
 
 
 def by_quantile(
@@ -134,20 +134,20 @@ def by_quantile(
 
 def by_cause(causes: Sequence[Cause | None], counts: Sequence[Counts]) -> dict[str, dict[str, int]]:
     """Return for each cause how many utterances have it, and their word errors."""
-    found = {kind: {"utterances": 0, "errors": 0} for kind in ("search", "model", "unreachable")}
+    result = {kind: {"utterances": 0, "errors": 0} for kind in ("search", "model", "unreachable")}
     for cause, count in zip(causes, counts, strict=True):
         if cause is not None:
-            found[cause.kind]["utterances"] += 1
-            found[cause.kind]["errors"] += count.errors
-    return found
+            result[cause.kind]["utterances"] += 1
+            result[cause.kind]["errors"] += count.errors
+    return result
 
 
 def confused(utterances: Sequence[Utterance], transcripts: Sequence[Transcript]) -> dict[str, Any]:
     """Return the words most often confused, left out and put in, each with how often the reference has it."""
     pairs, left_out, put_in = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
-    said: Counter[str] = Counter()
+    spoken: Counter[str] = Counter()
     for u, t in zip(utterances, transcripts, strict=True):
-        said.update(u.text.split())
+        spoken.update(u.text.split())
         for step, reference, hypothesis in steps(u.text, t.text):
             if step == "s":
                 pairs[reference, hypothesis] += 1
@@ -161,9 +161,9 @@ def confused(utterances: Sequence[Utterance], transcripts: Sequence[Transcript])
         return [[*key(name), count] for name, count in ranked[:_LISTED]]
 
     return {
-        "confusions": listed(pairs, lambda pair: [*pair, said[pair[0]]]),
-        "deleted": listed(left_out, lambda word: [word, said[word]]),
-        "inserted": listed(put_in, lambda word: [word, said[word]]),
+        "confusions": listed(pairs, lambda pair: [*pair, spoken[pair[0]]]),
+        "deleted": listed(left_out, lambda word: [word, spoken[word]]),
+        "inserted": listed(put_in, lambda word: [word, spoken[word]]),
     }
 
 
@@ -234,7 +234,7 @@ def compared(
 
 
 def by_interest(table: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return indices of the page's utterances: those that two recognizers hear differently, then by their errors."""
+    """Return indices of the page's utterances: those with two different hypotheses first, then by errors."""
 
     def key(index: int) -> tuple[bool, int, int]:
         entry = table[index]

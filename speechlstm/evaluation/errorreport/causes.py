@@ -1,4 +1,4 @@
-"""Whether the search or the model is to blame: the score of what was said against that of what was found.
+"""Whether the search or the model is to blame: the score of the reference against that of the hypothesis.
 
 A search looks for the text with the highest score. If the reference has a higher score than the hypothesis, the
 search missed it, and a wider beam or another decoder can help. If the hypothesis has the higher score, the model
@@ -35,8 +35,8 @@ class Cause:
     """Why the hypothesis of an utterance is wrong.
 
     Attributes:
-        kind: `"search"`: the reference has a higher score than the hypothesis, but was not found; `"model"`: the
-            hypothesis has the higher score; `"unreachable"`: the reference cannot be found, because it has characters
+        kind: `"search"`: the reference has a higher score than the hypothesis, but the search missed it; `"model"`: the
+            hypothesis has the higher score; `"unreachable"`: no search gives the reference, because it has characters
             that the recognizer cannot write, more tokens than fit into the frames, or words that the decoder rules out.
         ctc: scores of reference and hypothesis by the recognizer alone: the probability of all alignments, natural log;
             None for a reference that has none.
@@ -75,8 +75,8 @@ def examine(
     for batch in recognize(bundle, utterances, batch_seconds, threads, claim):
         for index, failure in batch.failures:
             yield index, failure, None
-        found = decoder(batch.log_probs, batch.lengths) if batch.recordings else []
-        for recording, hypotheses in zip(batch.recordings, found, strict=True):
+        decoded = decoder(batch.log_probs, batch.lengths) if batch.recordings else []
+        for recording, hypotheses in zip(batch.recordings, decoded, strict=True):
             index, made = recording.index, recording.transcript(hypotheses, bundle)
             reference = bundle.tokenizer.normalize(utterances[index].text)
             cause = None
@@ -93,14 +93,14 @@ def find_cause(
 
     What the decoder adds to the CTC score of a text is what it says of the text where no frame leaves a doubt: its
     score of log-probabilities that are certain of the text's best alignment. That needs nothing of a decoder but that
-    its score is the sum of what it hears and what it knows.
+    its score is the sum of an acoustic part and of its own knowledge.
 
     Args:
         log_probs: `(frames, vocab)` natural logs, float32 on the CPU.
-        decoder: which found the hypothesis in them.
+        decoder: whose hypothesis it is.
         tokenizer: whose ids the columns are.
-        reference: what was said, normalized.
-        hypothesis: what was found.
+        reference: normalized.
+        hypothesis: the best one.
     """
     texts = [(hypothesis.tokens, _best_path(log_probs, hypothesis.tokens))]
     with contextlib.suppress(SpeechlstmError):  # what cannot be written, or does not fit into the frames
@@ -108,7 +108,7 @@ def find_cause(
         texts.append((tokens, _best_path(log_probs, tokens)))
     scores = [ctc_score(log_probs, tokens) for tokens, _ in texts]
     certain = torch.stack([_certain(path, log_probs.shape[1]) for _, path in texts])
-    led = [found[0] for found in decoder(certain, torch.tensor([len(log_probs)] * len(texts)))]
+    led = [best for best, *_ in decoder(certain, torch.tensor([len(log_probs)] * len(texts)))]
     totals = [score + one.score for score, one in zip(scores, led, strict=True)]
     if len(texts) < 2:
         return Cause("unreachable", (None, scores[0]), (None, totals[0]))
@@ -129,9 +129,9 @@ def ctc_score(log_probs: Tensor, tokens: Sequence[int]) -> float:
 
 def _best_path(log_probs: Tensor, tokens: list[int]) -> NDArray[np.int64]:
     """Return the token or blank of each frame `(frames,)` on the most likely alignment."""
-    found, _ = forced_alignment(log_probs.numpy(), tokens)
+    aligned, _ = forced_alignment(log_probs.numpy(), tokens)
     path = np.zeros(len(log_probs), np.int64)
-    for token, start, end in zip(tokens, found.starts, found.ends, strict=True):
+    for token, start, end in zip(tokens, aligned.starts, aligned.ends, strict=True):
         path[start:end] = token
     return path
 

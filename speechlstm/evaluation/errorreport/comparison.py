@@ -18,10 +18,10 @@ _RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The word error rate of one recognizer less that of another, on the utterances both have heard.
+    """The word error rate of one recognizer less that of another, on the utterances that both have recognized.
 
     Attributes:
-        utterances: how many both have heard.
+        utterances: how many both have recognized.
         rates: word error rates of the first and of the other.
         difference: the first less the second; negative if the first is better.
         interval: 95 % bootstrap percentile interval of the difference.
@@ -49,7 +49,7 @@ def read_hypotheses(
     Args:
         path: JSON Lines with `id` and `pred_text`.
         utterances: those of this run.
-        tokenizer: normalises the texts for comparing them.
+        tokenizer: normalizes the texts for comparing them.
 
     Returns:
         normalized hypotheses by the ids of `utterances`, for those that are in the file.
@@ -59,7 +59,7 @@ def read_hypotheses(
             none of the utterances are there.
     """
     texts = {u.id: tokenizer.normalize(u.text) for u in utterances}
-    found: dict[str, str] = {}
+    hypotheses: dict[str, str] = {}
     entries, bad = read_entries(path)
     if bad:
         raise bad[0][1]
@@ -77,14 +77,14 @@ def read_hypotheses(
                 f"{where}: the text of {other.id} is {text!r}, but here it is {texts[other.id]!r};"
                 " compare hypotheses of the same manifest"
             )
-        if other.id in found:
+        if other.id in hypotheses:
             raise ManifestError(f"{where}: id {other.id!r} stands there already")
-        found[other.id] = tokenizer.normalize(hypothesis)
-    if not found:
+        hypotheses[other.id] = tokenizer.normalize(hypothesis)
+    if not hypotheses:
         raise ManifestError(
             f"{path}: none of its ids are among {counted(len(texts), 'utterance')} of the manifest"
         )
-    return found
+    return hypotheses
 
 
 def compare(
@@ -106,7 +106,7 @@ def compare(
         seed: of the draws.
 
     Returns:
-        the comparison; None if the utterances that both have heard have no reference words.
+        the comparison; None if the utterances of both have no reference words.
     """
     pairs = [(ours[name], theirs[name]) for name in ours if name in theirs]
     table = np.array([(a.errors, b.errors, a.length) for a, b in pairs], np.int64).reshape(-1, 3)

@@ -50,17 +50,17 @@ def estimate_snr(waveform: NDArray[np.float32], sample_rate: int) -> float | Non
 
 
 def measure_snr(utterances: Sequence[Utterance], sample_rate: int) -> list[float | None]:
-    """Estimate the signal-to-noise ratio of each utterance in decibels; None where it cannot be told."""
+    """Estimate the signal-to-noise ratio of each utterance in decibels; None where it is unknown."""
 
     def measure(utterance: Utterance) -> float | None:
         try:
             return estimate_snr(_read(utterance, sample_rate), sample_rate)
-        except AudioError:  # the file has been heard before, so it has gone since
+        except AudioError:  # the file was read before, so it has gone since
             return None
 
     with ThreadPoolExecutor(_READERS) as pool:
-        found = pool.map(measure, utterances)
-        return list(progress.track(found, "measuring noise", len(utterances), unit="utterance"))
+        measured = pool.map(measure, utterances)
+        return list(progress.track(measured, "measuring noise", len(utterances), unit="utterance"))
 
 
 def embed(
@@ -111,7 +111,7 @@ def embed(
 def encode_opus(waveform: NDArray[np.float32], sample_rate: int) -> bytes:
     """Return a waveform as an Ogg file with Opus at 16 kbit/s.
 
-    ffmpeg's encoder is told to take little effort, which makes it ten times as fast as libsndfile's at a size not
+    ffmpeg's encoder takes little effort, which makes it ten times as fast as libsndfile's at a size not
     much larger.
 
     Args:

@@ -19,7 +19,7 @@ from speechlstm import configs
 from speechlstm.study.compare import results
 from speechlstm.study.compare.networks import nearest
 from speechlstm.training import parts
-from speechlstm.training.checkpoints import LAST, Checkpoints
+from speechlstm.training.checkpoints import LAST, read_checkpoint
 from speechlstm.types import SpeechlstmError, UsageError
 
 ENCODERS = {"rnn": "brnn", "gru": "bgru", "lstm": "blstm", "transformer": "conformer"}
@@ -72,7 +72,7 @@ def train(trial: SpeechTrial, folder: Path) -> dict[str, Any]:
         )
     sizes, count = sized(trial, cfg)
     _, megabytes = _speechlstm("train", *trial.overrides, *sizes, f"seed={trial.seed}", f"out={folder}")
-    last = Checkpoints({}).load_checkpoint(folder / "checkpoints" / LAST, weights_only=True)
+    last = read_checkpoint(folder / "checkpoints" / LAST)
     (seconds,) = (state["seconds"] for state in last["callbacks"].values() if "seconds" in state)
     printed, _ = _speechlstm(
         "evaluate", f"manifest={cfg.data.dev}", f"bundle={folder / 'bundle'}", "format=json", "threads=1"

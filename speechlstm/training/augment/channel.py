@@ -109,20 +109,20 @@ def compressed(waveform: Samples, sample_rate: int, codec: str, quality: float) 
     sent = soxr.resample(waveform, sample_rate, rate, quality="HQ") if rate != sample_rate else waveform
     options: dict[str, object] = {"compression_level": quality} if codec in ("mp3", "vorbis") else {}
     if codec == "mp3":
-        options["bitrate_mode"] = "VARIABLE"  # else it is not told how much silence the encoder put before
+        options["bitrate_mode"] = "VARIABLE"  # else nothing says how much silence the encoder put before
     file = io.BytesIO()
     soundfile.write(file, sent.clip(-1, 1), rate, format=form, subtype=subtype, **options)
     file.seek(0)
-    heard, _ = soundfile.read(file, dtype="float32")
+    decoded, _ = soundfile.read(file, dtype="float32")
     if rate != sample_rate:
-        heard = soxr.resample(heard, rate, sample_rate, quality="HQ")
+        decoded = soxr.resample(decoded, rate, sample_rate, quality="HQ")
     whole = np.zeros_like(waveform)
-    whole[: len(heard)] = heard[: len(whole)]
+    whole[: len(decoded)] = decoded[: len(whole)]
     return whole
 
 
 class Gain(Change):
-    """Makes a waveform louder or quieter. With features that are normalised it changes what clips, and little else.
+    """Makes a waveform louder or quieter. With features that are normalized it changes what clips, and little else.
 
     Args:
         decibels: least and greatest change of the level.

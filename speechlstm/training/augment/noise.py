@@ -75,18 +75,18 @@ def recordings(name: str, folder: str) -> list[Recording]:
     paths = search(place).files
     if not paths:
         raise UsageError(f"augment: {name} is {folder}, where there is no audio file")
-    found: list[Recording] = []
+    readable: list[Recording] = []
     problems: list[AudioError] = []
     for path in progress.track(paths, f"looking through {name}", unit="file"):
         try:
-            found.append((path, audio_info(path).duration))
+            readable.append((path, audio_info(path).duration))
         except AudioError as error:
             problems.append(error)
     if problems:
         raise AudioError(
             f"{problems[0]} ({len(problems)} of {len(paths)} audio files of augment: {name}={folder} cannot be read)"
         )
-    return found
+    return readable
 
 
 def colored(count: int, rng: np.random.Generator) -> Samples:

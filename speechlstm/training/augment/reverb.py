@@ -57,9 +57,9 @@ def in_room(waveform: Samples, response: Samples) -> Samples:
     """Return `(samples,)`, the waveform convolved with an impulse response, cut off at its end, at the level it had."""
     size = 1 << (len(waveform) + len(response) - 1).bit_length()
     spectrum = np.fft.rfft(waveform, size) * np.fft.rfft(response, size)
-    heard = np.fft.irfft(spectrum, size)[: len(waveform)].astype(np.float32)
-    level = rms(heard)
-    return heard * np.float32(rms(waveform) / level) if level else waveform
+    echoed = np.fft.irfft(spectrum, size)[: len(waveform)].astype(np.float32)
+    level = rms(echoed)
+    return echoed * np.float32(rms(waveform) / level) if level else waveform
 
 
 def simulated(sample_rate: int, rt60: float, drr: float, rng: np.random.Generator) -> Samples:

@@ -9,7 +9,7 @@ from speechlstm.types import UsageError
 
 
 class SpecAugment(nn.Module):
-    """Sets random stripes of the features to zero, their mean after normalisation, and lends other voices.
+    """Sets random stripes of the features to zero, their mean after normalization, and lends other voices.
 
     Stripes: Park et al.: SpecAugment, Interspeech 2019, with time masks in proportion to each utterance's
     length as in their SpecAugment on large scale datasets, ICASSP 2020. No time warping, which they found to

@@ -18,7 +18,7 @@ from speechlstm.types import SpeechlstmError, UsageError
 class SkippedUpdates(Callback):
     """Writes the utterances of each skipped update into a file, and ends a training that only skips.
 
-    The recogniser skips: where its gradient, of all ranks together, is not finite, it drops it, and the weights and
+    The model skips: where its gradient, of all ranks together, is not finite, it drops it, and the weights and
     the optimizer stay as they are. A line of the file is one batch: `{"epoch", "step", "rank", "loss",
     "utterances"}`, the loss null if that itself was not finite; such a batch is where to look first.
 
@@ -65,6 +65,11 @@ class SkippedUpdates(Callback):
             with self.path.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in everywhere)
         say(f"step {trainer.global_step}: loss or gradient not finite; skipped, and named in {self.path}")
+        if not all(bool(weights.isfinite().all()) for weights in pl_module.parameters()):
+            raise SpeechlstmError(
+                "weights are not finite, whatever the utterances: those of init_from were not, or an update before "
+                "this one broke them; begin again from a checkpoint or bundle that is whole"
+            )
         if in_a_row >= self.patience:
             raise SpeechlstmError(
                 f"the loss or gradient was not finite in {in_a_row} updates in a row; their utterances are in "

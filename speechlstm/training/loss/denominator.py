@@ -151,9 +151,9 @@ def _backward(
     for frame in range(len(active) - 1, -1, -1):
         count = active[frame]
         row = probs[:count, frame]
-        found = (labels[frame + 1, :count] * label[:count]).view(count, -1, vocab).sum(1)
-        found[:, 0] += (blanks[frame + 1, :count] * blank[:count]).sum(1)
-        occupied[:count, frame] = found / found.sum(1, keepdim=True)
+        joint = (labels[frame + 1, :count] * label[:count]).view(count, -1, vocab).sum(1)
+        joint[:, 0] += (blanks[frame + 1, :count] * blank[:count]).sum(1)
+        occupied[:count, frame] = joint / joint.sum(1, keepdim=True)
         spoken = (label[:count].view(count, -1, vocab) * row.unsqueeze(1)).flatten(1)
         either = torch.einsum("bot,fot->bfo", spoken.view(count, -1, vocab), table).flatten(1)
         either = either + blank[:count] * row[:, :1]

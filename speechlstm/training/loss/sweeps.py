@@ -8,13 +8,18 @@ are sums of rows and products of rows; weights no larger than `FAINT` are left o
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from functools import partial
 
+import numpy as np
+
+from speechlstm.decoders.compiled import compiled
+
+_compiled = partial(compiled, error_model="numpy")
+_reordering = partial(compiled, error_model="numpy", fastmath={"reassoc", "contract"})
 FAINT = 1e-30  # of all probability in a frame: far below a rounding error, but not so small as to be slow (denormal)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_compiled
 def forward(probs, follows, again, ends, labels, blanks):
     """Fill in the scaled forward probabilities of one utterance and return the logarithm of their scale.
 
@@ -56,7 +61,7 @@ def forward(probs, follows, again, ends, labels, blanks):
     return scale + np.log(at_end)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_compiled
 def _emit(row, total, labels, blanks):
     """Multiply what has arrived by the frame's probabilities, scale it to a sum of one and return the sum before."""
     vocab, contexts = len(row), len(total)
@@ -76,8 +81,8 @@ def _emit(row, total, labels, blanks):
     return mass
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def backward(probs, follows, again, ends, labels, blanks, found):
+@_reordering
+def backward(probs, follows, again, ends, labels, blanks, occupied):
     """Fill in how likely each token is in each frame, given all label sequences: the gradient of log Z.
 
     Args:
@@ -87,7 +92,7 @@ def backward(probs, follows, again, ends, labels, blanks, found):
         ends: as in `forward`.
         labels: what `forward` has filled in.
         blanks: the same.
-        found: `(frames, vocab)` to fill in.
+        occupied: `(frames, vocab)` to fill in.
     """
     frames, vocab = probs.shape
     contexts = len(again)
@@ -96,7 +101,7 @@ def backward(probs, follows, again, ends, labels, blanks, found):
     spoken = np.empty(contexts, probs.dtype)
     for frame in range(frames - 1, -1, -1):
         row = probs[frame]
-        _occupy(labels[frame + 1], blanks[frame + 1], label, blank, found[frame])
+        _occupy(labels[frame + 1], blanks[frame + 1], label, blank, occupied[frame])
         for first in range(0, contexts, vocab):
             for token in range(vocab):
                 spoken[first + token] = label[first + token] * row[token]
@@ -117,27 +122,27 @@ def backward(probs, follows, again, ends, labels, blanks, found):
             blank[context] = 0 if behind < FAINT else behind
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _occupy(labels, blanks, label, blank, found):
+@_reordering
+def _occupy(labels, blanks, label, blank, occupied):
     """Fill in the share of all paths that have each token in a frame, from both sweeps' probabilities there."""
-    vocab, contexts = len(found), len(label)
-    found[:] = 0
-    silent = found.dtype.type(0)
+    vocab, contexts = len(occupied), len(label)
+    occupied[:] = 0
+    silent = occupied.dtype.type(0)
     for first in range(0, contexts, vocab):
         for token in range(vocab):
-            found[token] += labels[first + token] * label[first + token]
+            occupied[token] += labels[first + token] * label[first + token]
             silent += blanks[first + token] * blank[first + token]
-    found[0] += silent
-    total = found.dtype.type(0)
+    occupied[0] += silent
+    total = occupied.dtype.type(0)
     for token in range(vocab):
-        total += found[token]
+        total += occupied[token]
     for token in range(vocab):
-        found[token] /= total
+        occupied[token] /= total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def sweep(probs, lengths, follows, again, ends, totals, found):
-    """Sweep over a batch, one utterance after the other; `found` may have no frames, if it is not wanted.
+@_compiled
+def sweep(probs, lengths, follows, again, ends, totals, occupied):
+    """Sweep over a batch, one utterance after the other; `occupied` may have no frames, if it is not wanted.
 
     Args:
         probs: `(batch, frames, vocab)` probabilities.
@@ -146,7 +151,7 @@ def sweep(probs, lengths, follows, again, ends, totals, found):
         again: as in `forward`.
         ends: as in `forward`.
         totals: `(batch,)` to fill in: log Z.
-        found: `(batch, frames, vocab)` of zeros to fill in: its gradient.
+        occupied: `(batch, frames, vocab)` of zeros to fill in: its gradient.
     """
     longest = lengths.max() if len(lengths) else 0
     labels = np.empty((longest + 1, len(again)), probs.dtype)
@@ -154,5 +159,5 @@ def sweep(probs, lengths, follows, again, ends, totals, found):
     for index, length in enumerate(lengths):
         rows = probs[index, :length]
         totals[index] = forward(rows, follows, again, ends, labels, blanks)
-        if found.shape[1]:
-            backward(rows, follows, again, ends, labels, blanks, found[index, :length])
+        if occupied.shape[1]:
+            backward(rows, follows, again, ends, labels, blanks, occupied[index, :length])
