@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import math
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -63,6 +65,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 if cfg.get("debug"):
                     raise
                 status = _report(error, config_name)
+                _remove_unused(Path(HydraConfig.get().runtime.output_dir))
             except Exception:
                 if HydraConfig.get().mode is not RunMode.MULTIRUN:
                     raise
@@ -105,6 +108,13 @@ def _read_command_line(config_name: str) -> None:
     """Leave in `sys.argv` what Hydra reads."""
     takes_files = "inputs" in command_settings(config_name)
     sys.argv[1:], _files[:] = arguments.split(sys.argv[1:], takes_files)
+
+
+def _remove_unused(out: Path) -> None:
+    """Remove the folder of a job that has failed before it wrote anything: only Hydra's own files are in it."""
+    hydras = {".hydra", "train.log"}
+    if (out / ".hydra").is_dir() and {path.name for path in out.iterdir()} <= hydras:
+        shutil.rmtree(out, ignore_errors=True)
 
 
 def _report(error: Exception, config_name: str) -> int:
