@@ -54,8 +54,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
         def wrapped(cfg: DictConfig) -> float:
             status: int | float
             try:
-                choices = HydraConfig.get().runtime.choices
-                check_fit(cfg, config_name, choices, task_overrides())
+                check_fit(cfg, config_name, HydraConfig.get().runtime.choices, task_overrides())
                 status = task(cfg) or 0
                 sys.stdout.flush()
             except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
@@ -65,7 +64,6 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 if cfg.get("debug"):
                     raise
                 status = _report(error, config_name)
-                _remove_unused(Path(HydraConfig.get().runtime.output_dir))
             except Exception:
                 if HydraConfig.get().mode is not RunMode.MULTIRUN:
                     raise
@@ -119,6 +117,8 @@ def _remove_unused(out: Path) -> None:
 
 def _report(error: Exception, config_name: str) -> int:
     """Print an error as one line and return the exit status it means."""
+    if HydraConfig.initialized():
+        _remove_unused(Path(HydraConfig.get().runtime.output_dir))
     if isinstance(error, SpeechlstmError):
         status, message = error.exit_status, str(error)
     elif isinstance(error, OSError) and not isinstance(error, HydraException):  # a missing option is both

@@ -275,7 +275,7 @@ def test_two_views_are_two_utterances() -> None:
         ({"ctc_weight": -0.1}, "loss.ctc_weight is -0.1, but must be 0 or more"),
         ({"ctc_weight": math.nan}, "loss.ctc_weight is nan, but must be 0 or more"),
         ({"order": 4}, "loss.order is 4, but must be 2 or 3"),
-        ({"order": True}, "loss.order is True, but must be 2 or 3"),
+        ({"order": True}, "order is True, but must be a whole number"),
         ({"intermediate": 2}, "loss.intermediate is 2, but must be a share from 0 to 1"),
     ],
 )
