@@ -15,6 +15,7 @@ _BLOCK = 0.02  # seconds over which a level is measured
 _SHORTEST = 0.15  # seconds; what is shorter may be the closure of a plosive within a word
 _BELOW = 25.0  # dB below the loudest block that a pause lies at least
 _ABOVE_NOISE = 10.0  # dB that it lies at most above the quietest tenth of the blocks
+_SHORT = 2.0  # seconds of an utterance whose pauses may be as long as those of one of this length
 _KINDS = ("zeros", "zeros", "own", "own", "hum")  # of a pause, equally likely
 
 
@@ -29,7 +30,8 @@ class Silence(Change):
     Args:
         sample_rate: Hz of the waveforms.
         seconds: least and greatest length of a pause.
-        most: bound on all pauses of an utterance together, as a share of its length; longer ones are shortened alike.
+        most: bound on all pauses of an utterance together, as a share of its length, or of two seconds where it is
+            shorter; longer ones are shortened alike.
         inside: probability of a longer pause within the utterance, where there are pauses at all.
         probability: of pauses at all; each end then has one with a probability of two thirds.
         alone: probability of noise in place of the speech, with an empty text.
@@ -63,7 +65,8 @@ class Silence(Change):
         lengths = np.where(wanted, rng.uniform(*self.seconds, 3), 0.0) * self.sample_rate
         if cut is None:
             lengths[1], cut = 0.0, len(waveform)
-        lengths *= min(1.0, self.most * len(waveform) / max(lengths.sum(), 1.0))
+        bound = self.most * max(len(waveform), _SHORT * self.sample_rate)
+        lengths *= min(1.0, bound / max(lengths.sum(), 1.0))
         before, within, after = (self._sound(waveform, int(length), rng) for length in lengths)
         return np.concatenate([before, waveform[:cut], within, waveform[cut:], after])
 
