@@ -88,10 +88,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 if any(failed):
                     sys.exit(1 if all(failed) else SOME_FAILED)
             except (SpeechlstmError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
-                if isinstance(error, ValueError) and isinstance(error.__cause__, OSError):
-                    error = error.__cause__  # of a log file that cannot be written
-                null_group = "Config group override must be" in str(error)
-                if "debug=true" in sys.argv or (isinstance(error, ValueError) and not null_group):
+                if "debug=true" in sys.argv or not _is_explained(error):
                     raise
                 sys.exit(_report(error, config_name))
             except KeyboardInterrupt:
@@ -115,10 +112,20 @@ def _remove_unused(out: Path) -> None:
         shutil.rmtree(out, ignore_errors=True)
 
 
+def _is_explained(error: Exception) -> bool:
+    """Return whether an error of Hydra's start is the user's; other ValueErrors are faults of this package."""
+    unwritable_log = isinstance(error.__cause__, OSError)
+    return (
+        not isinstance(error, ValueError) or unwritable_log or "Config group override must be" in str(error)
+    )
+
+
 def _report(error: Exception, config_name: str) -> int:
     """Print an error as one line and return the exit status it means."""
     if HydraConfig.initialized():
         _remove_unused(Path(HydraConfig.get().runtime.output_dir))
+    if isinstance(error, ValueError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__
     if isinstance(error, SpeechlstmError):
         status, message = error.exit_status, str(error)
     elif isinstance(error, OSError) and not isinstance(error, HydraException):  # a missing option is both

@@ -144,7 +144,11 @@ def _outlive_signals(worker: int) -> None:
 
     Ctrl-C reaches all processes of a terminal, a batch system's signal all of a job. The second SIGTERM counts, and
     a minute after the first: it is also what the trainer's process sends at its end to a loader that is still there.
+
+    Batches come by names in shared memory: with PyTorch's default, handles that the loader must pass on when asked, a
+    trainer would wait without a limit for one that is stopped.
     """
+    torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
 
     def linger(number: int, _: Any) -> None:
         signal.signal(number, signal.SIG_DFL)

@@ -159,13 +159,13 @@ def loaders() -> list[int]:
     ("number", "answer"),
     [
         (signal.SIGKILL, "a loader process has ended unexpectedly"),
-        (signal.SIGSTOP, "a loader process has given no batch for 2 s (data.timeout)"),
+        (signal.SIGSTOP, "a loader process has given no batch for 8 s (data.timeout)"),
     ],
 )
 def test_a_lost_loader_is_noticed_and_the_same_command_goes_on(
     run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, number: int, answer: str
 ) -> None:
-    settings = ["trainer.max_epochs=3", "data.num_workers=1", "data.cache=false", "data.timeout=2"]
+    settings = ["trainer.max_epochs=3", "data.num_workers=1", "data.cache=false", "data.timeout=8"]
     settings += ["data.batch_seconds=0.6"]
     begun = time.monotonic()
     with monkeypatch.context() as patch:
