@@ -53,14 +53,13 @@ def read(name: str | Path) -> Source:
         weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)
         tokens, settings = checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
         restore(settings, str(path), weights, len(tokens))  # whether they fit together
-        return _whole(Source(str(name), weights, tokens, _named(settings)))
+        return Source(str(name), weights, tokens, _named(settings))
     if path.suffix == ".ckpt" and not path.exists():
         others = sorted(each.name for each in path.parent.glob("*.ckpt"))
         hint = f"; there are: {', '.join(others)}" if others else ""
         raise SpeechlstmError(f"init_from: {path}: no such file{hint}")
     bundle = load_bundle(name)
-    tokens = bundle.tokenizer.tokens
-    return _whole(Source(str(name), bundle.model.state_dict(), tokens, _named(bundle.config)))
+    return Source(str(name), bundle.model.state_dict(), bundle.tokenizer.tokens, _named(bundle.config))
 
 
 def adopt(
@@ -177,18 +176,6 @@ def _compare(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[l
         else:
             fits.append(name)
     return fits, [*skipped, *(f"{name} is there only" for name in theirs if name not in own)]
-
-
-def _whole(source: Source) -> Source:
-    """Return a source.
-
-    Raises:
-        SpeechlstmError: some of its weights are no finite numbers.
-    """
-    broken = [name for name, weights in source.weights.items() if not weights.isfinite().all()]
-    if broken:
-        raise SpeechlstmError(f"{source.name}: weights that are not finite: {', '.join(broken[:3])}")
-    return source
 
 
 def _named(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -278,7 +278,7 @@ def test_weights_that_are_not_finite_are_not_blamed_on_the_batch(
     content["state_dict"]["acoustic.encoder.output.bias"][0] = float("nan")
     torch.save(content, "nan.ckpt")
     status, shown = run(*QUICK, "out=other", "init_from=nan.ckpt")
-    assert status == 1 and "nan.ckpt: weights that are not finite: encoder.output.bias" in shown
+    assert status == 1 and "nan.ckpt: " in shown and "encoder.output.bias has infinite numbers" in shown
 
 
 def test_a_text_of_millions_of_letters_is_scored_in_proportion(run: Callable[..., Any]) -> None:
