@@ -27,6 +27,7 @@ from speechlstm.training.fit import Trained, fit
 from speechlstm.training.messages import is_first, say
 from speechlstm.training.parallel import follow_parent
 from speechlstm.training.parts import Parts, assemble
+from speechlstm.types import UsageError
 
 
 @configs.main("train")
