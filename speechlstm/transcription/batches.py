@@ -163,10 +163,7 @@ def recognize(
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
     """
-    if isinstance(batch_seconds, bool | str) or not batch_seconds > 0:
-        raise UsageError(f"batch_seconds is {batch_seconds!r}, but must be a number of seconds above 0")
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise UsageError(f"threads is {threads!r}, but must be a whole number above 0, or null")
+    _check(batch_seconds, threads)
     workers = threads if model.device.type == "cpu" else 1
     readers = ThreadPoolExecutor(_READERS, "reader")
     models = ThreadPoolExecutor(workers, "model", _begin, (model.device,))
@@ -179,11 +176,9 @@ def recognize(
                 claimed = claim()
             if number < claimed:
                 continue
-            if isinstance(batch, tuple):
-                yield RecognizedBatch.empty([batch])
-                continue
-            if cut and batch[0].seconds > CUT_SECONDS:
-                yield RecognizedBatch.empty([], batch[0])
+            if isinstance(batch, tuple) or (cut and batch[0].seconds > CUT_SECONDS):
+                empty = RecognizedBatch.empty
+                yield empty([batch]) if isinstance(batch, tuple) else empty([], batch[0])
                 continue
             reads = [(job, readers.submit(_read, job, model.sample_rate, strict_audio)) for job in batch]
             ahead.append(models.submit(_recognize, model, reads))
@@ -194,6 +189,13 @@ def recognize(
     finally:
         models.shutdown(cancel_futures=True)
         readers.shutdown(cancel_futures=True)
+
+
+def _check(batch_seconds: float, threads: int) -> None:
+    if isinstance(batch_seconds, bool | str) or not batch_seconds > 0:
+        raise UsageError(f"batch_seconds is {batch_seconds!r}, but must be a number of seconds above 0")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise UsageError(f"threads is {threads!r}, but must be a whole number above 0, or null")
 
 
 def in_order(results: Iterator[tuple[int, Result]]) -> Iterator[Result]:
