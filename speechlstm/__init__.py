@@ -9,11 +9,13 @@ print(recognizer.transcribe("talk.mp3").text)
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # the module `typing` would be imported before Ctrl-C is taken care of
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from speechlstm.decoders import Decoder
     from speechlstm.transcription.recognizer import Recognizer, load
     from speechlstm.transcription.transcript import Transcript

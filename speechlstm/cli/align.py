@@ -1,4 +1,4 @@
-"""Find when each word and token of a manifest's known texts is said."""
+"""Align the texts of a manifest with its audio: the time of each word and token."""
 
 from __future__ import annotations
 
@@ -72,7 +72,3 @@ def _named(alignment: Alignment, name: str) -> Alignment:
     return replace(
         alignment, transcript=replace(alignment.transcript, audio=f"{name.replace('/', '%2F')}.wav")
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -23,8 +23,6 @@ def main(cfg: DictConfig) -> None:
     todo = _trials(cfg)
     spoken = _speech(cfg)
     workers = os.cpu_count() or 1 if cfg.workers is None else cfg.workers
-    if not isinstance(workers, int) or workers < 1:
-        raise UsageError(f"workers is {cfg.workers!r}, but must be a whole number above 0, or null")
     out = Path(str(cfg.out)).expanduser()
     page = out / "compare.html"
     with locked(out):
@@ -51,8 +49,6 @@ def _trials(cfg: DictConfig) -> list[trials.Trial]:
     if unknown or not cfg.networks:
         raise UsageError(f"networks is {list(cfg.networks)}, but can have: {', '.join(NETWORKS)}")
     sizes = (cfg.parameters, cfg.batch_size, cfg.max_updates, cfg.check_every)
-    if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise UsageError("parameters, batch_size, max_updates and check_every must be whole numbers above 0")
     found = [
         trials.Trial(task, int(lag), network, seed, cfg.parameters, cfg.learning_rates[network], *sizes[1:])
         for task, _, lag in tasks
@@ -81,7 +77,3 @@ def _costs(cfg: DictConfig, path: Path) -> list[dict[str, object]]:
             results.append(path, complexity(network, cfg.parameters))
     known = results.read(path, ("network", "parameters"))
     return [known[network, cfg.parameters] for network in cfg.networks]
-
-
-if __name__ == "__main__":
-    main()

@@ -25,7 +25,3 @@ def main() -> None:
     else:
         print(f"error: name the shell, as in: speechlstm completion {'|'.join(SCRIPTS)}", file=sys.stderr)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,7 @@ from speechlstm.types import UsageError
 
 
 def choose_devices(trainer: DictConfig) -> Devices:
-    """Return the devices that a trainer's settings describe; of what else they say, only the precision counts.
+    """Return the devices that a trainer's settings describe; of their other settings only the precision counts.
 
     Args:
         trainer: an option of `conf/trainer`.

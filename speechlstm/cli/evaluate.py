@@ -125,7 +125,3 @@ def conclude(
             print(f"failed: {error}", file=sys.stderr)
             failed += 1
     return SOME_FAILED if failed else 0
-
-
-if __name__ == "__main__":
-    main()

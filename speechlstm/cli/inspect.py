@@ -69,7 +69,3 @@ def main(cfg: DictConfig) -> int:
             progress.write(f"{recording.path}: showing {shown}; {hint}", sys.stderr)
         progress.write(str(page), sys.stdout)
     return report_failures(failed, given)
-
-
-if __name__ == "__main__":
-    main()

@@ -131,7 +131,3 @@ def _measure(known: Pronunciations, share: float) -> int:
         f"words {wrong / count:.2%} ({low:.2%} to {high:.2%})"
     )
     return 0
-
-
-if __name__ == "__main__":
-    main()

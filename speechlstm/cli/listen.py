@@ -1,4 +1,4 @@
-"""Write what the network hears in training: augmented audio and pictures of its features."""
+"""Write augmented training audio, and pictures of its features."""
 
 from __future__ import annotations
 

@@ -111,7 +111,3 @@ def _examples(words: list[str]) -> str:
 
 def _note(message: str) -> None:
     print(f"note: {message}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
-import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from speechlstm.data import console
 
 _FOLDER = Path(__file__).parent
 _NO_COMMANDS = ("__init__", "main", "devices")
@@ -45,11 +45,22 @@ def summary(command: str) -> str:
 
 def main() -> None:
     """Run the command that the first argument names. Exit status 2 when there is no such command."""
-    # Until a command runs there is nothing to put in order, so that an interrupt ends the process at once.
-    own_handler = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if own_handler:
-        signal.signal(signal.SIGINT, _leave)
-    name, *arguments = sys.argv[1:] or ["--help"]
+    console.end_with_parent()
+    console.leave_at_once()  # until a command runs there is nothing to put in order
+    console.open_streams()
+    try:
+        _run(*(sys.argv[1:] or ["--help"]))
+    except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
+        console.end(0)
+    except SystemExit as leaving:
+        console.end(leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None))
+    except BaseException:
+        if not console.stopped():
+            raise
+    console.end(0)
+
+
+def _run(name: str, *arguments: str) -> None:
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if name in ("-h", "--help", "help"):
         print(_overview())
@@ -66,34 +77,20 @@ def main() -> None:
         from speechlstm.configs.completion import complete
 
         print("\n".join(complete(arguments[0], arguments[1], commands())))
-        return
-    if name not in commands():
+    elif name not in commands():
         _fail(f"no command {name!r}{_nearest(name, commands())}; there are: {', '.join(commands())}")
-    if name == "completion":  # it has no settings
-        flags = []
-    if "--help" in flags or "-h" in flags:
+    elif ("--help" in flags or "-h" in flags) and name != "completion":
         from speechlstm.configs.help import command_help
 
         print(command_help(name, summary(name), flags))
-        return
-    _refuse_options(name, flags)
-    # Further ranks are started by the name of the file in `sys.argv`, so it must be the command's own.
-    sys.argv = [str(_FOLDER / f"{name}.py"), *arguments]
-    # That file's folder must not be searched for modules: its inspect.py is not the standard library's.
-    os.environ["PYTHONSAFEPATH"] = "1"
-    sys.modules["__main__"].__spec__ = None
-    _silence_lightning()
-    module = importlib.import_module(f"speechlstm.cli.{name}")
-    if own_handler:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    else:
+        if name != "completion":  # it has no settings
+            _refuse_options(name, flags)
+        sys.argv = [name, *arguments]
+        _silence_lightning()
+        module = importlib.import_module(f"speechlstm.cli.{name}")
+        console.take_signals()
         module.main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _leave(*_: Any) -> None:
-    os._exit(130)
 
 
 def _overview() -> str:
@@ -107,7 +104,7 @@ def _overview() -> str:
     return "\n".join([*lines, "", "speechlstm COMMAND --help shows a command's settings, with examples."])
 
 
-def _refuse_options(command: str, arguments: list[str]) -> None:
+def _refuse_options(command: str, arguments: Sequence[str]) -> None:
     """Answer options in the style of other programs, such as `--format srt`, with how it is written here."""
     for argument, following in zip(arguments, [*arguments[1:], "VALUE"], strict=False):
         flag, equals, value = argument.partition("=")
@@ -144,14 +141,10 @@ def _fail(message: str) -> None:
 
 
 def _silence_lightning() -> None:
-    """Leave out what Lightning says to nobody here: an advertisement, and how it calls torch itself."""
+    """Silence messages of Lightning that no user can act on: an advertisement, and a warning about its own code."""
     import logging
     import warnings
 
     rank_zero = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     rank_zero.addFilter(lambda record: "litlogger" not in record.getMessage())
     warnings.filterwarnings("ignore", r".isinstance\(treespec, LeafSpec\). is deprecated")
-
-
-if __name__ == "__main__":
-    main()

@@ -162,11 +162,11 @@ def bench(cfg: DictConfig) -> int:
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     place = None if cfg.cache is None else Path(cfg.cache).expanduser()
     utterances, bad = read_usable(cfg.bench)
-    heard = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, batch_threads(cfg.threads))
-    references = [bundle.tokenizer.normalize(utterance.text) for utterance in heard.utterances]
+    computed = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, batch_threads(cfg.threads))
+    references = [bundle.tokenizer.normalize(utterance.text) for utterance in computed.utterances]
     if not any(references):
         raise SpeechlstmError(f"{cfg.bench}: no texts, so that there is nothing to count errors against")
-    seconds = sum(len(row) for row in heard.rows) * bundle.frame_shift
+    seconds = sum(len(row) for row in computed.rows) * bundle.frame_shift
     trials: list[benchmark.Trial] = []
     problems: dict[str, str] = {}
     for name in progress.track(chosen, "decoding", unit="decoder"):
@@ -175,23 +175,23 @@ def bench(cfg: DictConfig) -> int:
             for width in benchmark.widths(name, own, cfg.beam_sizes, cfg.beams):
                 decoder = benchmark.make(name, bundle.tokenizer, cfg.lm, own | width)
                 setting = " ".join(f"{key}={value:g}" for key, value in width.items())
-                trials.append(benchmark.measure(decoder, heard.rows, references, seconds, name, setting))
+                trials.append(benchmark.measure(decoder, computed.rows, references, seconds, name, setting))
         except SpeechlstmError as error:
             if cfg.debug:
                 raise
             origin = f"decoder {name!r} of {registry.package_of(registry.entry('decoder', name))}"
             problems[name] = str(error) if origin in str(error) else f"{origin}: {error}"
             progress.write(f"failed: {problems[name]}", sys.stderr)
-    setup = {"manifest": cfg.bench, "bundle": bundle.name, "utterances": len(heard.rows), "lm": cfg.lm}
+    setup = {"manifest": cfg.bench, "bundle": bundle.name, "utterances": len(computed.rows), "lm": cfg.lm}
     if cfg.format == "json":
         print(json.dumps(setup | {"trials": benchmark.as_json(trials), "failed": problems}, indent=1))
     elif trials:
         print(", ".join(f"{key} {value}" for key, value in setup.items() if value is not None) + "\n")
         print("\n".join(benchmark.as_table(trials)))
     if cfg.plot is not None and trials:
-        title = f"{cfg.bench}: {counted(len(heard.rows), 'utterance')}, {seconds:.0f} s, {bundle.name}"
+        title = f"{cfg.bench}: {counted(len(computed.rows), 'utterance')}, {seconds:.0f} s, {bundle.name}"
         benchmark.plot(trials, title, cfg.plot)
-    return 1 if problems else SOME_FAILED if bad or heard.problems else 0
+    return 1 if problems else SOME_FAILED if bad or computed.problems else 0
 
 
 def _settings(cfg: DictConfig) -> Mapping[str, dict[str, Any]]:
@@ -203,7 +203,3 @@ def _settings(cfg: DictConfig) -> Mapping[str, dict[str, Any]]:
 
 def _shown(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-if __name__ == "__main__":
-    main()

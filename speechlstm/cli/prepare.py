@@ -66,7 +66,3 @@ def speaker_note(train: list[Utterance], dev: list[Utterance]) -> str | None:
 
 def _speakers(split: list[Utterance]) -> set[str]:
     return {utterance.speaker for utterance in split if utterance.speaker is not None}
-
-
-if __name__ == "__main__":
-    main()

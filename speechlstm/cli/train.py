@@ -25,7 +25,6 @@ from speechlstm.model.selftest import save_bundle
 from speechlstm.training import settings, summary
 from speechlstm.training.fit import Trained, fit
 from speechlstm.training.messages import is_first, say
-from speechlstm.training.parallel import follow_parent
 from speechlstm.training.parts import Parts, assemble
 from speechlstm.types import UsageError
 
@@ -33,7 +32,6 @@ from speechlstm.types import UsageError
 @configs.main("train")
 def main(cfg: DictConfig) -> float:
     """Train, keep the best weights, write them as a bundle; the word error rate is what a sweep makes small."""
-    follow_parent()
     out = Path(HydraConfig.get().runtime.output_dir)
     if Path(cfg.out).resolve() != out.resolve():  # a job of a sweep, whose folder everything goes to
         cfg.out = os.path.relpath(out)
@@ -103,7 +101,3 @@ def discarded(out: Path) -> Iterator[None]:
         if fresh and not [*out.glob("checkpoints/*.ckpt"), *out.glob("skipped.jsonl")]:
             shutil.rmtree(out, ignore_errors=True)
         raise
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Write down what is said in audio files: text, subtitles, or words with times."""
+"""Transcribe audio files to text, subtitles, or words with times."""
 
 from __future__ import annotations
 
@@ -122,11 +122,7 @@ def _written(results: _Results, paths: list[tuple[Path, ...]], outputs: Outputs)
 
 
 def _headed(transcript: Transcript, kind: str, several: bool) -> str:
-    """Return a transcript as it stands among others: formats that do not say of which recording get a heading."""
+    """Return a transcript as it stands among others: formats without the name of the recording get a heading."""
     name = {"txt": f"{transcript.audio}: ", "json": "", "ctm": ""}.get(kind, f"==> {transcript.audio} <==\n")
     gap = "" if kind in _JOINED or not several else "\n"
     return f"{name if several else ''}{FORMATS[kind](transcript)}{gap}"
-
-
-if __name__ == "__main__":
-    main()

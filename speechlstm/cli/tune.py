@@ -93,8 +93,6 @@ def _check(cfg: DictConfig, out: Path) -> None:
             outputs.check(path)
     if cfg.plot is not None:
         check_plots()
-    if isinstance(cfg.trials, bool) or not isinstance(cfg.trials, int) or cfg.trials < 1:
-        raise UsageError(f"trials is {cfg.trials!r}, but must be a whole number above 0")
 
 
 def _refuse_training_data(bundle: Recognizer, utterances: list[Utterance], manifest: str) -> None:
@@ -104,7 +102,3 @@ def _refuse_training_data(bundle: Recognizer, utterances: list[Utterance], manif
             f"{manifest}: {share:.0%} of it is what {bundle.name} was trained on, where it makes hardly any errors; "
             "tune on a development set, or say on_training_data=true"
         )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Say whether this installation reproduces a bundle."""
+"""Check that this installation reproduces the outputs of a bundle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,3 @@ def main(cfg: DictConfig) -> int:
         f"{difference:.1e} (allowed {cfg.tolerance:.0e}, natural log)"
     )
     return 0 if good else 1
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,15 +15,22 @@ from speechlstm.types import UsageError
 
 # `key=`, `group@package=`, `+key=`, `++key=`, `~key=` or `~key`, as in Hydra's grammar
 _OVERRIDE = re.compile(r"(\+{0,2}|~)[\w$][\w$./@:-]*=|~[\w$][\w$./@:-]*$", re.ASCII)
+_STRUCTURED = re.compile(r"[\[{'\"]|.*\$\{", re.DOTALL)  # a list, a mapping, quoted, or with an interpolation
 _FLAG = re.compile(r"--?[a-z][a-z-]*(=|$)")
 
 
-def split(arguments: Sequence[str], takes_files: bool = True) -> tuple[list[str], list[str]]:
+def split(
+    arguments: Sequence[str], takes_files: bool = True, texts: Collection[str] = ()
+) -> tuple[list[str], list[str]]:
     """Return the flags and settings of a command line, which are Hydra's, and the plain file names.
 
     What exists on disk is a file, whatever it looks like, and so is all that follows `--`. Of the rest,
-    settings and flags keep their meaning; anything else is taken for a file that is missing. Where a command takes no
-    files, all of it is left to Hydra.
+    settings and flags keep their meaning; anything else is taken for a file that is missing.
+
+    Args:
+        arguments: the command line.
+        takes_files: whether the command takes files; without, all of it is left to Hydra.
+        texts: keys of settings that are text, so that 2024 or 1e5 is taken as it was typed.
 
     Raises:
         UsageError: files are given both by name and as `inputs=`.
@@ -48,7 +55,14 @@ def split(arguments: Sequence[str], takes_files: bool = True) -> tuple[list[str]
     if files and any(override.startswith("inputs=") for override in overrides):
         raise UsageError("files are given both by name and as inputs=[...]; give them one way only")
     sweeps = not {"-m", "--multirun"}.isdisjoint(flags)
-    return [*flags, *(quoted(override, sweeps) for override in overrides)], files
+    return [*flags, *(_taken(override, sweeps, texts) for override in overrides)], files
+
+
+def _taken(override: str, sweeps: bool, texts: Collection[str]) -> str:
+    key, equals, value = override.partition("=")
+    if equals and key in texts and not sweeps and value != "null" and not _STRUCTURED.match(value):
+        return f"{key}={_quote(value)}"
+    return quoted(override, sweeps)
 
 
 def quoted(argument: str, sweeps: bool = False) -> str:

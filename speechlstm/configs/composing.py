@@ -36,7 +36,7 @@ class PluginSearchPath(SearchPathPlugin):
 
 
 def register_plugins() -> None:
-    """Tell Hydra about the plugins' config folders; calling it again changes nothing."""
+    """Register the plugins' config folders with Hydra; calling it again changes nothing."""
     OmegaConf.register_new_resolver("file_name", _file_name, replace=True)
     if PluginSearchPath not in Plugins.instance().discover(SearchPathPlugin):
         Plugins.instance().register(PluginSearchPath)
@@ -74,7 +74,7 @@ def check_fit(
         groups = {key: name for key, name in choices.items() if "/" not in key and "@" not in key}
         chosen = [f"{key}={_listed(name)}" for key, name in groups.items() if key != "experiment" and name]
         chosen += [each for each in overrides if each.startswith("hydra.searchpath=")]  # where options lie
-        check(cfg, composed(config_name, chosen), groups, overrides)
+        check(cfg, composed(config_name, chosen), config_name, groups, overrides)
 
 
 def _listed(name: Any) -> str:
@@ -88,7 +88,7 @@ def task_overrides() -> list[str]:
 
 
 def composed(config_name: str, overrides: list[str], with_hydra: bool = False) -> DictConfig:
-    """Compose a config, beside the command that may be running; what is wrong is raised as Hydra says it.
+    """Compose a config, beside the command that may be running; errors are Hydra's.
 
     Args:
         config_name: the command's config.

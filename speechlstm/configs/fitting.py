@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from speechlstm.configs.mistakes import REQUIRED, settings
+from speechlstm.configs import folders
+from speechlstm.configs.help import ConfigFile, read
+from speechlstm.configs.limits import Limit, limits
+from speechlstm.configs.limits import check as check_limits
+from speechlstm.configs.mistakes import settings
 from speechlstm.types import UsageError
 
-_KINDS: tuple[tuple[type | tuple[type, ...], type | tuple[type, ...], str], ...] = (
-    (bool, bool, "true or false"),  # before numbers, of which Python takes booleans for some
-    ((int, float), (int, float), "a number"),
-    (list, list, "a list"),
-)
 
-
-def check(cfg: DictConfig, plain: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """See that a config has only the settings that its options have, with values of their kind.
+def check(
+    cfg: DictConfig, plain: DictConfig, config_name: str, choices: Mapping[str, Any], overrides: Sequence[str]
+) -> None:
+    """See that a config has only the settings that its options have, with values that fit.
 
     Args:
         cfg: as composed.
         plain: composed of the same options, without an experiment and without settings.
+        config_name: of the command.
         choices: the option of each group.
         overrides: of the command line; what they add by a + may be new.
 
     Raises:
-        UsageError: a setting of the experiment that the options do not have, or a value of the wrong kind.
+        UsageError: a setting of the experiment that the options do not have, or a value that does not fit.
     """
+    _refuse_left_out(cfg, config_name, overrides)
     added = tuple(each.lstrip("+").partition("=")[0] for each in overrides if each.startswith("+"))
     ours: Any = OmegaConf.to_container(cfg, resolve=False)
     theirs: Any = OmegaConf.to_container(plain, resolve=False)
@@ -42,21 +45,33 @@ def check(cfg: DictConfig, plain: DictConfig, choices: Mapping[str, Any], overri
                 f"experiment={choices.get('experiment')} sets {key}, which {option} does not have: "
                 f"leave it out with ~{key}, or choose another experiment or option"
             )
-    known = dict(settings(theirs))
-    for key, value in _own(ours, theirs, ""):
-        for default, fit, what in _KINDS:
-            if isinstance(known.get(key), default):
-                if not _fits(value, fit):
-                    raise UsageError(
-                        f"{key} is {value!r}, but must be {what}, as in {key}={_shown(known[key])}"
-                    )
-                break
+    check_limits(dict(_own(ours, theirs, "")), _limits(config_name, choices), dict(settings(theirs)))
 
 
-def _fits(value: Any, kind: type | tuple[type, ...]) -> bool:
-    if value is None or (isinstance(value, str) and ("${" in value or value == REQUIRED)):
-        return True
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+def _refuse_left_out(cfg: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
+    """Let a command do without callbacks or loggers, and nothing else."""
+    path = folders.CONF / f"{config_name}.yaml"
+    file = read(path) if path.is_file() else ConfigFile()
+    for key in (each[1:].partition("=")[0] for each in overrides if each.startswith("~")):
+        if key in ("callbacks", "logger"):
+            with open_dict(cfg):
+                cfg[key] = {}
+        elif key in file.groups or key in file.settings:
+            raise UsageError(f"{key} cannot be left out by ~{key}: give it another value by {key}=...")
+
+
+def _limits(config_name: str, choices: Mapping[str, Any]) -> dict[str, Limit]:
+    """Return what fits the settings of a command and of its chosen options."""
+    path = folders.CONF / f"{config_name}.yaml"
+    known = limits(read(path)) if path.is_file() else {}
+    searched = folders.conf_folders(sys.argv[1:])
+    for group, names in choices.items():
+        options = folders.options(group, searched)
+        for name in names if isinstance(names, list) else [names]:
+            if str(name) in options and group != "experiment":
+                found = limits(read(options[str(name)]), of_command=False)
+                known |= {f"{group}.{key}": each for key, each in found.items()}
+    return known
 
 
 def _misfits(ours: dict[str, Any], theirs: Any, prefix: str) -> Iterator[str]:
@@ -90,17 +105,11 @@ def _same_part(value: dict[str, Any], default: Any) -> bool:
 
 
 def _accepts(target: Any, name: str) -> bool:
-    """Say whether the constructor of another package takes an argument; ours have all of theirs in YAML."""
+    """Return whether the constructor of another package takes an argument; ours have all of theirs in YAML."""
     if target is None or str(target).startswith("speechlstm."):
         return False
     try:
         parameters = inspect.signature(get_object(str(target))).parameters
     except (ImportError, AttributeError, ValueError, TypeError):
-        return True  # it says so itself when it is built
+        return True  # building it shows
     return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(map(str, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -20,12 +20,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from speechlstm.configs import arguments, folders
 from speechlstm.configs.composing import check_fit, composed, register_plugins, task_overrides
-from speechlstm.configs.help import command_settings
+from speechlstm.configs.help import read
+from speechlstm.configs.limits import limits
 from speechlstm.configs.mistakes import explain
+from speechlstm.data.console import Output, stopped
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 Task = Callable[[DictConfig], int | float | None]
 
+_FILES = ("out", "report", "plot")  # settings that name a file for the result
 _files: list[str] = []  # plain names on the command line
 
 
@@ -55,10 +58,10 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             status: int | float
             try:
                 check_fit(cfg, config_name, HydraConfig.get().runtime.choices, task_overrides())
+                if isinstance(sys.stdout, Output):
+                    sys.stdout.needed = not any(cfg.get(key) for key in _FILES)
                 status = task(cfg) or 0
-                sys.stdout.flush()
             except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 status = 0
             except (SpeechlstmError, OmegaConfBaseException, OSError) as error:
                 if cfg.get("debug"):
@@ -92,7 +95,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                     raise
                 sys.exit(_report(error, config_name))
             except KeyboardInterrupt:
-                sys.exit(130)
+                sys.exit(stopped() or 130)
 
         return program
 
@@ -101,8 +104,9 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
 
 def _read_command_line(config_name: str) -> None:
     """Leave in `sys.argv` what Hydra reads."""
-    takes_files = "inputs" in command_settings(config_name)
-    sys.argv[1:], _files[:] = arguments.split(sys.argv[1:], takes_files)
+    file = read(folders.CONF / f"{config_name}.yaml")
+    texts = [key for key, each in limits(file).items() if "text" in each.kinds]
+    sys.argv[1:], _files[:] = arguments.split(sys.argv[1:], "inputs" in file.settings, texts)
 
 
 def _remove_unused(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a `--multirun` of trainings has brought: a table, and exit statuses that say how many failed."""
+"""The results of a `--multirun` of trainings as a table."""
 
 from __future__ import annotations
 

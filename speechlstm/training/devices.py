@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from speechlstm.configs import build
 from speechlstm.data import progress
 from speechlstm.training import ranks
-from speechlstm.training.parallel import DataParallel, follow_parent
+from speechlstm.training.parallel import DataParallel
 from speechlstm.transcription.devices import Devices, Inputs, Result
 from speechlstm.types import SpeechlstmError, UsageError
 
@@ -32,7 +32,6 @@ class ManyDevices(Devices):
     """
 
     def __init__(self, trainer: DictConfig) -> None:
-        follow_parent()
         for name in ("pytorch_lightning", "lightning_fabric"):  # what they tell is about training
             logging.getLogger(name).setLevel(logging.WARNING)
         made = build(trainer, logger=False, enable_checkpointing=False, enable_progress_bar=False)

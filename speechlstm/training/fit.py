@@ -15,6 +15,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from speechlstm.data.console import stopped
 from speechlstm.training.callbacks.interruptions import Interruption, LastCheckpoint, requeue
 from speechlstm.training.checkpoints import LAST
 from speechlstm.training.data import SpeechData
@@ -64,7 +65,7 @@ def fit(
     except SIGTERMException:  # before the first batch
         sys.exit(128 + signal.SIGTERM)
     except SystemExit:  # Lightning's answer to Ctrl-C, with a status as if something had failed
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(stopped() or 128 + signal.SIGINT)
     except AudioError as error:  # from a loader process it comes with that process's traceback
         raise AudioError(str(error).strip().splitlines()[-1].rpartition("AudioError: ")[2]) from error
     except RuntimeError as error:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from pytorch_lightning.strategies.launchers.launcher import _Launcher
 from speechlstm.configs import arguments_again
 from speechlstm.configs.arguments import quoted
 from speechlstm.configs.folders import given_conf_folders
+from speechlstm.data import console
 from speechlstm.training import ranks
 from speechlstm.types import SpeechlstmError, UsageError
 
@@ -32,7 +32,6 @@ ORDERLY = (
     143,
 )  # exit statuses of a rank that has finished, or was asked to stop together with the others
 GRACE = 8.0  # seconds in which a rank ends by itself after another has ended
-_PARENT = "SPEECHLSTM_PARENT"  # process that started this rank
 
 
 class DataParallel(DDPStrategy):
@@ -141,7 +140,7 @@ class Launcher(_Launcher):
         os.environ["NODE_RANK"], os.environ["LOCAL_RANK"] = str(environment.node_rank()), "0"
         os.environ["WORLD_SIZE"] = str(self.num_processes * self.num_nodes)
         for rank in range(1, self.num_processes):
-            own = os.environ | {"LOCAL_RANK": str(rank), _PARENT: str(os.getpid())}
+            own = console.child_environment() | {"LOCAL_RANK": str(rank)}
             self.procs.append(subprocess.Popen(_command(), env=own))
 
     def _watch(self, processes: list[subprocess.Popen[bytes]]) -> None:
@@ -194,17 +193,5 @@ def _command() -> list[str]:
     # Flags stand before overrides; these are, in a sweep, only those of this job.
     flags = [f"--config-dir={folder}" for folder in given_conf_folders(sys.argv[1:])]
     folder = quoted(f"hydra.run.dir={hydra.runtime.output_dir}")
-    command = [sys.executable, "-m", "speechlstm", Path(sys.argv[0]).stem, *flags]
+    command = [sys.executable, "-P", "-m", "speechlstm", hydra.job.name, *flags]
     return [*command, folder, "hydra.output_subdir=null", *arguments_again()]
-
-
-def follow_parent() -> None:
-    """Let this process, if it is a rank that another one has started, end when that one is gone."""
-
-    def watch(parent: int) -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    if parent := os.environ.get(_PARENT):
-        threading.Thread(target=watch, args=(int(parent),), daemon=True).start()

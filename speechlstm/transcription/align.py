@@ -1,4 +1,4 @@
-"""CTC forced alignment: when each word and token of a known text is said."""
+"""CTC forced alignment: the time of each word and token of a known text."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from speechlstm.transcription.batches import Recognized, SpeechModel, recognize
 from speechlstm.transcription.transcript import Transcript, Word
 from speechlstm.types import Hypothesis, SpeechlstmError, Utterance, counted
 
+MISSING = 5.0  # natural log that a token without speech costs at least, on average, beside a blank
+
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
@@ -28,11 +30,13 @@ class Alignment:
             natural log.
         scores: for each word the mean log-probability of a frame from its first token to its last, natural log.
         tokens: for each word its tokens with times in seconds and mean probabilities.
+        missing: words at the end of the text for which there is no speech.
     """
 
     transcript: Transcript
     scores: list[float]
     tokens: list[list[Word]]
+    missing: list[str]
 
 
 def align(
@@ -83,19 +87,33 @@ def align(
 
 def _align(model: SpeechModel, recording: Recognized, text: str, tokens: list[int]) -> Alignment:
     """Align one recording that went through the model."""
-    best, path = forced_alignment(recording.log_probs.float().cpu().numpy(), tokens)
+    words = model.tokenizer.words(tokens)
+    log_probs = recording.log_probs.float().cpu().numpy()
+    best, path = forced_alignment(log_probs, tokens, [0, *(end for _, _, end in words), len(tokens)])
+    placed = sum(end <= len(best.tokens) for _, _, end in words)
+    if words and not placed:
+        raise SpeechlstmError(
+            f"no speech for its {counted(len(words), 'word')}; does the text belong to this audio?"
+        )
+    spelled = text.split()
+    if placed < len(words):
+        text = " ".join(
+            spelled[:placed] if len(spelled) == len(words) else [word for word, _, _ in words[:placed]]
+        )
     made = recording.transcript([replace(best, text=text)], model)
-    return _details(made, best, path, model.tokenizer, model.frame_shift)
+    missing = [word for word, _, _ in words[placed:]]
+    return _details(made, best, path, missing, model.tokenizer, model.frame_shift)
 
 
 def forced_alignment(
-    log_probs: NDArray[np.float32], tokens: Sequence[int]
+    log_probs: NDArray[np.float32], tokens: Sequence[int], ends: Sequence[int] = ()
 ) -> tuple[Hypothesis, NDArray[np.float64]]:
     """Find the most likely CTC path that spells the tokens (Graves et al. 2006, by Viterbi instead of summing).
 
     Args:
         log_probs: `(frames, vocab)` natural logs; column 0 is the blank.
         tokens: ids without blanks.
+        ends: how many tokens may be enough: the text is cut there if the rest costs more than `MISSING` a token.
 
     Returns:
         the tokens with their frames and the path's log-probability as score; and the log-probability of each frame on
@@ -111,40 +129,48 @@ def forced_alignment(
             f"token {wrong[0]} cannot be aligned: ids go from 1 to {vocab - 1}, 0 is the blank"
         )
     repeats = int((ids[1:] == ids[:-1]).sum())  # each needs a blank before it
-    if frames < max(len(ids) + repeats, 1):
+    if frames < (1 if ends else max(len(ids) + repeats, 1)):
         raise SpeechlstmError(
             f"{counted(frames, 'frame')} cannot hold {counted(len(ids), 'token')}, "
             f"which need {max(len(ids) + repeats, 1)};"
-            " is this what is said in the audio?"
+            " does the text belong to this audio?"
         )
-    states, score = _viterbi(np.ascontiguousarray(log_probs, np.float32), ids)
+    enough = np.asarray(ends or [len(ids)], np.int64)
+    states, score = _viterbi(np.ascontiguousarray(log_probs, np.float32), ids, enough, MISSING)
     if not np.isfinite(score):
         raise SpeechlstmError(
             f"no path spells the {len(ids)} tokens: the log-probabilities are infinite or NaN"
         )
+    ids = ids[: (int(states[-1]) + 1) // 2]
     places, spoken = states // 2, states % 2 == 1
     path = log_probs[np.arange(frames), np.where(spoken, np.append(ids, 0)[places], 0)].astype(np.float64)
     starts = np.searchsorted(states, 2 * np.arange(len(ids)) + 1)
-    ends = np.searchsorted(states, 2 * np.arange(len(ids)) + 1, side="right")
+    stops = np.searchsorted(states, 2 * np.arange(len(ids)) + 1, side="right")
     sums = np.concatenate([[0.0], np.cumsum(np.exp(path))])
-    confidences = np.clip((sums[ends] - sums[starts]) / (ends - starts), 0.0, 1.0)
-    found = Hypothesis(list(tokens), starts.tolist(), ends.tolist(), score, confidences.tolist())
+    confidences = np.clip((sums[stops] - sums[starts]) / (stops - starts), 0.0, 1.0)
+    found = Hypothesis(ids.tolist(), starts.tolist(), stops.tolist(), score, confidences.tolist())
     return found, path
 
 
 @compiled
-def _viterbi(log_probs: NDArray[np.float32], tokens: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
-    """Return the best path `(frames,)` and its log-probability; state 2i + 1 is token i, even ones are blanks."""
+def _viterbi(
+    log_probs: NDArray[np.float32], tokens: NDArray[np.int64], ends: NDArray[np.int64], missing: float
+) -> tuple[NDArray[np.int64], float]:
+    """Return the best path `(frames,)` and its log-probability; state 2i + 1 is token i, even ones are blanks.
+
+    It ends after one of the numbers of tokens in `ends`; each token that is left out costs `missing`.
+    """
     frames, count = len(log_probs), len(tokens)
     states = 2 * count + 1
     moves = np.empty((frames, states), np.uint8)  # how many states each frame's best path came up
+    least = max(2 * ends[0] - 1, 0)  # first state that a path may end in
     best = np.full(states, -np.inf)
     best[0] = log_probs[0, 0]
     if count:
         best[1] = log_probs[0, tokens[0]]
     for frame in range(1, frames):
         # Only states that the first frame reaches and that reach the last one; downwards, so `best` can be overwritten.
-        for state in range(min(states, 2 * frame + 2) - 1, max(0, states - 2 * (frames - frame)) - 1, -1):
+        for state in range(min(states, 2 * frame + 2) - 1, max(0, least - 2 * (frames - 1 - frame)) - 1, -1):
             score, move = best[state], 0
             if state > 0 and best[state - 1] > score:
                 score, move = best[state - 1], 1
@@ -155,9 +181,12 @@ def _viterbi(log_probs: NDArray[np.float32], tokens: NDArray[np.int64]) -> tuple
                     score, move = best[state - 2], 2
             best[state] = score + log_probs[frame, token]
             moves[frame, state] = move
-    last = states - 1
-    if count and not best[last] > best[last - 1]:
-        last -= 1
+    last, most = states - 1, -np.inf
+    for end in ends[::-1]:
+        for state in range(2 * end, max(2 * end - 2, -1), -1):
+            value = best[state] - missing * (count - end)
+            if value > most or (value == most and state == 2 * end - 1 and end == ends[-1]):
+                last, most = state, value
     path = np.empty(frames, np.int64)
     state = last
     for frame in range(frames - 1, -1, -1):
@@ -171,6 +200,7 @@ def _details(
     transcript: Transcript,
     found: Hypothesis,
     path: NDArray[np.float64],
+    missing: list[str],
     tokenizer: Tokenizer,
     frame_shift: float,
 ) -> Alignment:
@@ -189,7 +219,7 @@ def _details(
                 for index, (start, stop) in zip(range(first, end), pairwise(edges), strict=True)
             ]
         )
-    return Alignment(transcript, scores, tokens)
+    return Alignment(transcript, scores, tokens, missing)
 
 
 def to_json(alignment: Alignment) -> str:
@@ -202,6 +232,7 @@ def to_json(alignment: Alignment) -> str:
     ]
     document = {"audio": made.audio, "duration": round(made.duration, 3), "text": made.text}
     document |= {"score": transcripts.finite(made.score), "words": words}
+    document |= {"missing": alignment.missing} if alignment.missing else {}
     return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
 
 

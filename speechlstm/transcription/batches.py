@@ -140,12 +140,8 @@ def recognize(
 ) -> Iterator[RecognizedBatch]:
     """Run recordings through the model in batches of similar length.
 
-    With several threads each runs a batch of its own. The steps of an LSTM are too small to be worth sharing: two
-    threads on one batch need several times the processor time, and far more when other programs run. So who asks for
-    several threads should leave PyTorch one for each batch, by `torch.set_num_threads(1)`.
-
-    Several processes make up the same batches of the same inputs, and each does those that it claims. So the result
-    of an input does not depend on how many they are.
+    Each thread runs batches of its own, for which `torch.set_num_threads(1)` is best: the steps of an LSTM are too
+    small to be shared. Processes make up the same batches and do those that they claim.
 
     Args:
         model: the recognizer.
@@ -157,8 +153,7 @@ def recognize(
         cut: recordings of over `CUT_SECONDS` are handed out as they are; False takes them whole, up to `MAX_SECONDS`.
 
     Yields:
-        batches in which each of the inputs, if no other process has it, occurs once, recognized or with the reason
-        why not.
+        batches in which each input that this process has occurs once, recognized or with the reason why not.
 
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
@@ -168,7 +163,7 @@ def recognize(
     readers = ThreadPoolExecutor(_READERS, "reader")
     models = ThreadPoolExecutor(workers, "model", _begin, (model.device,))
     claim = claim or itertools.count().__next__
-    claimed = -1  # until here all batches have been claimed, by whomever
+    claimed = -1  # until here all batches have been claimed, by any process
     ahead: deque[Future[RecognizedBatch]] = deque()
     try:
         for number, batch in enumerate(_batches(inputs, readers, batch_seconds, cut)):

@@ -1,11 +1,11 @@
-"""Where words begin and end. CTC says a token in a frame or two, later than it begins: spikes become words here.
+"""Start and end of words. CTC emits a token in a frame or two, after its sound has begun: spikes become words here.
 
-Where two words follow each other without a pause they share a boundary: shortly before the first spike of the second,
-but not nearer to the first word than halfway between their spikes. Tokens that are pieces of words are said when they
-have been heard, whole words at their onset, so these have a shorter lead. The last spike of a word is followed by what
-its token's letters take to say. A pause, which is a stretch with little energy, ends the word before it, unless that
-would be far longer, and begins the one after it. The figures were chosen on LibriSpeech's dev-sample, where those
-chosen on three speakers do as well on the fourth, and on joined recordings of digits: `benchmarks/word_times.py`.
+Two words without a pause between them share a boundary: shortly before the first spike of the second word, but no
+nearer to the first word than halfway between their spikes. A piece of a word is emitted after it has been spoken, a
+whole word at its onset, so whole words have a shorter lead. The last spike of a word is followed by the time that its
+token's letters take. A pause, which is a stretch with little energy, ends the word before it, unless the word would be
+far longer, and starts the word after it. The constants were chosen on LibriSpeech's dev-sample, where those chosen on
+three speakers do as well on the fourth, and on joined recordings of digits: `benchmarks/word_times.py`.
 """
 
 from __future__ import annotations
@@ -57,6 +57,29 @@ def find_pauses(waveform: NDArray[np.float32], sample_rate: int) -> list[Span]:
     if len(edges) and edges[-1, 1] == count:
         seconds[-1, 1] = len(waveform) / sample_rate  # the samples after the last whole step
     return [(start, end) for start, end in seconds.tolist() if end - start >= MIN_PAUSE]
+
+
+def at_least(spans: Sequence[Span], least: float, duration: float) -> list[Span]:
+    """Give words that are shorter than `least` seconds that length, from their neighbors where need be.
+
+    Args:
+        spans: start and end of each word, in order, without overlap.
+        least: seconds; less if the audio cannot hold so many words.
+        duration: seconds of audio.
+    """
+    least = min(least, duration / max(len(spans), 1))
+    made: list[Span] = []
+    for start, end in spans:
+        start = max(start, made[-1][1] if made else 0.0)
+        made.append((start, max(end, start + least)))
+    limit = duration
+    for index in range(len(made) - 1, -1, -1):
+        start, end = made[index]
+        if end <= limit:
+            break
+        made[index] = (min(start, limit - least), limit)
+        limit = made[index][0]
+    return made
 
 
 def word_times(

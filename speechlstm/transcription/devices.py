@@ -16,7 +16,7 @@ from speechlstm.types import UsageError
 Inputs = TypeVar("Inputs")
 Result = TypeVar("Result", bound=tuple[Any, ...])
 
-PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # to recognise in
+PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}  # to recognize in
 
 
 class Devices(ABC):
@@ -50,7 +50,7 @@ class Devices(ABC):
         Args:
             results: of this process, each beginning with the number of its input.
             count: of inputs.
-            task: what the bar says is being done.
+            task: label of the bar.
             unit: word for an input.
         """
 

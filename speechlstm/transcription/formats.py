@@ -9,27 +9,21 @@ import difflib
 import json
 import math
 import re
-import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speechlstm.transcription.subtitles import MAX_PAUSE, cues, flat, timed
 from speechlstm.types import UsageError
 
 if TYPE_CHECKING:
     from speechlstm.transcription.transcript import Alternative, Transcript, Word
 
-# Subtitles keep Netflix's limits: seven seconds, two lines of 42 characters.
-MAX_PAUSE = 0.8  # seconds of silence that begin a new cue
-MAX_CUE = 7.0  # seconds a cue may last
-MAX_LINE = 42  # characters of a line
-MAX_LINES = 2  # lines of a cue
-
 
 def to_txt(transcript: Transcript) -> str:
     """Return the text on a line of its own, or a line for each turn of a channel."""
     if not transcript.channels:
-        return _flat(transcript.text) + "\n"
+        return flat(transcript.text) + "\n"
     turns: list[tuple[str, list[Word]]] = []
     for label, words in _parts(transcript):
         for before, word in zip([None, *words], words, strict=False):
@@ -37,7 +31,7 @@ def to_txt(transcript: Transcript) -> str:
                 turns.append((label, []))
             turns[-1][1].append(word)
     turns.sort(key=lambda turn: turn[1][0].start)
-    return "".join(f"{label}: {_flat(' '.join(word.text for word in words))}\n" for label, words in turns)
+    return "".join(f"{label}: {flat(' '.join(word.text for word in words))}\n" for label, words in turns)
 
 
 def to_json(transcript: Transcript) -> str:
@@ -68,10 +62,18 @@ def _parts(transcript: Transcript) -> list[tuple[str, Sequence[Word]]]:
     return [(f"channel {number}", each.words) for number, each in enumerate(transcript.channels)]
 
 
-def _labeled(transcript: Transcript) -> list[tuple[int, int, str, str]]:
-    """Return `(start, end, channel, text)` of subtitles in milliseconds, by their start."""
-    cues = [(*cue[:2], label, cue[2]) for label, words in _parts(transcript) for cue in _cues(words)]
-    return sorted(cues, key=lambda cue: cue[0])
+def _labeled(transcript: Transcript, mark: str) -> list[tuple[int, int, str, str]]:
+    """Return `(start, end, channel, text)` of subtitles in milliseconds, by their start.
+
+    Args:
+        transcript: of one channel or several.
+        mark: how a cue of several channels begins, such as `[{}]`.
+    """
+    found = []
+    for label, words in _parts(transcript):
+        for start, end, text in cues(words, mark.format(label) if label else ""):
+            found.append((start, end, label, text))
+    return sorted(found, key=lambda cue: cue[0])
 
 
 def _scores(found: Transcript | Alternative) -> dict[str, Any]:
@@ -89,26 +91,22 @@ def as_entry(word: Word) -> dict[str, Any]:
 def to_srt(transcript: Transcript) -> str:
     """Return SubRip subtitles, in brackets the channel if there are several; without words the file is empty."""
     # The format has no escapes; an arrow in the text would be taken for a time line.
-    cues = [
-        (start, end, f"[{label}] {text}" if label else text)
-        for start, end, label, text in _labeled(transcript)
-    ]
     return "".join(
-        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{_wrap(text).replace('-->', '-- >')}\n\n"
-        for number, (start, end, text) in enumerate(cues, 1)
+        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text.replace('-->', '-- >')}\n\n"
+        for number, (start, end, _, text) in enumerate(_labeled(transcript, "[{}]"), 1)
     )
 
 
 def to_vtt(transcript: Transcript) -> str:
     """Return WebVTT subtitles, with `&`, `<` and `>` escaped; channels are voices."""
-    cues = "".join(
+    shown = "".join(
         f"\n{_clock(start, '.')} --> {_clock(end, '.')}\n"
         + (f"<v {label}>" if label else "")
-        + _wrap(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        + text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         + "\n"
-        for start, end, label, text in _labeled(transcript)
+        for start, end, label, text in _labeled(transcript, "")
     )
-    return "WEBVTT\n" + cues
+    return "WEBVTT\n" + shown
 
 
 def to_ctm(transcript: Transcript) -> str:
@@ -120,7 +118,7 @@ def to_ctm(transcript: Transcript) -> str:
     name = re.sub(r"\s|^;", "_", Path(transcript.audio).stem) or "_"
     lines = []
     for channel, (_, words) in enumerate(_parts(transcript), 1):
-        for word, start, end in _timed(words):
+        for word, start, end in timed(words):
             times = f"{start / 1000:.3f} {(end - start) / 1000:.3f}"
             text = re.sub(r"\s+", "_", word.text.strip())
             lines.append(f"{name} {channel} {times} {text} {word.confidence:.4f}\n")
@@ -139,8 +137,8 @@ def textgrid(duration: float, tiers: Mapping[str, Sequence[Word]]) -> str:
         duration: seconds of audio.
         tiers: names, and the words of each in order.
     """
-    timed = {name: list(_timed(words)) for name, words in tiers.items()}
-    total = max(round(duration * 1000), 1, *(words[-1][2] for words in timed.values() if words))
+    total = max(round(duration * 1000), 1, *map(len, tiers.values()))
+    placed = {name: _within(list(timed(words)), total) for name, words in tiers.items()}
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',
@@ -148,10 +146,10 @@ def textgrid(duration: float, tiers: Mapping[str, Sequence[Word]]) -> str:
         "xmin = 0",
         f"xmax = {total / 1000:.3f}",
         "tiers? <exists>",
-        f"size = {len(timed)}",
+        f"size = {len(placed)}",
         "item []:",
     ]
-    for tier, (name, words) in enumerate(timed.items(), 1):
+    for tier, (name, words) in enumerate(placed.items(), 1):
         intervals = list(_tiled(words, total))
         lines += [
             f"    item [{tier}]:",
@@ -181,55 +179,31 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
 }
 
 
-def _timed(words: Sequence[Word]) -> Iterator[tuple[Word, int, int]]:
-    """Yield words with start and end in milliseconds; as the formats demand, none overlap or are empty."""
-    cursor = 0
-    for word in words:
-        start = max(round(word.start * 1000), cursor)
-        cursor = max(round(word.end * 1000), start + 1)
-        yield word, start, cursor
+def _within(placed: list[tuple[Word, int, int]], limit: int) -> list[tuple[Word, int, int]]:
+    """Move words that end after a limit before it, a millisecond each at least."""
+    moved = []
+    for word, start, end in reversed(placed):
+        end = min(end, limit)
+        limit = min(start, end - 1)
+        moved.append((word, limit, end))
+    return moved[::-1]
 
 
-def _tiled(timed: Sequence[tuple[Word, int, int]], total: int) -> Iterator[tuple[int, int, str]]:
+def _tiled(placed: Sequence[tuple[Word, int, int]], total: int) -> Iterator[tuple[int, int, str]]:
     """Yield intervals from 0 to `total` milliseconds: the words, and empty texts between them."""
     cursor = 0
-    for word, start, end in timed:
+    for word, start, end in placed:
         if start > cursor:
             yield cursor, start, ""
-        yield start, end, _flat(word.text)
+        yield start, end, flat(word.text)
         cursor = end
     if cursor < total:
         yield cursor, total, ""
 
 
-def _cues(words: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
-    """Yield `(start, end, text)` of subtitles, in milliseconds, split at pauses and when too long."""
-    cue: list[str] = []
-    begin = last = 0
-    for word, start, end in _timed(words):
-        text = _flat(word.text)
-        full = len(_wrap(" ".join([*cue, text])).splitlines()) > MAX_LINES
-        if cue and (start - last > MAX_PAUSE * 1000 or end - begin > MAX_CUE * 1000 or full):
-            yield begin, last, " ".join(cue)
-            cue = []
-        begin = begin if cue else start
-        cue.append(text)
-        last = end
-    if cue:
-        yield begin, last, " ".join(cue)
-
-
-def _wrap(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, MAX_LINE, break_long_words=False, break_on_hyphens=False))
-
-
 def _clock(milliseconds: int, separator: str) -> str:
     seconds, milliseconds = divmod(milliseconds, 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{separator}{milliseconds:03}"
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())  # a line break in a word would end the cue, the line or the label
 
 
 def find_formats(

@@ -27,7 +27,7 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
 
     A relative path keeps its folders in `name`; of an absolute one, or one with `..`, only the last part is
     kept, for a folder with what lies below. A file met twice counts once. A missing file becomes a recording
-    as well: opening it will tell.
+    as well: opening it will fail.
 
     Returns:
         the recordings in the order given; a complaint for each URL, and each folder without audio or unreadable; and a
@@ -71,7 +71,7 @@ def output_paths(recordings: Sequence[Recording], folder: str | Path, suffix: st
         UsageError: two recordings would still write to the same file.
     """
     short = [str(Path(recording.name).with_suffix("")) for recording in recordings]
-    counts = Counter(name.casefold() for name in short)  # some file systems do not tell upper from lower case
+    counts = Counter(name.casefold() for name in short)  # some file systems ignore case
     taken: dict[Path, Recording] = {}
     for recording, name in zip(recordings, short, strict=True):
         stem = name if counts[name.casefold()] == 1 else recording.name

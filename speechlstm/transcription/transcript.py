@@ -9,7 +9,7 @@ from pathlib import Path
 from speechlstm.data.files import write_atomically
 from speechlstm.model.tokenizer import Tokenizer, Words
 from speechlstm.transcription import formats
-from speechlstm.transcription.boundaries import word_times
+from speechlstm.transcription.boundaries import at_least, word_times
 from speechlstm.types import DecoderError, Hypothesis
 
 
@@ -42,7 +42,7 @@ class Transcript:
         words: its words with times in seconds and confidences.
         score: the decoder's score of the best text, natural log.
         duration: seconds of audio.
-        parts: what the score is made of, if the decoder tells, by name: see `Hypothesis`.
+        parts: what the score is made of, if the decoder provides it, by name: see `Hypothesis`.
         alternatives: further texts, best first, without the best one.
         tokens: what the best text was made of, such as phones.
         warnings: what of the audio is missing and when, such as `1.02 s missing at 12.4 s`.
@@ -107,7 +107,7 @@ def to_transcript(
     """Give the best hypothesis its words, times and confidences.
 
     A word begins before the first frame of its first token and ends after the last frame of its last, as
-    `speechlstm.transcription.boundaries` tells. Its confidence is that of its least certain token: unlike a product or
+    in `speechlstm.transcription.boundaries`. Its confidence is that of its least certain token: unlike a product or
     a mean this depends neither on the word's length nor on how certain its other letters are.
 
     Args:
@@ -128,13 +128,14 @@ def to_transcript(
     texts = [tokenizer.decode(h.tokens) if h.text is None else h.text for h in hypotheses]
     best = hypotheses[0]
     spelled = tokenizer.words(best.tokens)
-    # Frame t is centred at t * frame_shift seconds; the last frame of a token is the one before its end.
+    # Frame t is centered at t * frame_shift seconds; the last frame of a token is the one before its end.
     spikes = [
         (best.starts[first] * frame_shift, (best.ends[end - 1] - 1) * frame_shift)
         for _, first, end in spelled
     ]
     letters = [len(text) / (end - first) for text, first, end in spelled]
     times = word_times(spikes, letters, isinstance(tokenizer, Words), duration, pauses)
+    times = at_least(times, frame_shift, duration)
     words = [
         Word(text, *span, min(best.confidences[first:end]))
         for (text, first, end), span in zip(spelled, times, strict=True)

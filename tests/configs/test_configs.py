@@ -111,7 +111,7 @@ MISFITS = [
         "encoder.hidden_size is 'big', but must be a number, as in encoder.hidden_size=320",
     ),
     (["encoder.residual=1"], "encoder.residual is 1, but must be true or false, as in encoder.residual=true"),
-    (["encoder.num_layers=true"], "encoder.num_layers is True, but must be a number"),
+    (["encoder.num_layers=true"], "encoder.num_layers is true, but must be a number"),
     (
         ["encoder.intermediate=2"],
         "encoder.intermediate is 2, but must be a list, as in encoder.intermediate=[]",
@@ -169,7 +169,7 @@ def test_every_setting_says_what_it_is(path: Path) -> None:
     """Settings that only choose another value of a commented one (experiments, variants) may go without."""
     text = path.read_text(encoding="utf-8")
     if path.parent.name == "experiment" or (path.parent != configs.CONF and text.find("defaults:") >= 0):
-        assert text.startswith("# "), "a variant says in its first line what it is"
+        assert text.startswith("# "), "the first line of a variant describes it"
         return
     section, bare = "", []
     for line in text.splitlines():

@@ -17,6 +17,7 @@ from speechlstm.transcription.boundaries import (
     WHOLE_LEAD,
     WHOLE_LETTERS,
     Span,
+    at_least,
     find_pauses,
     word_times,
 )
@@ -141,3 +142,24 @@ def test_pauses_are_in_order_apart_and_inside(parts: list[tuple[float, float]]) 
     assert edges == sorted(edges)
     assert all(end - start >= MIN_PAUSE for start, end in zip(edges[::2], edges[1::2], strict=True))
     assert not edges or (edges[0] >= 0 and edges[-1] <= len(sound) / RATE)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=12),
+    st.floats(0.01, 2),
+    st.floats(0.001, 0.1),
+)
+def test_no_word_is_shorter_than_a_frame(
+    steps: list[tuple[float, float]], duration: float, least: float
+) -> None:
+    edges = np.cumsum([0.0, *(step for pair in steps for step in pair)])
+    edges = edges / max(edges[-1], 1e-9) * duration
+    spans = [(edges[2 * i + 1], edges[2 * i + 2]) for i in range(len(steps))]
+    found = at_least(spans, least, duration)
+    wanted = min(least, duration / max(len(spans), 1))
+    last = 0.0
+    for start, end in found:
+        assert last - 1e-9 <= start and end - start >= wanted - 1e-9 and end <= duration + 1e-9
+        last = end
+    if all(end - start >= wanted for start, end in spans):
+        np.testing.assert_allclose(np.array(found), np.array(spans), atol=1e-9)

@@ -28,7 +28,7 @@ from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.transcription.recognizer import load as load_recognizer
 from speechlstm.types import SpeechlstmError, UsageError
 
-# A decoder of another package that tells which process searches, and can kill its own.
+# A decoder of another package that records which process searches, and can kill its own.
 PLUGIN = """
 import os, signal, time
 from pathlib import Path
@@ -133,11 +133,11 @@ def test_bfloat16_is_refused_where_a_gpu_lacks_it(monkeypatch: pytest.MonkeyPatc
 
 def test_a_bundle_computes_in_the_precision_asked_for(here: Path) -> None:
     clip = synthesize(8000).unsqueeze(0)
-    heard = {}
+    outputs = {}
     for precision in ("32-true", "bf16-mixed"):
         bundle = load_recognizer(here / "bundle", precision=precision)
-        heard[precision], _ = bundle.log_probs(clip, torch.tensor([clip.shape[1]]))
-    exact, half = heard.values()
+        outputs[precision], _ = bundle.log_probs(clip, torch.tensor([clip.shape[1]]))
+    exact, half = outputs.values()
     assert half.dtype == torch.float32
     assert 1e-4 < (half - exact).abs().max() < 0.3
     for precision, message in (("64-true", "'64-true' is not for recognition"), ("16-mixed", "needs a GPU")):
@@ -150,7 +150,7 @@ def test_a_bundle_computes_in_the_precision_asked_for(here: Path) -> None:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a manifest and its audio, a recogniser that says something, and a decoder to install."""
+    """Return a folder with a manifest and its audio, a recognizer that writes something, and a decoder to install."""
     folder = tmp_path_factory.mktemp("devices")
     (folder / "talks").mkdir()
     write(folder / "talks", "talk", TEXTS)
@@ -165,8 +165,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = stages | {"name": "tones", "sample_rate": cfg.sample_rate}
     bundle = Bundle(model.acoustic.eval(), model.tokenizer, config)
     audio, _ = soundfile.read(folder / f"talks/talk{TEXTS.index('b a c b')}.wav", dtype="float32")
-    heard, _ = Recognizer(bundle).log_probs(torch.from_numpy(audio[None]), torch.tensor([len(audio)]))
-    model.acoustic.encoder.output.bias.data -= heard[0].mean(0)  # every token has its moments
+    outputs, _ = Recognizer(bundle).log_probs(torch.from_numpy(audio[None]), torch.tensor([len(audio)]))
+    model.acoustic.encoder.output.bias.data -= outputs[0].mean(0)  # every token has its moments
     save_bundle(bundle, folder / "bundle", "# tones\n")
     (folder / "plugin/mine/conf/decoder").mkdir(parents=True)
     (folder / "plugin/mine/__init__.py").write_text(PLUGIN)
@@ -224,7 +224,7 @@ def test_two_devices_write_the_files_of_one_and_name_what_failed(
     assert re.fullmatch(r"failed: talks/broken.wav: .*\n1 of 10 failed, named above\n", err)
     files = contents(here / "two")
     assert files == contents(here / "one") and len(files) == len(TEXTS)
-    assert len({json.loads(text)["text"] for text in files.values()}) > 3, "it says something"
+    assert len({json.loads(text)["text"] for text in files.values()}) > 3, "texts are not all empty"
     assert min(counts := searched(here)) > 0 and sum(counts) == len(TEXTS) and len(counts) == 2
 
 
@@ -273,7 +273,7 @@ def test_a_killed_process_ends_all_and_leaves_what_is_done(
     assert contents(here / "cut") == contents(here / "whole")
 
 
-def test_an_input_that_nobody_or_several_recognised_is_an_error() -> None:
+def test_an_input_that_nobody_or_several_recognized_is_an_error() -> None:
     """It can happen only where the processes see different files."""
     where = choose_devices(trainer("trainer=ddp_cpu", "trainer.devices=1"))
     with where.share(["a", "b"]) as inputs:
@@ -282,7 +282,7 @@ def test_an_input_that_nobody_or_several_recognised_is_an_error() -> None:
         assert [where.claim(), where.claim()] == [0, 1]
         for wrong in ([(0, "A")], [(0, "A"), (1, "B"), (1, "B")]):
             with pytest.raises(
-                SpeechlstmError, match=rf"have recognised {len(wrong)} of 2 inputs; the audio"
+                SpeechlstmError, match=rf"have recognized {len(wrong)} of 2 inputs; the audio"
             ):
                 list(where.merge(wrong, 2, "testing", "input"))
     assert not torch.distributed.is_initialized()

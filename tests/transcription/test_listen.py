@@ -21,7 +21,7 @@ from speechlstm.training.data import SpeechData
 
 Run = Callable[..., tuple[int, str, str]]
 RATE = 8_000
-SMALL = ["manifest=m.jsonl", "out=heard", f"sample_rate={RATE}"]
+SMALL = ["manifest=m.jsonl", "out=augmented", f"sample_rate={RATE}"]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_command: Run) -> Ru
     return partial(run_command, command, *SMALL)
 
 
-def written(folder: str = "heard") -> list[str]:
+def written(folder: str = "augmented") -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
 
 
@@ -68,17 +68,17 @@ def test_it_is_what_the_loaders_deliver(run: Run, epoch: int) -> None:
             delivered[utterance.id] = row[:length]
     assert delivered.keys() == {"long", "été/$x$", "short", "c"}
     for name, waveform in delivered.items():
-        heard, rate = soundfile.read(f"heard/{name}.wav", dtype="float32")
-        np.testing.assert_array_equal(heard, waveform)
+        augmented, rate = soundfile.read(f"augmented/{name}.wav", dtype="float32")
+        np.testing.assert_array_equal(augmented, waveform)
         assert rate == RATE
-        assert f"{len(heard) / RATE:.2f} s  a b" in out
+        assert f"{len(augmented) / RATE:.2f} s  a b" in out
 
 
 def test_as_many_as_asked_from_the_first(run: Run) -> None:
     assert run("augment=none", "number=2")[0] == 0
     assert written() == ["long.png", "long.wav", "été/$x$.png", "été/$x$.wav"]
     plain, _ = soundfile.read("0.wav", dtype="float32")
-    np.testing.assert_array_equal(soundfile.read("heard/long.wav", dtype="float32")[0], plain)
+    np.testing.assert_array_equal(soundfile.read("augmented/long.wav", dtype="float32")[0], plain)
 
 
 def test_the_picture_shows_the_masked_features(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,14 +96,14 @@ def test_the_picture_shows_the_masked_features(run: Run, monkeypatch: pytest.Mon
         "augment.features.freq_width=30",
     ]
     assert run("number=1", *masks)[0] == 0
-    heard = torch.from_numpy(soundfile.read("heard/long.wav", dtype="float32")[0])
+    augmented = torch.from_numpy(soundfile.read("augmented/long.wav", dtype="float32")[0])
     features = configs.build_part("features", configs.load("listen", [*SMALL]).features)
-    wanted = features(heard[None], torch.tensor([len(heard)]))[0][0].numpy()
+    wanted = features(augmented[None], torch.tensor([len(augmented)]))[0][0].numpy()
     (found,) = shown.values()
     masked = (found == 0).all(axis=0)
     assert 0 < masked.sum() < 60
     np.testing.assert_array_equal(found[:, ~masked], wanted[:, ~masked])
-    assert Path("heard/long.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("augmented/long.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_matplotlib_there_is_only_audio(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,4 +143,4 @@ def test_wrong_usage_is_one_line(run: Run, settings: list[str], status: int, mes
     found, _, err = run(*settings)
     errors = [line for line in err.splitlines() if line]
     assert found == status and len(errors) == 1 and message in errors[0]
-    assert not Path("heard").exists()
+    assert not Path("augmented").exists()

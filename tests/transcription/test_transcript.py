@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlstm.model.tokenizer import Characters, Subwords, Words
-from speechlstm.transcription import formats as module
+from speechlstm.transcription import subtitles as module
 from speechlstm.transcription.formats import FORMATS
 from speechlstm.transcription.transcript import Alternative, Transcript, Word, to_transcript
 from speechlstm.types import DecoderError, Hypothesis
@@ -197,6 +198,29 @@ def test_srt_cues_are_numbered(transcript: Transcript) -> None:
     assert [block.split("\n")[0] for block in blocks] == [str(number) for number in range(1, len(blocks) + 1)]
 
 
+@given(
+    st.text(st.sampled_from("日本語のテキスト、。「」กำลังพูดภาษาไทยabc한국"), min_size=1, max_size=400),
+    st.floats(0.1, 300),
+    st.sampled_from(["srt", "vtt"]),
+)
+def test_scripts_without_spaces_keep_the_limits(text: str, seconds: float, kind: str) -> None:
+    """One word, as its tokenizer sees it, for minutes."""
+    found = cues(FORMATS[kind](Transcript("a", text, [Word(text, 0.0, seconds, 1.0)], 0.0, seconds)))
+    assert "".join("".join(shown.split("\n")) for *_, shown in found) == text
+    last = 0
+    for start, end, shown in found:
+        assert last <= start < end and end - start <= module.MAX_CUE * 1000
+        last = end
+        lines = shown.split("\n")
+        assert len(lines) <= module.MAX_LINES
+        for line in lines:
+            wide = sum(unicodedata.east_asian_width(char) in "WF" for char in line)
+            marks = sum(unicodedata.category(char) in ("Mn", "Me") for char in line)
+            spaceless = re.search("[^abc]", line)
+            assert len(line) + wide - marks <= module.MAX_LINE + (2 if spaceless else 400) or "abc" in line
+            assert unicodedata.category(line[0])[0] != "M" or line is lines[0]
+
+
 def test_a_cue_wraps_at_spaces() -> None:
     words = [Word("abcde", i / 5, i / 5 + 0.1, 1.0) for i in range(14)]
     (only,) = cues(FORMATS["srt"](Transcript("a", "", words, 0.0, 3.0)))
@@ -253,7 +277,7 @@ def test_words_without_length_or_in_disorder_break_nothing(format: str) -> None:
         assert [(start, end) for start, end, _ in cues(document)] == [(1000, 1003)]
         assert cues(document)[0][2] == "a b c d"
     if format == "TextGrid":
-        assert intervals(document)[1:] == [(1.0, 1.001, "a"), (1.001, 1.002, "b"), (1.002, 1.003, "c d")]
+        assert intervals(document)[1:] == [(0.997, 0.998, "a"), (0.998, 0.999, "b"), (0.999, 1.0, "c d")]
     if format == "ctm":
         assert [line.split()[4] for line in document.splitlines()] == ["a", "b", "c_d"]
     if format == "txt":

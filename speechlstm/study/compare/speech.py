@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from speechlstm import configs
+from speechlstm.data import console
 from speechlstm.study.compare import results
 from speechlstm.study.compare.networks import nearest
 from speechlstm.training import parts
@@ -133,8 +134,10 @@ def sized(trial: SpeechTrial, cfg: DictConfig) -> tuple[list[str], int]:
 def _speechlstm(*arguments: str) -> tuple[str, float]:
     """Run a command of this package; return what it printed, and the size of its largest process in megabytes."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        command = [sys.executable, "-m", "speechlstm", *arguments]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        command = [sys.executable, "-P", "-m", "speechlstm", *arguments]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=console.child_environment()
+        )
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:

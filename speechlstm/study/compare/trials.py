@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from speechlstm.data import console
 from speechlstm.study.compare import results, tasks
 from speechlstm.study.compare.networks import SequenceNetwork, matched
 from speechlstm.study.compare.reber import Reber
@@ -131,7 +131,7 @@ def make(trials: Sequence[Trial], path: Path, workers: int) -> Iterator[dict[str
     known = results.read(path, Trial.__slots__)
     yield from (known[key] for trial in trials if (key := astuple(trial)) in known)
     todo = [trial for trial in trials if astuple(trial) not in known]
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
     try:
         for future in as_completed([pool.submit(attempt, trial) for trial in todo]):
             results.append(path, future.result())
@@ -140,11 +140,10 @@ def make(trials: Sequence[Trial], path: Path, workers: int) -> Iterator[dict[str
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
     """Prepare a process that runs trials: one thread, and an end when the process that started it is killed."""
     torch.set_num_threads(1)
-    parent: Any = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    console.end_with_parent(parent)
 
 
 def check(trial: Trial) -> None:

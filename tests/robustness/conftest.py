@@ -1,0 +1,41 @@
+"""Warmed processes, and a folder with all that a command needs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from warm import Server
+
+import speechlstm
+
+SAMPLES = Path(speechlstm.__file__).parent / "data/samples"
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Server]:
+    """A process that has imported the commands."""
+    server = Server(
+        "transcribe", "evaluate", "align", "train", "lm", "inspect", "listen", "validate", "compare", "tune"
+    )
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def cold() -> Iterator[Server]:
+    """A process that has imported nothing."""
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Return a folder with recordings, their manifest, and texts."""
+    folder = tmp_path / "work"
+    shutil.copytree(SAMPLES, folder)
+    (folder / "text.txt").write_text("one two three\ntwo three four\n" * 20)
+    return folder

@@ -1,0 +1,120 @@
+"""Ctrl-C and SIGTERM at any moment of any command: 130 or 143, at most a line, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from warm import Server, after
+
+TINY = "encoder.hidden_size=8 encoder.num_layers=1 encoder.conv_channels=2 trainer.accelerator=cpu ~logger.tensorboard"
+COMMANDS = {
+    "align": "manifest=samples.jsonl bundle=small out=out",
+    "compare": "out=out tasks=[adding:30] networks=[rnn] workers=1",
+    "evaluate": "manifest=samples.jsonl bundle=small report=out/report.html",
+    "inspect": "stop.flac bundle=small out=out png=false",
+    "listen": "manifest=samples.jsonl out=out",
+    "lm": "text=text.txt out=out/lm.arpa",
+    "plugins": "check=decoder/greedy",
+    "prepare": "corpus=text_files root=. out=out",
+    "train": f"data.train=samples.jsonl data.dev=samples.jsonl data.num_workers=0 {TINY}",
+    "transcribe": ". bundle=small out=out threads=1",
+    "tune": "manifest=samples.jsonl bundle=small decoder=beam out=out/tuned.yaml on_training_data=true",
+    "validate": "manifest=samples.jsonl",
+    "verify": "bundle=small",
+}
+PRINTED = 2  # most lines: a training adds that the same command goes on
+
+
+def left(folder: Path) -> list[str]:
+    """Return the names of temporary files."""
+    return [path.name for path in folder.rglob("*") if "tmp" in path.name or path.name.endswith(".part")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.4])
+def test_a_signal_ends_a_command_that_has_begun(
+    warm: Server, work: Path, command: str, number: int, status: int, seconds: float
+) -> None:
+    ended = warm.run(work, command, *COMMANDS[command].split(), meanwhile=after(seconds, number))
+    assert ended.status in (status, 0), ended.err  # 0: it was faster
+    assert "Traceback" not in ended.err
+    assert ended.status == 0 or len(ended.err.splitlines()) <= PRINTED, ended.err
+    assert not left(work)
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.25, 0.5, 0.8, 1.2, 1.8])
+@pytest.mark.parametrize("command", ["transcribe", "train", "lm"])
+def test_an_interrupt_while_it_is_being_imported_is_silent(
+    cold: Server, work: Path, command: str, seconds: float
+) -> None:
+    ended = cold.run(work, command, *COMMANDS[command].split(), meanwhile=after(seconds))
+    assert (ended.status, ended.err) in ((130, ""), (0, ended.err))
+
+
+@pytest.mark.parametrize("seconds", [3.0, 5.0])
+def test_an_interrupt_while_numba_compiles_is_not_swallowed(work: Path, seconds: float) -> None:
+    """With an empty cache it compiles for tens of seconds."""
+    server = Server("transcribe", "evaluate", NUMBA_CACHE_DIR=str(work.with_name("numba")))
+    try:
+        server.run(work, "verify", "bundle=small")
+        began = time.monotonic()
+        ended = server.run(
+            work, "transcribe", "stop.flac", "bundle=small", "decoder=beam", meanwhile=after(seconds)
+        )
+    finally:
+        server.close()
+    assert ended.status == 130 and "Traceback" not in ended.err, ended
+    assert time.monotonic() - began < 60
+
+
+def test_a_second_interrupt_ends_at_once(warm: Server, work: Path) -> None:
+    def twice(pid: int) -> None:
+        after(0.3)(pid)
+        after(0.02)(pid)
+
+    ended = warm.run(work, "transcribe", *COMMANDS["transcribe"].split(), meanwhile=twice)
+    assert ended.status in (0, 130) and "Traceback" not in ended.err
+
+
+def test_an_ignored_interrupt_stays_ignored(warm: Server, work: Path) -> None:
+    """As for `nohup`, and jobs that a script starts in the background."""
+    from speechlstm.data import console
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        console.take_signals()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, terminate)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_children_end_with_their_parent(warm: Server, work: Path, number: int) -> None:
+    """Of `compare`: trials in processes of a pool."""
+    children: list[str] = []
+
+    def kill(pid: int) -> None:
+        until = time.monotonic() + 120
+        while not children and time.monotonic() < until:
+            time.sleep(0.05)
+            listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            children.extend(
+                each for each in listed if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()
+            )
+        os.kill(pid, number)
+
+    settings = "out=out tasks=[adding:100] networks=[rnn] seeds=[1] max_updates=100000 workers=1"
+    ended = warm.run(work, "compare", *settings.split(), meanwhile=kill)
+    assert children and ended.status == {signal.SIGKILL: -9}.get(number, 128 + number), ended
+    until = time.monotonic() + 60
+    while alive := [pid for pid in children if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < until, alive
+        time.sleep(0.05)
