@@ -59,6 +59,10 @@ def main(cfg: DictConfig) -> int:
             else:
                 for kind in kinds:
                     outputs.write(out / f"{names[index]}.{kind}", FORMATS[kind](result))
+            if result.missing:
+                raise SpeechlstmError(
+                    f"{names[index]}: no speech for the end of the text: {' '.join(result.missing)}"
+                )
         except SpeechlstmError as error:
             progress.write(f"failed: {error}", sys.stderr)
             failed += 1
