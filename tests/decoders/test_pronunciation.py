@@ -172,7 +172,7 @@ def test_the_command_measures_on_words_held_out(lexicon: Path, run_command: Run)
         (["lexicon=known.dic", "test=2"], "test is 2"),
         (["lexicon=known.dic", "test=x"], "test is 'x'"),
         (["lexicon=known.dic", "test=1e-9"], "leaves none to measure on"),
-        (["lexicon=known.dic", "words=known.dic", "out=known.dic"], "is a file to read"),
+        (["lexicon=known.dic", "words=known.dic", "out=known.dic"], "is read by this command"),
         (["lexicon=known.dic", "words=known.dic", "out=o", "variants=0"], "variants is 0"),
         (["lexicon=known.dic", "words=known.dic", "out=o", "case=x"], "case is 'x'"),
         (["bundle=small", "words=known.dic", "out=o"], "has no lexicon"),

@@ -137,7 +137,7 @@ def test_words_left_out_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[s
             r"lm: not a language model that KenLM can read: first non-empty line",
         ),
         ({"lm": "lm"}, {"lm": ""}, r"lm: not a language model .*: End of file"),
-        ({"lexicon": "gone"}, {}, "gone: cannot read the lexicon: No such file"),
+        ({"lexicon": "gone"}, {}, "gone: cannot be read: No such file"),
         ({"lexicon": "words"}, {"words": "word\n"}, r"words:1: 'word' has no phones"),
         (
             {"lexicon": "words"},
