@@ -185,12 +185,12 @@ class SpeechData(pl.LightningDataModule):
         sample_rate: int,
         batch_seconds: float = 60.0,
         num_workers: int = 1,
-        timeout: float = 300.0,
         cache: bool = True,
         speed: SpeedPerturb | None = None,
         change: Chain | None = None,
         seed: int = 0,
         strict_audio: bool = True,
+        timeout: float = 300.0,
     ) -> None:
         super().__init__()
         self.batch_seconds, self.num_workers, self.timeout = batch_seconds, num_workers, timeout

@@ -192,12 +192,12 @@ def load(
         cfg.sample_rate,
         cfg.data.batch_seconds,
         cfg.data.num_workers,
-        cfg.data.timeout,
         cfg.data.cache,
         build(cfg.augment.speed),
         build(cfg.augment.waveform),
         cfg.seed,
         cfg.data.strict_audio,
+        cfg.data.timeout,
     )
     for part, dataset in (("train", data.train_set), ("dev", data.dev_set)) if cfg.data.cache else ():
         given = len(dataset)

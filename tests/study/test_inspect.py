@@ -297,7 +297,7 @@ def test_a_checkpoint_spells_words_as_the_training_does(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"tokenizer": None}, "no tokenizer; not a checkpoint of `speechlstm train`"),
-        ({"settings": settings_of(hidden_size=5)}, "its weights do not fit its settings"),
+        ({"settings": settings_of(hidden_size=5)}, "weights and config do not fit together"),
         ({"settings": {"features": {"_target_": "os.system"}}}, "features must be chosen by name"),
     ],
 )

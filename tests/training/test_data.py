@@ -184,7 +184,7 @@ def test_devices_that_have_read_different_data_are_named(
 def test_more_devices_than_utterances_are_refused(utterances: list[Utterance]) -> None:
     data = SpeechData(utterances, utterances[:3], ids, RATE, 20.0)
     data.check(3)
-    with pytest.raises(UsageError, match=r"^3 utterances .* cannot be shared evenly among 4 devices"):
+    with pytest.raises(UsageError, match=r"^3 utterances cannot be shared evenly among 4 devices"):
         data.check(4)
 
 

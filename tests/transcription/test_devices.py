@@ -221,7 +221,7 @@ def test_two_devices_write_the_files_of_one_and_name_what_failed(
     status, _, err = alone(transcribe, "talks", "out=one", "format=json")
     assert status == 3, err
     assert together(here, "transcribe", "talks", "out=two", "format=json", "trainer=ddp_cpu") == (3, "", err)
-    assert re.fullmatch(r"failed: talks/broken.wav: .*\n1 of 10 failed, named above\n", err)
+    assert re.fullmatch(r"note: talks: .*\nfailed: talks/broken.wav: .*\n1 of 10 failed, named above\n", err)
     files = contents(here / "two")
     assert files == contents(here / "one") and len(files) == len(TEXTS)
     assert len({json.loads(text)["text"] for text in files.values()}) > 3, "texts are not all empty"
@@ -267,7 +267,7 @@ def test_a_killed_process_ends_all_and_leaves_what_is_done(
     kept = contents(here / "cut")
     assert 0 < len(kept) < len(TEXTS)
     status, _, err = alone(transcribe, "talks", "out=cut", "overwrite=false")
-    assert status == 3 and err.startswith(f"{len(kept)} of {len(TEXTS) + 1} done before\n")
+    assert status == 3 and err.startswith(f"{len(kept)} of {len(TEXTS) + 1} transcripts there already; ")
     assert len(contents(here / "cut")) == len(TEXTS)
     alone(transcribe, "talks", "out=whole")
     assert contents(here / "cut") == contents(here / "whole")
