@@ -145,7 +145,9 @@ class Launcher(_Launcher):
 
     def _watch(self, processes: list[subprocess.Popen[bytes]]) -> None:
         """End this process when another rank has failed and this one, waiting for it, cannot notice."""
-        while any(process.poll() is None for process in processes):
+        running = True
+        while running:
+            running = any(process.poll() is None for process in processes)  # looked at before what has failed
             if self.failed():
                 time.sleep(GRACE + 2)
                 print(f"error: {self.failed()}", file=sys.stderr, flush=True)
@@ -193,5 +195,5 @@ def _command() -> list[str]:
     # Flags stand before overrides; these are, in a sweep, only those of this job.
     flags = [f"--config-dir={folder}" for folder in given_conf_folders(sys.argv[1:])]
     folder = quoted(f"hydra.run.dir={hydra.runtime.output_dir}")
-    command = [sys.executable, "-P", "-m", "speechlstm", hydra.job.name, *flags]
+    command = [sys.executable, "-P", "-m", "speechlstm", str(hydra.job.config_name), *flags]
     return [*command, folder, "hydra.output_subdir=null", *arguments_again()]

@@ -190,7 +190,7 @@ def test_a_rank_that_fails_is_shown_and_ends_all(here: Path) -> None:
     status, _, err = ended(start(here, "trainer=ddp_cpu", "out=failed", faults="nan@1 raise@2"))
     assert status == 1 and "Traceback" not in err, err
     assert "error: the disk of rank 1 is gone\n" in err
-    assert "ended with status 1, so all have stopped; what it said stands above" in err
+    assert "ended with status 1, so all have stopped; its own message stands above" in err
     lines = (here / "failed/skipped.jsonl").read_text().splitlines()
     assert len(lines) == 2 and all('"step": 2' in line for line in lines)
     assert ['"loss": null' in line for line in lines] == [False, True], "rank 1 alone"
