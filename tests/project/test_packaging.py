@@ -113,7 +113,7 @@ def test_wheel_says_what_it_is(wheel: Path, names: set[str]) -> None:
     assert info == f"speechlstm-{speechlstm.__version__}.dist-info"
     assert f"Requires-Python: {project['requires-python']}\n" in metadata
     assert all(f"Provides-Extra: {extra}\n" in metadata for extra in project["optional-dependencies"])
-    assert "speechlstm = speechlstm.cli.main:main" in scripts
+    assert "speechlstm = speechlstm.__main__:main" in scripts
     assert "greedy = speechlstm.decoders.greedy:GreedyDecoder" in scripts
     assert f"{info}/licenses/LICENSE" in names
 
