@@ -167,12 +167,12 @@ def test_two_systems_are_compared(run: Run) -> None:
         (
             ["report=e.html", "report_audio=many"],
             2,
-            "report_audio is 'many', but must be a number, as in report_audio=20",
+            "report_audio is 'many', but must be a number, 0 or more, as in report_audio=20",
         ),
         (
             ["report=e.html", "report_audio=-1"],
             2,
-            "report_audio is -1, but must be a number of megabytes, 0 or more",
+            "report_audio is -1, but must be a number, 0 or more, as in report_audio=20",
         ),
         (["report=e.html", "compare_with=none.jsonl"], 1, "none.jsonl: cannot read the manifest"),
         (["report=e.html", "compare_with=m.jsonl"], 1, "m.jsonl:1: no pred_text; compare_with takes what"),
