@@ -68,8 +68,8 @@ def read(path: Path) -> ConfigFile:
 def _read_defaults(found: ConfigFile, node: yaml.Node, path: Path) -> None:
     for item in node.value:
         if isinstance(item, yaml.ScalarNode):
-            if item.value != "_self_":
-                base = read(path.parent / f"{item.value}.yaml")
+            if item.value != "_self_" and (file := _base(path, item.value)) is not None:
+                base = read(file)
                 found.settings.update(base.settings)
                 found.groups.update(base.groups)
             continue
@@ -79,6 +79,12 @@ def _read_defaults(found: ConfigFile, node: yaml.Node, path: Path) -> None:
             option = None if value.value == "null" else value.value
             if not name.startswith("hydra/"):
                 (found.overrides if words[0] == "override" else found.groups)[name] = option
+
+
+def _base(path: Path, name: str) -> Path | None:
+    """Return the file that another of the same group builds on; None if there is none, which Hydra will tell."""
+    places = [path.parent, *(folder / path.parent.name for folder in folders.conf_folders())]
+    return next((file for place in places if (file := place / f"{name}.yaml").is_file()), None)
 
 
 def _settings(
