@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,11 +18,14 @@ settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
-def _log_handlers_go() -> Iterator[None]:
-    """Take away the log handlers that a command set up: their stream is closed once its test is over."""
+def _handlers_go() -> Iterator[None]:
+    """Take away the handlers of logs and signals that a command set up and, with its test, left behind."""
     before = list(logging.root.handlers)
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     yield
     logging.root.handlers = before
+    for number, handler in signals.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ SETTINGS = [  # what is asked for, and what the answer names
     ("trainer.precision=16-mixed", "needs a GPU"),
     ("data.num_workers=-1", "data.num_workers is -1"),
     ("data.num_workers=many", "data.num_workers is 'many'"),
-    ("data.num_workers=true", "data.num_workers is True"),
+    ("data.num_workers=true", "data.num_workers is true"),
     ("data.num_workers=1.5", "data.num_workers is 1.5"),
     ("data.timeout=-2", "data.timeout is -2"),
     ("data.timeout=soon", "data.timeout is 'soon'"),
@@ -77,11 +77,11 @@ SETTINGS = [  # what is asked for, and what the answer names
     ("data.batch_seconds=0", "data.batch_seconds is 0"),
     ("data.batch_seconds=nan", "data.batch_seconds is nan"),
     ("data.min_seconds=x", "data.min_seconds is 'x'"),
-    ("data.max_seconds=null", "data.max_seconds is None"),
+    ("data.max_seconds=null", "data.max_seconds is null"),
     ("seed=-1", "seed is -1"),
     ("seed=x", "seed is 'x'"),
     ("seed=1e20", "seed is 1e+20"),
-    ("seed=true", "seed is True"),
+    ("seed=true", "seed is true"),
     ("optimizer.lr=x", "optimizer"),
     ("optimizer.lr=-1", "optimizer"),
     ("optimizer.betas=3", "optimizer"),
@@ -102,7 +102,7 @@ SETTINGS = [  # what is asked for, and what the answer names
     ("bundle.path=null", "bundle.path is None"),
     ("bundle.dtype=float8", "bundle.dtype is 'float8'"),
     ("data.train=[]", "data.train is []"),
-    ("data.train=5", "data.train is 5"),
+    ("data.train=5", "5: cannot read the manifest"),
 ]
 
 

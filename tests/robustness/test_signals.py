@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ COMMANDS = {
     "listen": "manifest=samples.jsonl out=out",
     "lm": "text=text.txt out=out/lm.arpa",
     "plugins": "check=decoder/greedy",
-    "prepare": "corpus=text_files root=. out=out",
+    "prepare": "corpus=text_files root=spoken out=out",
     "train": f"data.train=samples.jsonl data.dev=samples.jsonl data.num_workers=0 {TINY}",
     "transcribe": ". bundle=small out=out threads=1",
     "tune": "manifest=samples.jsonl bundle=small decoder=beam out=out/tuned.yaml on_training_data=true",
@@ -40,6 +41,11 @@ def left(folder: Path) -> list[str]:
 def test_a_signal_ends_a_command_that_has_begun(
     warm: Server, work: Path, command: str, number: int, status: int, seconds: float
 ) -> None:
+    if command == "prepare":
+        (work / "spoken").mkdir()
+        for recording in work.glob("*.flac"):
+            shutil.copy(recording, work / "spoken")
+            (work / "spoken" / f"{recording.stem}.txt").write_text(recording.stem)
     ended = warm.run(work, command, *COMMANDS[command].split(), meanwhile=after(seconds, number))
     assert ended.status in (status, 0), ended.err  # 0: it was faster
     assert "Traceback" not in ended.err

@@ -345,8 +345,8 @@ def test_a_tiny_comparison_goes_on_where_it_stopped(run: Run, tmp_path: Path) ->
         ),
         (["tasks=[subtracting:50]"], "no task 'subtracting'; there are: reber, two_sequences"),
         (["networks=[lstm,gnn]"], "networks is ['lstm', 'gnn'], but can have: rnn, gru, lstm, transformer"),
-        (["max_updates=0"], "max_updates and check_every must be whole numbers above 0"),
-        (["workers=none"], "workers is 'none', but must be a whole number above 0, or null"),
+        (["max_updates=0"], "max_updates is 0, but must be a whole number, 1 or more"),
+        (["workers=none"], "workers is 'none', but must be a whole number, 1 or more, or null"),
         (["learning_rates.rnn=-1"], "learning rate"),
     ],
 )
