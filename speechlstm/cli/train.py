@@ -18,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
+from speechlstm.configs.arguments import as_typed
 from speechlstm.data.files import locked, write_atomically
 from speechlstm.model.bundle import Bundle, check_place
 from speechlstm.model.provenance import sketch
@@ -79,7 +80,7 @@ def export(cfg: DictConfig, parts: Parts, trained: Trained, out: Path) -> float:
     bundle = Bundle(model.acoustic, model.tokenizer, config)
     validation = summary.validate(model.cpu(), data)
     score = validation.score()
-    command = shlex.join(["speechlstm", "train", *sys.argv[1:]])
+    command = shlex.join(["speechlstm", "train", *map(as_typed, sys.argv[1:])])
     card = summary.model_card(cfg, data, score, command, trained, summary.parameters(model))
     save_bundle(bundle, cfg.bundle.path, card, getattr(torch, cfg.bundle.dtype))
     low, high = score.interval()

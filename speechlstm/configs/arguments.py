@@ -85,6 +85,14 @@ def quoted(argument: str, sweeps: bool = False) -> str:
     return f"{key}={_quote(value)}"
 
 
+def as_typed(argument: str) -> str:
+    """Return an override as a person types it: without the quotes that `quoted` has put around its value."""
+    key, equals, value = argument.partition("=")
+    if len(value) < 2 or not value[0] == value[-1] == "'":
+        return argument
+    return f"{key}{equals}" + value[1:-1].replace("\\'", "'")
+
+
 def _item(text: str) -> str:
     """Return an item of a list, quoted if need be."""
     try:

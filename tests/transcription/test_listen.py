@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_named(run: Run) -> None:
     [
         (["out=m.jsonl"], 2, "out=m.jsonl is a file, but must be a folder"),
         (["number=0"], 2, "number is 0"),
-        (["epoch=-1"], 2, "epoch -1"),
+        (["epoch=-1"], 2, "epoch is -1"),
         (["manifest=gone.jsonl"], 1, "gone.jsonl"),
         (["augment=loud"], 2, "no augment 'loud'"),
         (
