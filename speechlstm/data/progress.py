@@ -104,6 +104,7 @@ def bar(task: str, total: int | None, unit: str = "item", shown: bool = True, do
         try:
             yield drawn
         finally:
+            live.refresh()  # the last figures: it is drawn ten times a second otherwise
             live.remove_task(drawn.number)
             if outer is None:
                 _TerminalBar.live = None
