@@ -34,8 +34,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from encoder_step import PackedLayer, multiply_adds
-from speechlstm.model.acoustic.encoder import Encoder
-from speechlstm.model.acoustic.features.base import Features
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -45,7 +43,10 @@ from tqdm import tqdm
 from speechlstm import configs
 from speechlstm.configs import build
 from speechlstm.data.audio import load_audio
+from speechlstm.model.encoder import Encoder
+from speechlstm.model.features import Features
 from speechlstm.training import parts
+from speechlstm.training.augment import at_speed
 from speechlstm.training.data import SpeechData, collate
 from speechlstm.training.module import TrainingModule
 from speechlstm.training.sampler import BucketSampler, Key
@@ -88,7 +89,7 @@ class UsualDataset(Dataset[tuple[Tensor, ...]]):
         utterance = self.data.utterances[index]
         waveform = load_audio(utterance.audio_filepath, self.rate, utterance.offset, utterance.duration)
         if self.data.speed is not None:
-            waveform = self.data.speed.apply(waveform, speed)
+            waveform = at_speed(waveform, speed)
         samples = torch.tensor([len(waveform)])
         features, frames = self.features(torch.from_numpy(waveform).unsqueeze(0), samples)
         if self.augment is not None:
@@ -201,11 +202,12 @@ def agree(ours: TrainingModule, usual: Usual, way: Way) -> None:
     """See that both networks say the same of a batch."""
     batch = collate([way.dataset[key] for key in way.batches(0)[0]])
     with torch.inference_mode():
-        features = ours.features(batch.waveforms, batch.lengths)
-        said = [encoder.eval()(*features)[0] for encoder in (ours.encoder, usual.encoder)]
-        for encoder in (ours.encoder, usual.encoder):
+        features = ours.acoustic.features(batch.waveforms, batch.lengths)
+        encoders = ours.acoustic.encoder, usual.encoder
+        log_probs = [encoder.eval()(*features)[0] for encoder in encoders]
+        for encoder in encoders:
             encoder.train()  # Lightning would leave it as it is
-    difference = float((said[0] - said[1]).abs().max())
+    difference = float((log_probs[0] - log_probs[1]).abs().max())
     assert difference < 1e-3, f"the networks differ by {difference}"
 
 
@@ -272,7 +274,7 @@ def main() -> None:
         for way in ways:
             way.segment(epoch, count)
         products.append(product_rate())
-    encoder, features = cast(Encoder, model.acoustic.encoder), cast(Features, model.features)
+    encoder, features = cast(Encoder, model.acoustic.encoder), cast(Features, model.acoustic.features)
     work = 6 * multiply_adds(encoder, 100_000) / 100_000 / features.frame_shift  # of a second of audio
     rates = [statistics.median(each) for each in zip(*products, strict=True)]
     show("time on the wall", {way.name: way.walls for way in ways}, work, rates[0])

@@ -5,7 +5,7 @@
 
 The first takes the words of a manifest's utterances from TextGrids named by their ids, anywhere below the folder. The
 second joins recordings of single words, named `{word}_{speaker}_{number}`, some with pauses between them, so that the
-times are known: for recognisers whose tokens are whole words. A decoder's word counts if it is right, which edit
+times are known: for recognizers whose tokens are whole words. A decoder's word counts if it is right, which edit
 distance tells; the aligner is given the text. "Spikes" are the frames of the tokens as they are, "words" what
 `speechlstm.transcription.boundaries` makes of them. Errors are in milliseconds; bias is the mean of found minus
 reference.
@@ -28,14 +28,14 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import choose_devices
+from speechlstm.cli.devices import choose_devices, decoder_name, make_decoder
 from speechlstm.data.audio import load_audio
 from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders import Decoder
-from speechlstm.model.bundle import Bundle
 from speechlstm.transcription.align import forced_alignment
-from speechlstm.transcription.batches import hear
-from speechlstm.transcription.formats import textgrid, to_transcript
+from speechlstm.transcription.batches import recognize
+from speechlstm.transcription.formats import textgrid
+from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.transcription.transcript import Word
 from speechlstm.types import Hypothesis, SpeechlstmError, Utterance
 
@@ -55,7 +55,7 @@ def main() -> None:
         sys.exit(str(__doc__))
     cfg = configs.load("transcribe", [argument for argument in sys.argv[1:] if "=" in argument])
     bundle = speechlstm.load(cfg.bundle, device=choose_devices(cfg.trainer).device)
-    decoder = configs.build_part("decoder", cfg.decoder, tokenizer=bundle.tokenizer)
+    decoder = make_decoder(cfg, bundle)
     with tempfile.TemporaryDirectory() as folder:
         if places[0] == "join":
             utterances, references = join(Path(places[1]), Path(folder))
@@ -64,7 +64,7 @@ def main() -> None:
             references = {path.stem: path for path in Path(places[1]).rglob("*.TextGrid")}
         errors, total = measure(bundle, decoder, cfg, utterances, references)
     print(
-        f"{bundle.name}, decoder {cfg.decoder.name}, {len(utterances)} utterances, {total} words with times\n"
+        f"{bundle.name}, decoder {decoder_name(cfg, bundle)}, {len(utterances)} utterances, {total} words with times\n"
     )
     print(f"{'':<25} {'':>6}  {'start':^29}  {'end':^29}")
     columns = "  median   mean   90 %   bias"
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def measure(
-    bundle: Bundle,
+    bundle: Recognizer,
     decoder: Decoder,
     cfg: DictConfig,
     utterances: list[Utterance],
@@ -89,33 +89,26 @@ def measure(
     errors: Errors = defaultdict(list)
     total = 0
     progress = tqdm(total=len(utterances), unit="utterance", disable=None)
-    for heard in hear(bundle, utterances, cfg.batch_seconds, cfg.threads):
-        for _, failure in heard.errors:
+    for batch in recognize(bundle, utterances, cfg.batch_seconds, cfg.threads or 1):
+        for _, failure in batch.failures:
             sys.exit(f"failed: {failure}")
-        decoded = decoder(heard.log_probs, heard.lengths)
-        for row_, index in enumerate(heard.indices):
+        decoded = decoder(batch.log_probs, batch.lengths)
+        for recording, (best, *_) in zip(batch.recordings, decoded, strict=True):
             progress.update()
-            utterance = utterances[index]
+            utterance = utterances[recording.index]
             text = bundle.tokenizer.normalize(utterance.text)
             reference = known(utterance, text, references)
             if not reference:
                 continue
             total += len(reference)
-            hypotheses = {"decoder": decoded[row_][0]}
-            log_probs = heard.log_probs[row_, : heard.lengths[row_]].float().cpu().numpy()
+            hypotheses = {"decoder": best}
+            log_probs = recording.log_probs.float().cpu().numpy()
             try:
                 hypotheses["aligner"], _ = forced_alignment(log_probs, bundle.tokenizer.encode(text))
             except SpeechlstmError as error:
                 print(f"{utterance.id}: {error}", file=sys.stderr)
             for name, found in hypotheses.items():
-                arguments = (
-                    bundle.tokenizer,
-                    bundle.frame_shift,
-                    "",
-                    heard.seconds[row_],
-                    heard.pauses[row_],
-                )
-                words = to_transcript([found], *arguments).words
+                words = recording.transcript([found], bundle).words
                 plain = spikes(bundle, found)
                 for kind, placed in (("spikes", plain), ("words", words)):
                     for start, end in differences(placed, reference):
@@ -123,7 +116,7 @@ def measure(
     return errors, total
 
 
-def spikes(bundle: Bundle, found: Hypothesis) -> list[Word]:
+def spikes(bundle: Recognizer, found: Hypothesis) -> list[Word]:
     """Return the words from the beginning of their first token's first frame to the end of their last token's last."""
     shift = bundle.frame_shift
     return [
