@@ -161,7 +161,7 @@ def recognize(
     _check(batch_seconds, threads)
     workers = threads if model.device.type == "cpu" else 1
     readers = ThreadPoolExecutor(_READERS, "reader")
-    models = ThreadPoolExecutor(workers, "model", _begin, (model.device,))
+    models = ThreadPoolExecutor(workers, "model", begin_thread, (model.device,))
     claim = claim or itertools.count().__next__
     claimed = -1  # until here all batches have been claimed, by any process
     ahead: deque[Future[RecognizedBatch]] = deque()
@@ -204,7 +204,7 @@ def in_order(results: Iterator[tuple[int, Result]]) -> Iterator[Result]:
             position += 1
 
 
-def _begin(device: torch.device) -> None:
+def begin_thread(device: torch.device) -> None:
     """Prepare a thread that runs batches."""
     if device.type == "cuda":
         torch.cuda.set_device(device)  # otherwise the first one, in each thread
@@ -279,11 +279,15 @@ def _recognize(model: SpeechModel, reads: list[tuple[Job, Future[_Read]]]) -> Re
             failures.append((job.index, error))
     if not ready:
         return RecognizedBatch.empty(failures)
-    waveforms = [torch.from_numpy(waveform) for _, waveform, _ in ready]
-    padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
-    log_probs, lengths = model.log_probs(padded, torch.tensor([len(waveform) for waveform in waveforms]))
+    log_probs, lengths = run(model, [waveform for _, waveform, _ in ready])
     recordings = [
         Recognized(job.index, audio_name(job.audio), waveform, model.sample_rate, row[:length], warnings)
         for (job, waveform, warnings), row, length in zip(ready, log_probs, lengths.tolist(), strict=True)
     ]
     return RecognizedBatch(recordings, failures, log_probs, lengths)
+
+
+def run(model: SpeechModel, waveforms: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+    """Map waveforms to log-probabilities `(batch, frames, vocab)` and their lengths, in one batch."""
+    padded = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(each) for each in waveforms], batch_first=True)
+    return model.log_probs(padded, torch.tensor([len(each) for each in waveforms]))

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from speechlstm.data import progress
 from speechlstm.decoders import Decoder
-from speechlstm.transcription.batches import SpeechModel
+from speechlstm.transcription.batches import SpeechModel, begin_thread, run
 from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.transcript import Transcript, Word, to_transcript
 from speechlstm.types import Hypothesis
@@ -124,7 +124,7 @@ def stretches(
     cut = windows(blocks, model.sample_rate, step)
     ahead: deque[Future[list[tuple[Window, Tensor]]]] = deque()
     part: list[tuple[Window, Tensor]] = []  # of a stretch that has not ended
-    with ThreadPoolExecutor(threads, "window") as pool:
+    with ThreadPoolExecutor(threads, "window", begin_thread, (model.device,)) as pool:
         while (group := list(islice(cut, batch))) or ahead:
             if group:
                 ahead.append(pool.submit(_recognize, model, group, step))
@@ -141,9 +141,7 @@ def stretches(
 
 def _recognize(model: SpeechModel, group: list[Window], step: int) -> list[tuple[Window, Tensor]]:
     """Run windows through the model, and keep of each the frames that are its own."""
-    waveforms = [torch.from_numpy(window.waveform) for window in group]
-    padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
-    log_probs, lengths = model.log_probs(padded, torch.tensor([len(waveform) for waveform in waveforms]))
+    log_probs, lengths = run(model, [window.waveform for window in group])
     found = []
     for window, row, length in zip(group, log_probs.cpu(), lengths.tolist(), strict=True):
         after = length if window.after is None else window.after // step
