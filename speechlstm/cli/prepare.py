@@ -8,7 +8,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from speechlstm import configs
-from speechlstm.configs.values import number, whole
 from speechlstm.data.audio import holder, parse_channel
 from speechlstm.data.corpora.base import Corpus, measure, with_dev
 from speechlstm.data.files import Outputs
@@ -19,15 +18,14 @@ from speechlstm.types import SOME_FAILED, SpeechlstmError, Utterance, counted
 @configs.main("prepare")
 def main(cfg: DictConfig) -> int:
     """Read the corpus, measure its audio, write the manifests, show a table."""
-    threads, seed = whole(cfg, "threads", most=1024), whole(cfg, "seed", least=0)
-    fraction = number(cfg, "dev_fraction", 0, 1)
     corpus: Corpus = configs.build(cfg.corpus, root=Path(cfg.root).expanduser())
     out = Path(cfg.out).expanduser()
     audio = [holder(utterance.audio_filepath) for split in corpus.splits.values() for utterance in split]
     outputs = Outputs(audio, cfg.overwrite)
     for name in {*corpus.splits, "dev"}:
         outputs.check(out / f"{name}.jsonl")
-    corpus = with_dev(measure(corpus, threads, cfg.strict_audio, parse_channel(cfg.channel)), fraction, seed)
+    corpus = measure(corpus, cfg.threads, cfg.strict_audio, parse_channel(cfg.channel))
+    corpus = with_dev(corpus, cfg.dev_fraction, cfg.seed)
     for problem in corpus.problems:
         print(f"left out: {problem}", file=sys.stderr)
     if not any(corpus.splits.values()):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from speechlstm import configs
-from speechlstm.configs.values import whole
 from speechlstm.data import doctor
 from speechlstm.data.audio import parse_channel
 from speechlstm.data.manifest import read_entries
@@ -22,7 +21,6 @@ def main(cfg: DictConfig) -> int:
     """Examine the manifest and print a table, or JSON."""
     if cfg.format not in ("table", "json"):
         raise UsageError(f"format is {cfg.format!r}, but must be table or json")
-    threads, examples = whole(cfg, "threads", most=1024), whole(cfg, "examples", least=0)
     tokenizer: Tokenizer | None
     if cfg.bundle is not None:
         bundle = load_bundle(cfg.bundle)
@@ -40,9 +38,9 @@ def main(cfg: DictConfig) -> int:
         return model.num_frames(round(seconds * model.sample_rate))
 
     report = doctor.examine(
-        cfg.manifest, tokenizer, num_encoder_frames, cfg.against, threads, parse_channel(cfg.channel)
+        cfg.manifest, tokenizer, num_encoder_frames, cfg.against, cfg.threads, parse_channel(cfg.channel)
     )
-    print(report.to_json() if cfg.format == "json" else report.table(examples))
+    print(report.to_json() if cfg.format == "json" else report.table(cfg.examples))
     return _SOMETHING_WRONG if report.wrong else 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,19 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from speechlstm.types import UsageError
 
-_NUMBERS: dict[str, tuple[float, float, bool]] = {  # least, greatest, whether whole
-    "seed": (0, 2**32 - 1, True),
-    "sample_rate": (1_000, 768_000, True),
-    "data.batch_seconds": (1e-3, math.inf, False),
-    "data.min_seconds": (0, math.inf, False),
-    "data.max_seconds": (0, math.inf, False),
-    "data.num_workers": (0, 1_000, True),
-    "data.timeout": (0, math.inf, False),
-}
 _KINDS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "data.cache": ((bool,), "true or false"),
-    "verbose": ((bool,), "true or false"),
-    "freeze": ((ListConfig,), "a list of parts of the encoder"),
     "data.train": ((str, ListConfig), "a manifest, or a list of them"),
     "data.dev": ((str, ListConfig), "a manifest, or a list of them"),
     "name": ((str,), "a text"),
@@ -33,17 +20,11 @@ _KINDS: dict[str, tuple[tuple[Any, ...], str]] = {
 def check(cfg: DictConfig) -> None:
     """See whether the settings of a training that belong to none of its parts can be used, and those of the trainer.
 
-    The parts check their own; what is wrong with a trainer is said here where Lightning has words of its own for it.
+    Ranges of numbers stand in `conf/train.yaml`, and the parts check their own settings; what is wrong with a trainer is said here where Lightning has words of its own for it.
 
     Raises:
         UsageError: one cannot.
     """
-    for key, (low, high, whole) in _NUMBERS.items():
-        value = OmegaConf.select(cfg, key)
-        fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        if not fits or not low <= value <= high:
-            limits = f"from {low:g} to {high:g}" if high < math.inf else f"of {low:g} or more"
-            raise UsageError(f"{key} is {value!r}, but must be a {'whole ' * whole}number {limits}")
     for key, (kinds, wanted) in _KINDS.items():
         if OmegaConf.is_missing(cfg, key) or (
             key.startswith("data.") and OmegaConf.is_missing(cfg.data, key[5:])
