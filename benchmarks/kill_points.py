@@ -2,7 +2,7 @@
 
     python benchmarks/kill_points.py [kills] [seed]
 
-Trains a tiny network on synthesised tones with everything that is random in a training (order, speed, masks, dropout,
+Trains a tiny network on synthesized tones with everything that is random in a training (order, speed, masks, dropout,
 a loader process) and everything that has a state (optimizer, schedule, averaged weights, best score): once in peace,
 then again and again with `kill -9` after a random time and the same command again, until that many kills have hit.
 Each training that was killed must end with the same checkpoint and the same bundle. Exit status 1 if one does not.

@@ -17,11 +17,11 @@ def main(arguments: list[str]) -> int:
     bundles = [argument for argument in arguments if argument.startswith("bundle=")]
     files = [Path(argument) for argument in arguments if argument not in bundles]
     files = files or sorted(_SAMPLES.glob("*.flac"))
-    recogniser = speechlstm.load(bundles[-1].partition("=")[2] if bundles else None)
+    recognizer = speechlstm.load(bundles[-1].partition("=")[2] if bundles else None)
     failed = 0
     for path in files:
         try:
-            transcript = recogniser.transcribe(path)
+            transcript = recognizer.transcribe(path)
         except AudioError as error:
             print(f"failed: {error}", file=sys.stderr)
             failed += 1

@@ -70,7 +70,7 @@ class Page:
         return found["result"].get("value")
 
     def view(self, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Set the size of the window in pixels and the colour scheme that the reader prefers."""
+        """Set the size of the window in pixels and the color scheme that the reader prefers."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,

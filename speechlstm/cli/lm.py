@@ -54,7 +54,7 @@ def main(cfg: DictConfig) -> int:
     if tokenizer is not None and cfg.unit == "word":
         strange = [word for word in text.words[EOS_ID + 1 :] if tokenizer.unknown(word)]
         if strange:
-            _note(f"the recogniser has no tokens to write {_examples(strange)} with")
+            _note(f"the recognizer has no tokens to write {_examples(strange)} with")
     problems = [problem for corpus in corpora.values() for problem in corpus.problems]
     for problem in problems[:_SHOWN]:
         print(f"left out: {problem}", file=sys.stderr)
@@ -79,7 +79,7 @@ def _check(cfg: DictConfig, texts: list[str], manifests: list[str], out: Path) -
         if cfg[name] not in known:
             raise UsageError(f"{name} is {cfg[name]!r}, but must be one of {', '.join(known)}")
     if cfg.unit == "token" and cfg.bundle is None:
-        raise UsageError("unit=token needs the tokenizer of a recogniser: add bundle=FOLDER")
+        raise UsageError("unit=token needs the tokenizer of a recognizer: add bundle=FOLDER")
     if cfg.vocab_size is not None and (not isinstance(cfg.vocab_size, int) or cfg.vocab_size < 1):
         raise UsageError(f"vocab_size is {cfg.vocab_size!r}, but must be a number of words, 1 or more")
     Outputs(reads(cfg), cfg.overwrite).check(out)

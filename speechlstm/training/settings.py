@@ -20,7 +20,8 @@ _KINDS: dict[str, tuple[tuple[Any, ...], str]] = {
 def check(cfg: DictConfig) -> None:
     """See whether the settings of a training that belong to none of its parts can be used, and those of the trainer.
 
-    Ranges of numbers stand in `conf/train.yaml`, and the parts check their own settings; what is wrong with a trainer is said here where Lightning has words of its own for it.
+    Ranges of numbers stand in `conf/train.yaml`, and the parts check their own settings. What is wrong with a trainer
+    is said here where Lightning has words of its own for it.
 
     Raises:
         UsageError: one cannot.

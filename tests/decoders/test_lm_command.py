@@ -103,7 +103,7 @@ def test_manifests_several_files_and_an_order_that_no_sentence_has(run: Run) -> 
     assert "note: 2 <s> and </s> in the text are left out: each line has its own" in err
 
 
-def test_the_tokens_of_a_recogniser(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tokens_of_a_recognizer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speechlstm, "load", lambda path: SpellingBundle())
     Path("text.txt").write_text("go on\nroute 66\ngo\n")
     status, out, err = run("text=text.txt", "out=lm.arpa", "unit=token", "bundle=here", "test=held out.txt")
@@ -117,7 +117,7 @@ def test_the_tokens_of_a_recogniser(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert "1 left out, named above" in err
     status, out, err = run("text=text.txt", "out=lm.arpa", "bundle=here")
     assert status == 0 and "66" in read_arpa("lm.arpa").words
-    assert "note: the recogniser has no tokens to write 1 different: 66 with" in err
+    assert "note: the recognizer has no tokens to write 1 different: 66 with" in err
     status, out, err = run("text=text.txt", "out=lm.arpa", "unit=character")
     assert status == 0 and {"6", "<space>"} <= set(read_arpa("lm.arpa").words)
 
@@ -132,7 +132,7 @@ def test_the_tokens_of_a_recogniser(run: Run, monkeypatch: pytest.MonkeyPatch) -
         (["text=text.txt", "out=."], 2, ".: a folder, but must be a file"),
         (["text=text.txt", "out=lm.arpa", "unit=phone"], 2, "must be one of word, character, token"),
         (["text=text.txt", "out=lm.arpa", "case=title"], 2, "must be one of lower, upper, keep"),
-        (["text=text.txt", "out=lm.arpa", "unit=token"], 2, "unit=token needs the tokenizer of a recogniser"),
+        (["text=text.txt", "out=lm.arpa", "unit=token"], 2, "unit=token needs the tokenizer of a recognizer"),
         (["text=text.txt", "out=lm.arpa", "vocab_size=0"], 2, "vocab_size is 0, but must be"),
         (["text=text.txt", "out=lm.arpa", "vocab_size=many"], 2, "vocab_size is 'many'"),
         (

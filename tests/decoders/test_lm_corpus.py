@@ -1,4 +1,4 @@
-"""Text into units: normalised as the recogniser's texts are, marks and blank lines left out, bad files named."""
+"""Text into units: normalized as the recognizer's texts are, marks and blank lines left out, bad files named."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_stream_is_the_sentences(given_sentences: list[list[str]]) -> None:
 
 
 @given(st.text(), st.sampled_from(["lower", "upper", "keep"]))
-def test_words_are_those_of_the_normalised_text(text: str, case: str) -> None:
+def test_words_are_those_of_the_normalized_text(text: str, case: str) -> None:
     assert splitter("word", case)(text) == normalize(text, case).split()
 
 

@@ -206,7 +206,7 @@ def test_script_is_the_command(name: str) -> None:
     assert script["main"] is command.main
 
 
-class Recogniser:
+class Recognizer:
     """Hears the file's name, and nothing in what is no audio."""
 
     def transcribe(self, path: Path) -> Transcript:
@@ -221,9 +221,9 @@ def demo(
 ) -> tuple[int, str, str]:
     bundles: list[str | None] = []
 
-    def load(bundle: str | None) -> Recogniser:
+    def load(bundle: str | None) -> Recognizer:
         bundles.append(bundle)
-        return Recogniser()
+        return Recognizer()
 
     monkeypatch.setattr(speechlstm, "load", load)
     status = runpy.run_path(str(ROOT / "scripts" / "demo.py"))["main"](list(arguments))

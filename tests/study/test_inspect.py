@@ -205,7 +205,7 @@ def test_many_outputs_are_thinned_and_none_are_replaced() -> None:
 # observations
 
 
-def test_the_shipped_recogniser_is_observed() -> None:
+def test_the_shipped_recognizer_is_observed() -> None:
     bundle = speechlstm.load()
     seen = observe(bundle, SAMPLES / "number.flac", bundle.decoder)
     assert seen.transcript.text == "four one two five five one nine"

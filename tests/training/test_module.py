@@ -1,4 +1,4 @@
-"""The recogniser in training: what it learns from and what validation scores."""
+"""The recognizer in training: what it learns from and what validation scores."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_validation_keeps_references_and_hypotheses() -> None:
     model = recognizer(Fixed([[2, 0, 2, 3], [0, 3, 1, 2], [0, 0, 0, 0]])).eval()
     model.validation_step(batch(["AaB", " b  a ", "a"]), 0)
     heard = [("0", "aab", "aab"), ("1", "b a", "b a"), ("2", "a", "")]
-    assert model.validation.pairs == heard, "normalised as the tokenizer trains"
+    assert model.validation.pairs == heard, "normalized as the tokenizer trains"
     assert (model.validation.blanks, model.validation.frames) == (6, 12)
     assert model.validation.tokens == 7, "weighted by tokens, as the loss is"
 

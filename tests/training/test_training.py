@@ -136,7 +136,7 @@ def test_nothing_left_is_an_error(here: Path) -> None:
 # features of the whole training data
 
 
-def test_global_normalisation_is_of_the_training_part(here: Path) -> None:
+def test_global_normalization_is_of_the_training_part(here: Path) -> None:
     model, data = parts.prepare(load("features.normalize=global"))
     plain, _ = parts.prepare(load("features.normalize=none"))
     frames = []
