@@ -26,21 +26,15 @@ class Setting:
 
 @dataclass(slots=True)
 class ConfigFile:
-    """A config file as people read it.
+    """A config file as people read it."""
 
-    Attributes:
-        head: its first comment lines.
-        settings: by dotted key, in the order of the file.
-        groups: the option that its defaults list chooses for each group; None for none, ??? where the user must choose.
-        overrides: the options that it sets in groups of the whole config, as experiments do.
-        is_global: whether its settings are those of the whole config.
-    """
-
-    head: list[str] = field(default_factory=list)
-    settings: dict[str, Setting] = field(default_factory=dict)
+    head: list[str] = field(default_factory=list)  # its first comment lines
+    settings: dict[str, Setting] = field(default_factory=dict)  # by dotted key, in the order of the file
+    # the option that its defaults list chooses for each group; None for none, ??? where the user must choose
     groups: dict[str, str | None] = field(default_factory=dict)
+    # the options that it sets in groups of the whole config, as experiments do
     overrides: dict[str, str | None] = field(default_factory=dict)
-    is_global: bool = False
+    is_global: bool = False  # whether its settings are those of the whole config
 
 
 def read(path: Path) -> ConfigFile:

@@ -24,27 +24,16 @@ _KINDS = {"switch": "true or false", "list": "a list", "mapping": "a mapping", "
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What fits a setting.
+    """What fits a setting."""
 
-    Attributes:
-        kinds: switch, number, text, list, mapping; nothing where anything fits.
-        optional: whether it may be null.
-        null: whether it is null by default.
-        least: smallest number, or the one that it must be above.
-        most: largest number, or the one that it must be below.
-        ends: whether the two belong to the range.
-        whole: whether a number must be a whole one.
-        items: what fits the items of a list, if they are numbers.
-    """
-
-    kinds: tuple[str, ...]
-    optional: bool
-    least: float = -math.inf
-    most: float = math.inf
-    ends: tuple[bool, bool] = (True, True)
-    whole: bool = False
-    items: Limit | None = None
-    null: bool = False
+    kinds: tuple[str, ...]  # switch, number, text, list, mapping; nothing where anything fits
+    optional: bool  # whether it may be null
+    least: float = -math.inf  # smallest number, or the one that it must be above
+    most: float = math.inf  # largest number, or the one that it must be below
+    ends: tuple[bool, bool] = (True, True)  # whether the two belong to the range
+    whole: bool = False  # whether a number must be a whole one
+    items: Limit | None = None  # what fits the items of a list, if they are numbers
+    null: bool = False  # whether it is null by default
 
     def fits(self, value: Any) -> bool:
         """Return whether a value is within the limit; text with `${` in it is not known yet."""

@@ -31,23 +31,14 @@ _BATCH = 16  # utterances
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A decoder with one width of its beam, measured.
+    """A decoder with one width of its beam, measured."""
 
-    Attributes:
-        decoder: its name.
-        setting: the width, as in `beam_size=32`; empty without one.
-        score: word and character errors.
-        cpu_seconds: processor time of all threads.
-        utterances: how many were decoded.
-        audio_seconds: how long they are.
-    """
-
-    decoder: str
-    setting: str
-    score: Score
-    cpu_seconds: float
-    utterances: int
-    audio_seconds: float
+    decoder: str  # its name
+    setting: str  # the width, as in `beam_size=32`; empty without one
+    score: Score  # word and character errors
+    cpu_seconds: float  # processor time of all threads
+    utterances: int  # how many were decoded
+    audio_seconds: float  # how long they are
 
 
 def widths(

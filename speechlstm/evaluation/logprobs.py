@@ -25,17 +25,11 @@ from speechlstm.types import AudioError, SpeechlstmError, Utterance, counted
 
 @dataclass(frozen=True, slots=True)
 class LogProbs:
-    """What a recognizer computes from a manifest.
+    """What a recognizer computes from a manifest."""
 
-    Attributes:
-        utterances: those whose audio could be read, in the manifest's order.
-        rows: `(frames, vocab)` natural logs of each.
-        problems: why the others could not be read.
-    """
-
-    utterances: list[Utterance]
-    rows: list[Tensor]
-    problems: list[AudioError]
+    utterances: list[Utterance]  # those whose audio could be read, in the manifest's order
+    rows: list[Tensor]  # `(frames, vocab)` natural logs of each
+    problems: list[AudioError]  # why the others could not be read
 
 
 def compute(

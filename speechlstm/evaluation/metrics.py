@@ -52,21 +52,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The errors of a recognizer on a set of utterances.
+    """The errors of a recognizer on a set of utterances."""
 
-    Attributes:
-        utterances: word errors of each utterance, in the order given.
-        words: word errors of all.
-        characters: character errors of all.
-        wrong_sentences: how many utterances have at least one word error.
-        confusions: `(reference, hypothesis, count)`, most frequent first; an empty reference is an insertion,
-            an empty hypothesis a deletion.
-    """
-
-    utterances: list[Counts]
-    words: Counts
-    characters: Counts
-    wrong_sentences: int
+    utterances: list[Counts]  # word errors of each utterance, in the order given
+    words: Counts  # word errors of all
+    characters: Counts  # character errors of all
+    wrong_sentences: int  # how many utterances have at least one word error
+    # `(reference, hypothesis, count)`, most frequent first; an empty reference is an insertion, an empty
+    # hypothesis a deletion
     confusions: list[tuple[str, str, int]]
 
     @property

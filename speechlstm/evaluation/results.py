@@ -19,27 +19,16 @@ _SHOWN = 10  # worst utterances, and most frequent confusions
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The score of the utterances that could be read, and how it came about.
+    """The score of the utterances that could be read, and how it came about."""
 
-    Attributes:
-        setup: what was evaluated with what, by name.
-        utterances: with normalized references.
-        transcripts: of the utterances.
-        failed: how many could not be read.
-        seconds: that the recognition took.
-        score: of words and characters.
-        phones: phone errors of a recognizer of phones.
-        comparison: with another recognizer.
-    """
-
-    setup: Mapping[str, str]
-    utterances: Sequence[Utterance]
-    transcripts: Sequence[Transcript]
-    failed: int
-    seconds: float
-    score: Score
-    phones: Counts | None
-    comparison: Comparison | None
+    setup: Mapping[str, str]  # what was evaluated with what, by name
+    utterances: Sequence[Utterance]  # with normalized references
+    transcripts: Sequence[Transcript]  # of the utterances
+    failed: int  # how many could not be read
+    seconds: float  # that the recognition took
+    score: Score  # of words and characters
+    phones: Counts | None  # phone errors of a recognizer of phones
+    comparison: Comparison | None  # with another recognizer
 
     @property
     def audio_seconds(self) -> float:

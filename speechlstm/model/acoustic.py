@@ -14,20 +14,13 @@ Augment = Callable[[Tensor, Tensor], Tensor]  # `(batch, frames, features)` and 
 
 
 class Stages(NamedTuple):
-    """What one pass through the acoustic model computed, stage by stage.
+    """What one pass through the acoustic model computed, stage by stage."""
 
-    Attributes:
-        features: `(batch, frames, features)`, augmented where training asked for it.
-        feature_lengths: `(batch,)` frames of the features.
-        log_probs: `(batch, encoder frames, vocab)` natural logs.
-        lengths: `(batch,)` encoder frames.
-        intermediate: in training, for each lower layer with an output of its own, what `log_probs` is of the last.
-    """
-
-    features: Tensor
-    feature_lengths: Tensor
-    log_probs: Tensor
-    lengths: Tensor
+    features: Tensor  # `(batch, frames, features)`, augmented where training asked for it
+    feature_lengths: Tensor  # `(batch,)` frames of the features
+    log_probs: Tensor  # `(batch, encoder frames, vocab)` natural logs
+    lengths: Tensor  # `(batch,)` encoder frames
+    # in training, for each lower layer with an output of its own, what `log_probs` is of the last
     intermediate: tuple[Tensor, ...]
 
 

@@ -42,21 +42,14 @@ _CONTENT = {"name": str, "sample_rate": int, "features": dict, "encoder": dict, 
 
 @dataclass(slots=True)
 class Bundle:
-    """What belongs together: an acoustic model, its tokenizer, and the decoder that it is to be used with.
+    """What belongs together: an acoustic model, its tokenizer, and the decoder that it is to be used with."""
 
-    Attributes:
-        model: waveforms -> log-probabilities.
-        tokenizer: text <-> ids.
-        config: name, sample rate, settings of features and encoder, training record.
-        path: the folder it came from.
-        decoder: settings of the decoder that the model is to be used with, `name` among them; names of files are those
-            of files in the folder. Empty for the greedy one.
-    """
-
-    model: AcousticModel
-    tokenizer: Tokenizer
-    config: Mapping[str, Any]
-    path: Path = field(default_factory=Path)
+    model: AcousticModel  # waveforms -> log-probabilities
+    tokenizer: Tokenizer  # text <-> ids
+    config: Mapping[str, Any]  # name, sample rate, settings of features and encoder, training record
+    path: Path = field(default_factory=Path)  # the folder it came from
+    # settings of the decoder that the model is to be used with, `name` among them; names of files are those
+    # of files in the folder. Empty for the greedy one
     decoder: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -20,15 +20,11 @@ class Contract:
     """What a part must do to be of use: subclass the contract of its stage, name the part, and run pytest.
 
     A clause that cannot hold is left out, and seen to be, by setting it to None in the subclass.
-
-    Attributes:
-        name: of the part, the entry point's.
-        params: its settings where they differ from those of its YAML.
     """
 
     stage: ClassVar[str] = ""
-    name: ClassVar[str] = ""
-    params: ClassVar[Mapping[str, Any]] = {}
+    name: ClassVar[str] = ""  # of the part, the entry point's
+    params: ClassVar[Mapping[str, Any]] = {}  # its settings where they differ from those of its YAML
 
     def test_the_yaml_names_it_and_has_its_settings(self) -> None:
         """`conf/<stage>/<name>.yaml` exists, names the part, has each of its settings, and makes it."""

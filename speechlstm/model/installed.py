@@ -20,25 +20,15 @@ CONF = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent / "conf"
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What is known of one installed part.
+    """What is known of one installed part."""
 
-    Attributes:
-        stage: features, encoder, tokenizer, decoder or bundle.
-        name: on the command line.
-        package: the distribution it came with.
-        version: of the package.
-        summary: the first line of its YAML.
-        parameters: its settings with their defaults, as its YAML gives them.
-        problem: why it cannot be used; empty if nothing speaks against it.
-    """
-
-    stage: str
-    name: str
-    package: str
-    version: str
-    summary: str = ""
-    parameters: dict[str, Any] | None = None
-    problem: str = ""
+    stage: str  # features, encoder, tokenizer, decoder or bundle
+    name: str  # on the command line
+    package: str  # the distribution it came with
+    version: str  # of the package
+    summary: str = ""  # the first line of its YAML
+    parameters: dict[str, Any] | None = None  # its settings with their defaults, as its YAML gives them
+    problem: str = ""  # why it cannot be used; empty if nothing speaks against it
 
 
 def installed(stage: str) -> list[Installed]:

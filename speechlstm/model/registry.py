@@ -30,19 +30,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What parts of one stage have in common.
+    """What parts of one stage have in common."""
 
-    Attributes:
-        group: of their entry points.
-        base: the class they derive from.
-        given: arguments that follow from other stages, and are no settings.
-        maker: the class method that makes a part of its settings; empty: the class itself.
-    """
-
-    group: str
-    base: str
-    given: frozenset[str] = frozenset()
-    maker: str = ""
+    group: str  # of their entry points
+    base: str  # the class they derive from
+    given: frozenset[str] = frozenset()  # arguments that follow from other stages, and are no settings
+    maker: str = ""  # the class method that makes a part of its settings; empty: the class itself
 
 
 STAGES: Mapping[str, Stage] = {

@@ -25,17 +25,11 @@ from speechlstm.types import AudioError, SpeechlstmError, UsageError
 
 
 class Trained(NamedTuple):
-    """What a training has come to.
+    """What a training has come to."""
 
-    Attributes:
-        epoch: whose weights were the best, counted from 1.
-        epochs: passes over the training data.
-        seconds: in all sessions that led here.
-    """
-
-    epoch: int
-    epochs: int
-    seconds: float
+    epoch: int  # whose weights were the best, counted from 1
+    epochs: int  # passes over the training data
+    seconds: float  # in all sessions that led here
 
 
 def fit(

@@ -30,19 +30,12 @@ _NAMED = 3  # utterances that are left out
 
 
 class Parts(NamedTuple):
-    """What a training consists of.
+    """What a training consists of."""
 
-    Attributes:
-        trainer: with callbacks, loggers and checkpoints.
-        model: what is trained.
-        data: what it is trained on.
-        last: checkpoint to go on from, or None.
-    """
-
-    trainer: pl.Trainer
-    model: TrainingModule
-    data: SpeechData
-    last: Path | None
+    trainer: pl.Trainer  # with callbacks, loggers and checkpoints
+    model: TrainingModule  # what is trained
+    data: SpeechData  # what it is trained on
+    last: Path | None  # checkpoint to go on from, or None
 
 
 def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts:

@@ -10,21 +10,13 @@ from speechlstm.evaluation import metrics
 
 @dataclass
 class Validation:
-    """What a validation has gathered so far, on one device.
+    """What a validation has gathered so far, on one device."""
 
-    Attributes:
-        pairs: `(utterance id, reference, hypothesis)`.
-        loss: what the loss measures, summed over tokens.
-        tokens: target tokens.
-        blanks: frames in which the blank is likeliest.
-        frames: encoder frames.
-    """
-
-    pairs: list[tuple[str, str, str]] = field(default_factory=list)
-    loss: float = 0.0
-    tokens: int = 0
-    blanks: int = 0
-    frames: int = 0
+    pairs: list[tuple[str, str, str]] = field(default_factory=list)  # `(utterance id, reference, hypothesis)`
+    loss: float = 0.0  # what the loss measures, summed over tokens
+    tokens: int = 0  # target tokens
+    blanks: int = 0  # frames in which the blank is likeliest
+    frames: int = 0  # encoder frames
 
     def score(self) -> metrics.Score:
         """Return word and character errors of the pairs."""

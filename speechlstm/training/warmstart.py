@@ -22,19 +22,12 @@ _OF_TRAINING = ("dropout", "intermediate")  # settings of an encoder that change
 
 
 class Source(NamedTuple):
-    """What a training can begin with.
+    """What a training can begin with."""
 
-    Attributes:
-        name: what `init_from` says, for messages.
-        weights: of features and encoder, by name.
-        tokens: the token of each id.
-        settings: of features and encoder.
-    """
-
-    name: str
-    weights: Mapping[str, Tensor]
-    tokens: Sequence[str]
-    settings: Mapping[str, Mapping[str, Any]]
+    name: str  # what `init_from` says, for messages
+    weights: Mapping[str, Tensor]  # of features and encoder, by name
+    tokens: Sequence[str]  # the token of each id
+    settings: Mapping[str, Mapping[str, Any]]  # of features and encoder
 
 
 def read(name: str | Path) -> Source:

@@ -25,19 +25,12 @@ _BLOCK = 64  # successors whose maximum is known
 
 
 class Successors(NamedTuple):
-    """The words that each context of a language model knows explicitly.
+    """The words that each context of a language model knows explicitly."""
 
-    Attributes:
-        first: `(states + 1,)` those of a state are from here to that of the next.
-        place: their places in the order of the lexicon, ascending for each state.
-        log_prob: natural log of their probability after the state.
-        most: the greatest `log_prob` of each `_BLOCK`.
-    """
-
-    first: NDArray[np.int64]
-    place: NDArray[np.int32]
-    log_prob: NDArray[np.float32]
-    most: NDArray[np.float32]
+    first: NDArray[np.int64]  # `(states + 1,)` those of a state are from here to that of the next
+    place: NDArray[np.int32]  # their places in the order of the lexicon, ascending for each state
+    log_prob: NDArray[np.float32]  # natural log of their probability after the state
+    most: NDArray[np.float32]  # the greatest `log_prob` of each `_BLOCK`
 
 
 def successors(model: NGram | None, words: NDArray[np.int32]) -> Successors:

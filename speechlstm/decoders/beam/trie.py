@@ -11,27 +11,20 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Trie:
-    """Sequences of tokens that share their beginnings; nodes are numbered by depth, then by their tokens.
+    """Sequences of tokens that share their beginnings; nodes are numbered by depth, then by their tokens."""
 
-    Attributes:
-        first: `(nodes + 1,)` the children of a node are `first[node]` to `first[node + 1]`, sorted by token.
-        token: `(nodes,)` the token that leads to a node; -1 for the root, node 0.
-        parent: `(nodes,)` the node before; -1 for the root.
-        first_entry: `(nodes + 1,)` the sequences that end at a node are `entry[first_entry[node]]` and so on.
-        entry: `(sequences,)` numbers of the sequences, as they were given, by the node where they end.
-        order: `(sequences,)` the same in the order of their tokens; a sequence comes before those it begins.
-        low: `(nodes,)` the sequences at or below a node are `order[low[node]]` and so on,
-        high: `(nodes,)` to before `order[high[node]]`.
-    """
-
+    # `(nodes + 1,)` the children of a node are `first[node]` to `first[node + 1]`, sorted by token
     first: NDArray[np.int32]
-    token: NDArray[np.int32]
-    parent: NDArray[np.int32]
+    token: NDArray[np.int32]  # `(nodes,)` the token that leads to a node; -1 for the root, node 0
+    parent: NDArray[np.int32]  # `(nodes,)` the node before; -1 for the root
+    # `(nodes + 1,)` the sequences that end at a node are `entry[first_entry[node]]` and so on
     first_entry: NDArray[np.int32]
+    # `(sequences,)` numbers of the sequences, as they were given, by the node where they end
     entry: NDArray[np.int32]
+    # `(sequences,)` the same in the order of their tokens; a sequence comes before those it begins
     order: NDArray[np.int32]
-    low: NDArray[np.int32]
-    high: NDArray[np.int32]
+    low: NDArray[np.int32]  # `(nodes,)` the sequences at or below a node are `order[low[node]]` and so on,
+    high: NDArray[np.int32]  # `(nodes,)` to before `order[high[node]]`
 
     def best_below(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return for each node the greatest of the values of the sequences that end there or further on."""

@@ -28,28 +28,18 @@ _LISTED = 10  # dropped words that are named
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The rules of a search, and what its settings mean for them.
+    """The rules of a search, and what its settings mean for them."""
 
-    Attributes:
-        rules: the tokens, lexicon and hotwords as arrays.
-        texts: each entry of the lexicon as text; empty where the tokenizer reads the words itself.
-        lm_kind: 0 without a language model, 1 for one of tokens, 2 for one of words.
-        followed: words are followed in the lexicon.
-        priced: words outside it have a price.
-        context: look-ahead takes account of the words before.
-        share: natural log of the share of the unknown word's probability that each word of the lexicon gets that the
-            language model lacks.
-        gain: the most that a token within a word can gain, natural log.
-    """
-
-    rules: Rules
-    texts: list[str]
-    lm_kind: int
-    followed: bool
-    priced: bool
-    context: bool
+    rules: Rules  # the tokens, lexicon and hotwords as arrays
+    texts: list[str]  # each entry of the lexicon as text; empty where the tokenizer reads the words itself
+    lm_kind: int  # 0 without a language model, 1 for one of tokens, 2 for one of words
+    followed: bool  # words are followed in the lexicon
+    priced: bool  # words outside it have a price
+    context: bool  # look-ahead takes account of the words before
+    # natural log of the share of the unknown word's probability that each word of the lexicon gets that the
+    # language model lacks
     share: float
-    gain: float
+    gain: float  # the most that a token within a word can gain, natural log
 
 
 def build(

@@ -26,18 +26,12 @@ Split = Callable[[str], Sequence[str]]
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Sentences as the ids of their words, one after the other.
+    """Sentences as the ids of their words, one after the other."""
 
-    Attributes:
-        words: the word of each id; `<unk>`, `<s>`, `</s>`, then in the order in which they occur.
-        stream: `(ids,)` int32: `<s>`, the words of the first sentence, `</s>`, `<s>`, ...
-        marks: how many `<s>` and `</s>` stood in the text itself; they are left out.
-        problems: the lines that could not be split into units and are left out, with the reasons.
-    """
-
-    words: list[str]
-    stream: npt.NDArray[np.int32]
-    marks: int = 0
+    words: list[str]  # the word of each id; `<unk>`, `<s>`, `</s>`, then in the order in which they occur
+    stream: npt.NDArray[np.int32]  # `(ids,)` int32: `<s>`, the words of the first sentence, `</s>`, `<s>`, ..
+    marks: int = 0  # how many `<s>` and `</s>` stood in the text itself; they are left out
+    # the lines that could not be split into units and are left out, with the reasons
     problems: Sequence[str] = ()
 
     @property

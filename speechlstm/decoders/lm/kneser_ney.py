@@ -40,19 +40,12 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class OrderSummary:
-    """What was estimated for one order.
+    """What was estimated for one order."""
 
-    Attributes:
-        distinct: how many different n-grams there are.
-        kept: how many of them are left after pruning.
-        discounts: for adjusted counts of 1, 2, and 3 or more.
-        fallback: why the discounts are the fall-back ones; None when they were estimated.
-    """
-
-    distinct: int
-    kept: int
-    discounts: tuple[float, float, float]
-    fallback: str | None
+    distinct: int  # how many different n-grams there are
+    kept: int  # how many of them are left after pruning
+    discounts: tuple[float, float, float]  # for adjusted counts of 1, 2, and 3 or more
+    fallback: str | None  # why the discounts are the fall-back ones; None when they were estimated
 
 
 @dataclass(eq=False, slots=True)

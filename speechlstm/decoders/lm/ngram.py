@@ -35,19 +35,14 @@ class NGramArrays(NamedTuple):
 
     A state is a context: the longest one that can still matter, which is one that n-grams continue or
     whose back-off weight is not 1. State 0 is the empty context.
-
-    Attributes:
-        table: `(places,)` the n-grams of two words and more, by the hash of state and word: `key`, `log_prob`
-            and `next`, the state after it. Keys never decrease; a free place repeats the record after it.
-        states: `(states,)` `backoff` (natural log), and `shorter`, the state to back off to.
-        unigrams: `(words,)` `log_prob` and `next` of each word after the empty context.
-        places: how many places of the table keys hash to; a few more follow, for those pushed over the end.
     """
 
+    # `(places,)` the n-grams of two words and more, by the hash of state and word: `key`, `log_prob` and
+    # `next`, the state after it. Keys never decrease; a free place repeats the record after it
     table: Records
-    states: Records
-    unigrams: Records
-    places: int
+    states: Records  # `(states,)` `backoff` (natural log), and `shorter`, the state to back off to
+    unigrams: Records  # `(words,)` `log_prob` and `next` of each word after the empty context
+    places: int  # how many places of the table keys hash to; a few more follow, for those pushed over the end
 
 
 @compiled
@@ -97,21 +92,14 @@ def _log_probs(
 
 @dataclass(frozen=True, slots=True)
 class Perplexity:
-    """How well a model predicts a text.
+    """How well a model predicts a text."""
 
-    Attributes:
-        sentences: how many; each has a `</s>` to predict.
-        words: how many running words.
-        oov: each word that the model does not have, with how often it occurs, most frequent first.
-        with_oov: perplexity of all words and `</s>`, unknown words predicted as `<unk>`.
-        without_oov: the same, with unknown words not counted (they stay in the contexts).
-    """
-
-    sentences: int
-    words: int
+    sentences: int  # how many; each has a `</s>` to predict
+    words: int  # how many running words
+    # each word that the model does not have, with how often it occurs, most frequent first
     oov: list[tuple[str, int]]
-    with_oov: float
-    without_oov: float
+    with_oov: float  # perplexity of all words and `</s>`, unknown words predicted as `<unk>`
+    without_oov: float  # the same, with unknown words not counted (they stay in the contexts)
 
 
 class NGram:

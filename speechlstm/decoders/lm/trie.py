@@ -23,21 +23,15 @@ class Trie:
     Node 0 is the empty n-gram, node `1 + w` the word `w`; then come the 2-grams, the 3-grams and so on. Nodes
     are sorted by context, then by word, so each order is a range of nodes. The context of a node is always
     there; the n-gram without its first word need not be.
-
-    Attributes:
-        words: the word of each id.
-        ends: for each order from 0 the node after its last; `ends[0] == 1`, `ends[1] == 1 + len(words)`.
-        context: `(nodes,)`; 0 for node 0.
-        word: `(nodes,)`; 0 for node 0.
-        log_prob: `(nodes,)` natural log of the probability of the last word after the context.
-        backoff: `(nodes,)` natural log of the weight of shorter contexts where this one does not know a word.
     """
 
-    words: list[str]
+    words: list[str]  # the word of each id
+    # for each order from 0 the node after its last; `ends[0] == 1`, `ends[1] == 1 + len(words)`
     ends: list[int]
-    context: Ints
-    word: Ints
-    log_prob: Floats
+    context: Ints  # `(nodes,)`; 0 for node 0
+    word: Ints  # `(nodes,)`; 0 for node 0
+    log_prob: Floats  # `(nodes,)` natural log of the probability of the last word after the context
+    # `(nodes,)` natural log of the weight of shorter contexts where this one does not know a word
     backoff: Floats
 
     @property

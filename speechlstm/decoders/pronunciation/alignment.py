@@ -27,16 +27,12 @@ Doubles = npt.NDArray[np.float64]
 
 
 class Units(NamedTuple):
-    """Words as numbers, one after the other.
+    """Words as numbers, one after the other."""
 
-    Attributes:
-        units: `(positions, sizes)` the number of the unit of 0, 1, 2, ... symbols that begins at each position; -1
-            where the word ends before.
-        ends: `(words + 1,)` where each word begins, and the end.
-    """
-
+    # `(positions, sizes)` the number of the unit of 0, 1, 2, ... symbols that begins at each position; -1
+    # where the word ends before
     units: Ints
-    ends: Ints
+    ends: Ints  # `(words + 1,)` where each word begins, and the end
 
 
 @dataclass(frozen=True, slots=True)

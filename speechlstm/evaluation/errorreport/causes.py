@@ -32,20 +32,17 @@ _TOLERANCE = 1e-3  # natural log: decoders add float32
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why the hypothesis of an utterance is wrong.
+    """Why the hypothesis of an utterance is wrong."""
 
-    Attributes:
-        kind: `"search"`: the reference has a higher score than the hypothesis, but the search missed it; `"model"`: the
-            hypothesis has the higher score; `"unreachable"`: no search gives the reference, because it has characters
-            that the recognizer cannot write, more tokens than fit into the frames, or words that the decoder rules out.
-        ctc: scores of reference and hypothesis by the recognizer alone: the probability of all alignments, natural log;
-            None for a reference that has none.
-        total: the same with what the decoder adds, such as a language model.
-    """
-
+    # `"search"`: the reference has a higher score than the hypothesis, but the search missed it; `"model"`:
+    # the hypothesis has the higher score; `"unreachable"`: no search gives the reference, because it has
+    # characters that the recognizer cannot write, more tokens than fit into the frames, or words that the
+    # decoder rules out
     kind: Literal["search", "model", "unreachable"]
+    # scores of reference and hypothesis by the recognizer alone: the probability of all alignments, natural
+    # log; None for a reference that has none
     ctc: tuple[float | None, float]
-    total: tuple[float | None, float]
+    total: tuple[float | None, float]  # the same with what the decoder adds, such as a language model
 
 
 def examine(

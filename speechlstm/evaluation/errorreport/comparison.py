@@ -18,27 +18,16 @@ _RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The word error rate of one recognizer less that of another, on the utterances that both have recognized.
+    """The word error rate of one recognizer less that of another, on the utterances that both have recognized."""
 
-    Attributes:
-        utterances: how many both have recognized.
-        rates: word error rates of the first and of the other.
-        difference: the first less the second; negative if the first is better.
-        interval: 95 % bootstrap percentile interval of the difference.
-        p: two-sided: twice the share of draws in which the difference is none or has the other sign.
-        better: utterances in which the first has fewer word errors.
-        worse: utterances in which it has more.
-        changed: utterances whose hypotheses differ.
-    """
-
-    utterances: int
-    rates: tuple[float, float]
-    difference: float
-    interval: tuple[float, float]
-    p: float
-    better: int
-    worse: int
-    changed: int
+    utterances: int  # how many both have recognized
+    rates: tuple[float, float]  # word error rates of the first and of the other
+    difference: float  # the first less the second; negative if the first is better
+    interval: tuple[float, float]  # 95 % bootstrap percentile interval of the difference
+    p: float  # two-sided: twice the share of draws in which the difference is none or has the other sign
+    better: int  # utterances in which the first has fewer word errors
+    worse: int  # utterances in which it has more
+    changed: int  # utterances whose hypotheses differ
 
 
 def read_hypotheses(

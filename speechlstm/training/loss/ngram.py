@@ -19,14 +19,10 @@ class TokenNgram(NamedTuple):
     A context is the last `order - 1` tokens, `(i, j)` say, and has the number `i * vocab + j`; before the first
     token stands 0, the id of the blank, which no label sequence contains. So the last token of a context is its
     number modulo `vocab`, and what follows it has the numbers from `context * vocab % contexts` on.
-
-    Attributes:
-        follows: `(contexts, vocab)` probability that the token comes next; 0 for the blank.
-        ends: `(contexts,)` probability that the sequence ends.
     """
 
-    follows: np.ndarray
-    ends: np.ndarray
+    follows: np.ndarray  # `(contexts, vocab)` probability that the token comes next; 0 for the blank
+    ends: np.ndarray  # `(contexts,)` probability that the sequence ends
 
     def log_prob(self, tokens: Sequence[int]) -> float:
         """Return the natural logarithm of a whole sequence's probability, its end included."""
