@@ -154,9 +154,10 @@ def speech_of(waveform: np.ndarray, features: Features, count: int) -> np.ndarra
     power = [np.mean(emphasized[t * hop : t * hop + length] ** 2) for t in range(count)]
     levels = 10 * np.log10(np.maximum(power, 1e-20))
     loudest = levels.max()
-    noise = np.quantile(levels[levels >= loudest - 60], 0.1)
+    sounding = levels >= loudest - 60
+    noise = np.quantile(levels[sounding], 0.1)
     loud = np.flatnonzero(levels >= max(loudest - 30, min(noise + 10, loudest - 15)))
-    return np.array([np.abs(loud - t).min() <= 30 for t in range(count)])
+    return sounding & np.array([np.abs(loud - t).min() <= 30 for t in range(count)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -175,7 +176,7 @@ def test_the_speech_of_an_utterance_has_mean_0_and_deviation_1(kind: Callable[..
         wanted = ((own - mean) / (variance + 1e-3).sqrt()).clamp(min=-3)
         torch.testing.assert_close(batch[row, :count].double(), wanted, atol=1e-3, rtol=1e-3)
         shares.append(speech.mean())
-    assert shares[1] == 1 and 0.4 < shares[0] < 0.7 and 0.5 < shares[2] < 0.8
+    assert shares[1] == 1 and 0.3 < shares[0] < 0.7 and 0.5 < shares[2] < 0.8
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -195,6 +196,18 @@ def test_silence_around_the_speech_changes_little(
     middle = slice(10, len(inside) - 10)
     difference = (inside - surrounded[shift : shift + len(inside)])[middle].abs()
     assert difference.mean() < 0.3, "of features with a deviation of 1"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_digital_zeros_around_a_short_word_have_no_part_in_its_statistics(
+    kind: Callable[..., Features],
+) -> None:
+    word = syllables(0.6)
+    surrounded = torch.cat([torch.zeros(16_000), word, torch.zeros(16_000)])
+    features = kind(RATE)
+    shift = 16_000 // features.hop_length
+    alone, inside = single(features, word), single(features, surrounded)[shift:]
+    assert (inside[4 : len(alone) - 4] - alone[4:-4]).abs().mean() < 0.1, "of features with a deviation of 1"
 
 
 def syllables(seconds: float) -> torch.Tensor:

@@ -196,13 +196,13 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
     """
     within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
     loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
-    # Digital zeros are not noise, whose level is that of the quietest tenth of the rest.
-    sounding = levels.masked_fill(~within | (levels < loudest - 2 * SPEECH_RANGE), math.nan)
-    noise = sounding.nanquantile(0.1, dim=1, keepdim=True)
+    # Digital zeros are neither noise, whose level is that of the quietest tenth of the rest, nor near to speech.
+    sounding = within & (levels >= loudest - 2 * SPEECH_RANGE)
+    noise = levels.masked_fill(~sounding, math.nan).nanquantile(0.1, dim=1, keepdim=True)
     threshold = (noise + ABOVE_NOISE).minimum(loudest - SPEECH_RANGE / 2).maximum(loudest - SPEECH_RANGE)
     loud = (levels >= threshold) & within
     near = F.max_pool1d(loud.float().unsqueeze(1), 2 * MARGIN + 1, stride=1, padding=MARGIN).squeeze(1) > 0
-    return (near & within).unsqueeze(-1)
+    return (near & sounding).unsqueeze(-1)
 
 
 def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
