@@ -42,7 +42,9 @@ def main(cfg: DictConfig) -> int:
     for path in (cfg.out, cfg.report):
         if path is not None:
             outputs.check(path)  # now, not after the work
-    recognizer = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision)
+    recognizer = speechlstm.load(
+        cfg.bundle, device=where.device, precision=where.precision, runtime=cfg.runtime
+    )
     others = None
     if cfg.compare_with is not None:
         others = errorreport.read_hypotheses(cfg.compare_with, utterances, recognizer.tokenizer)

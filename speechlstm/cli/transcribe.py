@@ -64,7 +64,7 @@ def main(cfg: DictConfig) -> int:
             print(line, file=sys.stderr)
     if not work:
         return report_failures(failed, given) if where.is_first else 0
-    bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision)
+    bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision, runtime=cfg.runtime)
     decoder = make_decoder(cfg, bundle)
     joined: list[str] = []
     with where.share(work) as work:

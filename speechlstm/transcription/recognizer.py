@@ -19,6 +19,7 @@ from speechlstm.transcription import long
 from speechlstm.transcription.align import Alignment, align
 from speechlstm.transcription.batches import Job, SpeechModel, in_order, recognize
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
+from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
 
@@ -31,6 +32,7 @@ class Recognizer:
         device: where to compute.
         precision: of the encoder: 32-true, bf16-mixed, or, on a GPU, 16-mixed.
         decoder: the decoder, or the name of an installed one; None is the one that belongs to the bundle.
+        runtime: what computes the model: torch, onnx or onnx-int8.
         **params: settings of a decoder that is given by its name, such as `lm`.
 
     Attributes:
@@ -38,7 +40,7 @@ class Recognizer:
         precision: of the encoder.
 
     Raises:
-        UsageError: the device cannot compute in this precision, or there is no such decoder.
+        UsageError: the device cannot compute in this precision, or there is no such decoder or runtime.
         SpeechlstmError: there is no such device.
     """
 
@@ -48,6 +50,7 @@ class Recognizer:
         device: str | torch.device = "cpu",
         precision: str = "32-true",
         decoder: str | Decoder | None = None,
+        runtime: str = "torch",
         **params: Any,
     ) -> None:
         if precision not in PRECISIONS:
@@ -60,6 +63,7 @@ class Recognizer:
             reason = str(error).splitlines()[0]
             raise SpeechlstmError(f"device {str(device)!r} cannot be used: {reason}") from None
         check_precision(precision, self.device)
+        self._forward = find_runtime(bundle, runtime, self.device, precision)
         self._decoder: Decoder | None = None
         if isinstance(decoder, Decoder):
             self._decoder = decoder
@@ -117,7 +121,7 @@ class Recognizer:
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths."""
         with autocast(self.precision, self.device):
-            log_probs, lengths = self.bundle.model(waveforms.to(self.device), lengths.to(self.device))
+            log_probs, lengths = self._forward(waveforms.to(self.device), lengths.to(self.device))
         return log_probs, lengths
 
     @overload
@@ -174,6 +178,7 @@ def load(
     device: str | torch.device = "cpu",
     precision: str = "32-true",
     decoder: str | Decoder | None = None,
+    runtime: str = "torch",
     **params: Any,
 ) -> Recognizer:
     """Load a recognizer.
@@ -184,13 +189,14 @@ def load(
         device: where to compute, such as `"cpu"` or `"cuda"`.
         precision: of the encoder: `"32-true"`, `"bf16-mixed"`, or, on a GPU, `"16-mixed"`.
         decoder: the decoder, or the name of an installed one; None is the one that belongs to the bundle.
+        runtime: what computes the model: `"torch"`, or `"onnx"` or `"onnx-int8"`, which need `speechlstm[onnx]`.
         **params: settings of a decoder that is given by its name, such as `lm="words.arpa"`.
 
     Returns:
         The recognizer.
 
     Raises:
-        UsageError: the device cannot compute in this precision, or there is no such decoder.
+        UsageError: the device cannot compute in this precision, or there is no such decoder or runtime.
         BundleError: the folder is not a bundle, is damaged, or was written by an incompatible version.
 
     Examples:
@@ -198,7 +204,7 @@ def load(
         >>> recognizer.sample_rate, recognizer.frame_shift
         (16000, 0.04)
     """
-    return Recognizer(load_bundle(bundle), device, precision, decoder, **params)
+    return Recognizer(load_bundle(bundle), device, precision, decoder, runtime, **params)
 
 
 def transcribe(

@@ -18,7 +18,7 @@ SPEECH_RANGE = 30.0  # dB below the loudest frame to which speech reaches
 ABOVE_NOISE = 10.0  # dB by which it stands out from the quietest tenth of the frames
 MARGIN = 30  # frames before and after loud ones that count as speech, too
 LOWEST = -3.0  # least value of a normalized feature
-_PREEMPHASIS = 0.97
+PREEMPHASIS = 0.97
 _LONGEST = 32768  # samples of a window
 
 
@@ -83,7 +83,7 @@ class Features(nn.Module, ABC):
         """
         with torch.no_grad(), torch.autocast(waveforms.device.type, enabled=False):
             padded = self._padded(waveforms)
-            emphasized = padded[:, 1:] - _PREEMPHASIS * padded[:, :-1]
+            emphasized = padded[:, 1:] - PREEMPHASIS * padded[:, :-1]
             power = F.avg_pool1d(
                 F.pad(emphasized, (1, 0)).square().unsqueeze(1), self.window_length, self.hop_length
             )

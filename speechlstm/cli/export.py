@@ -1,0 +1,41 @@
+"""Write a trained recognizer as an ONNX file, for other programs and phones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from speechlstm import configs
+from speechlstm.configs.paths import reads
+from speechlstm.data.files import Outputs
+from speechlstm.model.bundle import load_bundle
+from speechlstm.types import UsageError
+
+
+@configs.main("export")
+def main(cfg: DictConfig) -> int:
+    """Write the model and its tokens, and say how large they are."""
+    from speechlstm.model.export import symbols, to_onnx  # an extra
+
+    bundle = load_bundle(cfg.bundle)
+    out = Path(str(cfg.out)).expanduser()
+    if out.suffix == ".onnx" and not out.is_dir():
+        path = out
+    elif out.exists() and not out.is_dir():
+        raise UsageError(f"out={out} is a file, but must be a folder, or end in .onnx")
+    else:
+        path = out / ("model.onnx" if cfg.quantize == "none" else f"model.{cfg.quantize}.onnx")
+    outputs = Outputs([*reads(cfg), *bundle.path.iterdir()], cfg.overwrite)
+    tokens = path.with_name("tokens.txt")
+    for each in (path, tokens):
+        outputs.check(each)  # now, not after the work
+    model = to_onnx(bundle, str(cfg.quantize))
+    outputs.write(path, model)
+    outputs.write(tokens, symbols(bundle.tokenizer))
+    rate, shift = bundle.model.sample_rate, bundle.model.frame_shift
+    print(
+        f"{path}: {bundle.name}, {len(model) / 1e6:.1f} MB; waveforms at {rate} Hz become log-probabilities of "
+        f"{len(bundle.tokenizer)} tokens each {shift * 1000:g} ms\n{tokens}: the token of each column"
+    )
+    return 0

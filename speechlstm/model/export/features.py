@@ -1,0 +1,181 @@
+"""Waveforms to features, as operators of ONNX.
+
+The Fourier transform is a convolution with the waves of all its frequencies. What stands before it in a frame - its
+window, pre-emphasis, the mean taken off - is linear and is part of the same kernel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechlstm.model.export.graph import Graph
+from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram
+from speechlstm.model.features.base import ABOVE_NOISE, LOWEST, MARGIN, PREEMPHASIS, SPEECH_RANGE
+from speechlstm.types import UsageError
+
+KINDS = (LogMel, Mfcc, KaldiFbank, Spectrogram)
+_SILENT = -1e30  # dB, below everything
+
+
+def add_features(graph: Graph, features: Features, waveforms: str, lengths: str) -> tuple[str, str]:
+    """Add what `Features.forward` does.
+
+    Args:
+        graph: is added to.
+        features: with their settings.
+        waveforms: `(batch, samples)` float32.
+        lengths: `(batch,)` int64, none above the number of samples.
+
+    Returns:
+        `(batch, frames, num_features)`, zero past each length, and `(batch,)` frames.
+
+    Raises:
+        UsageError: the features are not among `KINDS`.
+    """
+    if type(features) not in KINDS:
+        known = ", ".join(kind.__name__ for kind in KINDS)
+        raise UsageError(
+            f"features {type(features).__name__} cannot be exported to ONNX; those that can be are: {known}"
+        )
+    waveforms = graph("Where", graph.within(lengths, graph.size(waveforms, 1)), waveforms, 0.0)
+    frames = _frame_lengths(graph, features, lengths)
+    padded = graph("Unsqueeze", _padded(graph, features, waveforms), [1])
+    values = _values(graph, features, padded, frames)
+    size = graph.size(values, 1)
+    within = graph.within(frames, size)
+    if features.normalize == "utterance":
+        speech = _speech_frames(graph, _levels(graph, features, padded), within)
+        values = _normalized(graph, values, speech)
+    elif features.normalize == "global":
+        values = graph("Div", graph("Sub", values, features.mean.float()), features.std.float())
+    return graph("Where", graph("Unsqueeze", within, [2]), values, 0.0), frames
+
+
+def _frame_lengths(graph: Graph, features: Features, lengths: str) -> str:
+    if isinstance(features, KaldiFbank):
+        lengths = graph("Sub", lengths, features.window_length)
+    frames = graph("Add", graph("Div", lengths, features.hop_length), 1)
+    return graph("Max", frames, 1)
+
+
+def _padded(graph: Graph, features: Features, waveforms: str) -> str:
+    half = features.window_length // 2
+    around: str | list[int] = [0, features.window_length - half, 0, half]
+    if isinstance(features, KaldiFbank):  # only what is shorter than a window
+        missing = graph("Max", graph("Sub", features.window_length, graph.size(waveforms, 1)), 0)
+        around = graph("Concat", [0, 0, 0], graph("Unsqueeze", missing, [0]), axis=0)
+    return graph("Pad", waveforms, around)
+
+
+def _values(graph: Graph, features: Features, padded: str, frames: str) -> str:
+    """Add what `Features.compute` does."""
+    if isinstance(features, Mfcc):
+        cepstra = graph("MatMul", _values(graph, features.log_mel, padded, frames), features.dct)
+        if not features.deltas:
+            return cepstra
+        first = _differences(graph, cepstra, frames)
+        return graph("Concat", cepstra, first, _differences(graph, first, frames), axis=2)
+    filters, floor = _filters(features)
+    spectrum = graph("Conv", padded, _kernel(features), strides=[features.hop_length])
+    power = graph("Transpose", graph("Mul", spectrum, spectrum), perm=[0, 2, 1])  # real and imaginary parts
+    energies = graph("MatMul", power, torch.cat((filters, filters)))
+    return graph("Log", graph("Max", energies, floor))
+
+
+def _filters(features: Features) -> tuple[Tensor, float]:
+    """Return what the power spectrum is multiplied with, and the least energy."""
+    if isinstance(features, KaldiFbank):
+        return features.mel.float(), torch.finfo(torch.float32).eps
+    if isinstance(features, LogMel):
+        return features.mel.float(), features.floor
+    assert isinstance(features, Spectrogram)
+    return torch.eye(features.num_features), features.floor
+
+
+def _kernel(features: Features) -> NDArray[np.float32]:
+    """Return `(2 * bins, 1, window_length)`: what makes real and imaginary parts of a spectrum of a frame."""
+    length = features.window_length
+    fft_size = length if isinstance(features, Spectrogram) else int(features.fft_size)  # type: ignore[arg-type]
+    waves = 2 * np.pi / fft_size * np.outer(np.arange(fft_size // 2 + 1), np.arange(length))
+    kernel = np.concatenate((np.cos(waves), -np.sin(waves))) * features.window.double().cpu().numpy()
+    if isinstance(features, KaldiFbank):
+        before = np.eye(length, k=-1)
+        before[0, 0] = 1  # the first sample stands before itself
+        centered = np.eye(length) - 1 / length
+        kernel = kernel @ (np.eye(length) - features.preemphasis * before) @ centered * features.scale
+    return np.asarray(kernel[:, None], np.float32)
+
+
+def _differences(graph: Graph, values: str, frames: str, context: int = 2) -> str:
+    """Add what `speechlstm.model.features.differences` does."""
+    time = graph("Unsqueeze", graph("Range", 0, graph.size(values, 1), 1), [0])
+    last = graph("Unsqueeze", graph("Sub", frames, 1), [1])
+    shape = graph("Shape", values)
+
+    def at(shift: int) -> str:
+        index = graph("Min", graph("Max", graph("Add", time, shift), 0), last)
+        return graph("GatherElements", values, graph("Expand", graph("Unsqueeze", index, [2]), shape), axis=1)
+
+    steps = range(1, context + 1)
+    scale = 2 * sum(step * step for step in steps)
+    slopes = [graph("Mul", graph("Sub", at(step), at(-step)), step / scale) for step in steps]
+    return graph("Sum", *slopes)
+
+
+def _levels(graph: Graph, features: Features, padded: str) -> str:
+    """Add what `Features.levels` does to padded waveforms `(batch, 1, samples)`: `(batch, frames)` in dB."""
+    later = graph("Slice", padded, [1], [2**62], [2])
+    earlier = graph("Slice", padded, [0], [-1], [2])
+    emphasized = graph("Sub", later, graph("Mul", earlier, PREEMPHASIS))
+    emphasized = graph("Pad", emphasized, [0, 0, 1, 0, 0, 0])
+    shape = {"kernel_shape": [features.window_length], "strides": [features.hop_length]}
+    power = graph("AveragePool", graph("Mul", emphasized, emphasized), **shape)
+    power = graph("Squeeze", power, [1])
+    return graph("Mul", graph("Log", graph("Max", power, 1e-20)), 10 / np.log(10))
+
+
+def _speech_frames(graph: Graph, levels: str, within: str) -> str:
+    """Add what `speechlstm.model.features.base.speech_frames` does: `(batch, frames, 1)`, true in speech."""
+    loudest = graph("ReduceMax", graph("Where", within, levels, _SILENT), axes=[1], keepdims=1)
+    sounding = graph("GreaterOrEqual", levels, graph("Sub", loudest, 2 * SPEECH_RANGE))
+    sounding = graph("And", sounding, within)
+    noise = _quantile(graph, levels, sounding, 0.1)
+    threshold = graph("Min", graph("Add", noise, ABOVE_NOISE), graph("Sub", loudest, SPEECH_RANGE / 2))
+    threshold = graph("Max", threshold, graph("Sub", loudest, SPEECH_RANGE))
+    loud = graph("And", graph("GreaterOrEqual", levels, threshold), within)
+    shape = {"kernel_shape": [2 * MARGIN + 1], "pads": [MARGIN, MARGIN]}
+    near = graph("MaxPool", graph("Unsqueeze", graph.cast(loud, np.float32), [1]), **shape)
+    near = graph("Greater", graph("Squeeze", near, [1]), 0.0)
+    return graph("Unsqueeze", graph("And", near, within), [2])
+
+
+def _quantile(graph: Graph, values: str, counted: str, share: float) -> str:
+    """Return `(batch, 1)`, a quantile of those of `(batch, frames)` that are counted, interpolated."""
+    raised = graph("Where", counted, values, -_SILENT)
+    everything = graph("Unsqueeze", graph.size(values, 1), [0])
+    ordered = graph.several("TopK", 2, raised, everything, axis=1, largest=0, sorted=1)[0]
+    count = graph.total(graph.cast(counted, np.float32), [1])
+    rank = graph("Mul", graph("Sub", count, 1.0), share)
+    below, above = (
+        graph("GatherElements", ordered, graph.cast(graph(edge, rank), np.int64), axis=1)
+        for edge in ("Floor", "Ceil")
+    )
+    part = graph("Mul", graph("Sub", rank, graph("Floor", rank)), graph("Sub", above, below))
+    return graph("Add", below, part)
+
+
+def _normalized(graph: Graph, values: str, speech: str) -> str:
+    """Add what `speechlstm.model.features.base.normalize_utterances` does."""
+    shape = graph("Concat", [1, 1], graph("Unsqueeze", graph.size(values, 2), [0]), axis=0)
+    first = graph("ArgMax", graph.cast(speech, np.int32), axis=1, keepdims=1)
+    values = graph("Sub", values, graph("GatherElements", values, graph("Expand", first, shape), axis=1))
+    count = graph.total(graph.cast(speech, np.float32), [1])
+    mean = graph("Div", graph.total(graph("Where", speech, values, 0.0), [1]), count)
+    centered = graph("Sub", values, mean)
+    kept = graph("Where", speech, centered, 0.0)
+    variance = graph("Div", graph.total(graph("Mul", kept, kept), [1]), count)
+    scaled = graph("Div", centered, graph("Sqrt", graph("Add", variance, 1e-3)))
+    return graph("Max", scaled, LOWEST)

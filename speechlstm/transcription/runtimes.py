@@ -1,0 +1,56 @@
+"""What computes a model: PyTorch, or ONNX Runtime, which has no need of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from speechlstm.model.bundle import Bundle
+from speechlstm.types import UsageError
+
+RUNTIMES = {"torch": "", "onnx": "none", "onnx-int8": "int8"}  # and how an export is quantized for them
+
+Forward = Callable[[Tensor, Tensor], tuple[Tensor, ...]]  # as `AcousticModel.forward`
+
+
+def find_runtime(bundle: Bundle, runtime: str, device: torch.device, precision: str) -> Forward:
+    """Return what maps `(batch, samples)` and lengths to log-probabilities and lengths.
+
+    Args:
+        bundle: the model.
+        runtime: one of `RUNTIMES`.
+        device: where to compute.
+        precision: of the encoder.
+
+    Raises:
+        UsageError: there is no such runtime; it is not installed, or not for this device, precision or model.
+    """
+    if runtime not in RUNTIMES:
+        raise UsageError(f"runtime is {runtime!r}, but must be one of {', '.join(RUNTIMES)}")
+    if runtime == "torch":
+        return bundle.model
+    if device.type != "cpu" or precision != "32-true":
+        raise UsageError(
+            f"runtime={runtime} is for the CPU and precision 32-true, not for {device} and {precision}: "
+            "add trainer=cpu"
+        )
+    from speechlstm.model.export import to_onnx  # an extra
+
+    return _onnx_session(to_onnx(bundle, RUNTIMES[runtime]))
+
+
+def _onnx_session(model: bytes) -> Forward:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # batches run side by side instead
+    options.log_severity_level = 3  # errors
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def forward(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        log_probs, frames = session.run(None, {"waveforms": waveforms.numpy(), "lengths": lengths.numpy()})
+        return torch.from_numpy(log_probs), torch.from_numpy(frames)
+
+    return forward
