@@ -80,6 +80,12 @@ def _blocks() -> list[Block]:
 BLOCKS = _blocks()
 
 
+def needs(block: Block) -> None:
+    """Skip a block whose extra is not installed."""
+    for name in {"docs/how-to/onnx.md": ("onnx", "onnxruntime")}.get(block.document, ()):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+
+
 def those(language: str, how: str = "") -> list[object]:
     chosen = [block for block in BLOCKS if block.language == language and block.how == how]
     return [pytest.param(block, id=f"{block.document}-{block.number}") for block in chosen]
@@ -195,6 +201,7 @@ def run(command: str, folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", those("bash"))
 def test_commands_run(block: Block, place: Path) -> None:
+    needs(block)
     for line in block.lines:
         words = shlex.split(line, comments=True)
         if words[0] == "speechlstm":
@@ -217,6 +224,7 @@ def test_commands_too_large_compose(block: Block) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", those("python"))
 def test_python_runs(block: Block, place: Path) -> None:
+    needs(block)
     names: dict[str, object] = {"__name__": "block"}
     exec(block.text, names)
     for kind in [value for value in names.values() if isinstance(value, type)]:
