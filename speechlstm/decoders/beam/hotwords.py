@@ -16,7 +16,6 @@ from speechlstm.decoders.beam.trie import Trie, build_trie
 from speechlstm.types import DecoderError, UsageError
 
 MOST_BOOST = 100.0  # natural log for each token: more makes probabilities infinite
-MOST_TOKENS = 1000  # of a phrase or a word: more is no word, and would fill the memory
 
 
 def read_hotwords(given: str | Path | Iterable[Any] | Mapping[Any, Any], boost: float) -> dict[str, float]:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from speechlstm.data.lines import read_text_lines
 from speechlstm.decoders.beam.fusion import BEGINS, BELOW, CONTINUES, HOT, PLACE, SEPARATES, TOKEN, Rules
-from speechlstm.decoders.beam.hotwords import MOST_TOKENS, Hotwords, read_hotwords
+from speechlstm.decoders.beam.hotwords import Hotwords, read_hotwords
 from speechlstm.decoders.beam.lookahead import successors
+from speechlstm.decoders.beam.spelling import MOST_TOKENS, Spelling
 from speechlstm.decoders.beam.trie import Trie, build_trie
 from speechlstm.decoders.lm import NO_MODEL, NGram
 from speechlstm.model.tokenizer import Phones, Tokenizer, Words
-from speechlstm.model.tokenizer.lexicon import read_lexicon
-from speechlstm.types import DecoderError, TokenizerError, UsageError
+from speechlstm.types import DecoderError, UsageError
 
 _LISTED = 10  # dropped words that are named
 
@@ -61,15 +61,20 @@ def build(
     kind = np.array([_kind(tokenizer, token) for token in tokenizer.tokens], dtype=np.int8)
     of_tokens = model is not None and set(_plain_words(model)) <= set(tokenizer.tokens)
     boosts = {} if hotwords is None else read_hotwords(hotwords, hotword_boost)
-    phrases = [_spelled(tokenizer, phrase) for phrase in boosts]
-    hot = Hotwords(phrases, list(boosts.values()), kind)
+    spelling = Spelling(tokenizer, words)
+    ways = spelling.phrases(boosts)
+    hot = Hotwords(
+        [way for each in ways for way in each],
+        [boost for boost, each in zip(boosts.values(), ways, strict=True) for _ in each],
+        kind,
+    )
 
     follows = not of_tokens or (isinstance(tokenizer, Words) and lexicon == "strict")
-    entries = _entries(tokenizer, model if follows else None, lexicon, words)
+    entries = _entries(tokenizer, spelling, model if follows else None, lexicon, words)
     if entries is not None:
         there = {word for word, _ in entries}
         hot_words = dict.fromkeys(word for phrase in boosts for word in tokenizer.normalize(phrase).split())
-        entries += [(word, _spelled(tokenizer, word)) for word in hot_words if word not in there]
+        entries += [(word, way) for word in hot_words if word not in there for way in spelling.word(word)]
     followed = entries is not None
     texts = [word for word, _ in entries or []]
     trie = build_trie([spelling for _, spelling in entries or []])
@@ -134,33 +139,17 @@ def _plain_words(model: NGram) -> list[str]:
     return [word for word in model.words if word.lower() not in ("<s>", "</s>", "<unk>")]
 
 
-def _spelled(tokenizer: Tokenizer, phrase: str) -> list[int]:
-    reason = f"more than {MOST_TOKENS} characters"
-    if len(phrase) <= MOST_TOKENS:
-        try:
-            return tokenizer.encode(phrase)
-        except TokenizerError as error:
-            reason = str(error)
-    raise DecoderError(f"hotword {phrase[:60]!r} cannot be spelled: {reason}")
-
-
 def _entries(
-    tokenizer: Tokenizer, model: NGram | None, lexicon: str, words: str | Path | None
+    tokenizer: Tokenizer, spelling: Spelling, model: NGram | None, lexicon: str, words: str | Path | None
 ) -> list[tuple[str, list[int]]] | None:
     """Return the words to follow, each with its tokens (several times if it has several pronunciations).
 
     Without a lexicon, the words of a language model are followed all the same, to look them up.
     """
-    if isinstance(tokenizer, Phones):
-        known = tokenizer.lexicon.entries if words is None else read_lexicon(words, tokenizer.normalize)
+    if spelling.lexicon is not None:
         if model is None and (lexicon == "none" or (words is None and lexicon == "soft")):
             return None
-        ids = {phone: index for index, phone in enumerate(tokenizer.tokens)}
-        spelled = [
-            (word, [ids.get(phone, 0) for phone in phones])
-            for word, variants in known.items()
-            for phones in variants
-        ]
+        spelled = [(word, way) for word in spelling.lexicon for way in spelling.word(word)]
         return _usable(spelled, words or "the lexicon")
     if words is not None and lexicon != "none":
         listed, source = _read_words(words), str(words)
@@ -171,14 +160,7 @@ def _entries(
     else:
         return None
     normal = dict.fromkeys(tokenizer.normalize(word) for word in listed)
-    return _usable([(word, _ids(tokenizer, word)) for word in normal], source)
-
-
-def _ids(tokenizer: Tokenizer, word: str) -> list[int]:
-    try:
-        return tokenizer.encode(word) if len(word) <= MOST_TOKENS else [0]
-    except TokenizerError:
-        return [0]
+    return _usable([(word, way) for word in normal for way in spelling.word(word)], source)
 
 
 def _usable(entries: list[tuple[str, list[int]]], source: str | Path) -> list[tuple[str, list[int]]]:

@@ -1,0 +1,118 @@
+"""How words and phrases are spelled in tokens; for phones by a lexicon, or else as its other words are spelled."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from itertools import islice, product
+from pathlib import Path
+
+from speechlstm.decoders.pronunciation import Pronouncer
+from speechlstm.model.tokenizer import Phones, Tokenizer
+from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon
+from speechlstm.model.tokenizer.phones import BOUNDARY
+from speechlstm.types import DecoderError, SpeechlstmError, TokenizerError
+
+MOST_TOKENS = 1000  # of a phrase or a word: more is no word, and would fill the memory
+_VARIANTS = 3  # pronunciations of a word that the lexicon lacks
+_MOST_WAYS = 16  # to pronounce a phrase
+_LETTERS = 60  # of a word to pronounce: memory grows with their square
+
+
+class Spelling:
+    """Spells the words and the phrases of hotwords.
+
+    Args:
+        tokenizer: its tokens; one of phones knows the pronunciations of its lexicon.
+        words: a file with more pronunciations, which go before those of the tokenizer's lexicon; only for phones.
+
+    Attributes:
+        lexicon: pronunciations of each word; None if tokens are not phones.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, words: str | Path | None) -> None:
+        self._tokenizer = tokenizer
+        self._own: Pronunciations = {}
+        self.lexicon: Pronunciations | None = None
+        if isinstance(tokenizer, Phones):
+            self._own = tokenizer.lexicon.entries
+            self.lexicon = self._own if words is None else read_lexicon(words, tokenizer.normalize)
+            self._ids = {phone: index for index, phone in enumerate(tokenizer.tokens)}
+
+    def word(self, word: str) -> list[list[int]]:
+        """Return each way to spell a word; a token is 0 where there is none for a phone or a character."""
+        if self.lexicon is not None:
+            variants = self.lexicon.get(word) or self._own[word]
+            return [[self._ids.get(phone, 0) for phone in phones] for phones in variants]
+        try:
+            return [self._tokenizer.encode(word) if len(word) <= MOST_TOKENS else [0]]
+        except TokenizerError:
+            return [[0]]
+
+    def phrases(self, phrases: Iterable[str]) -> list[list[list[int]]]:
+        """Return each way to spell each hotword; words that the lexicon lacks are pronounced by their spelling.
+
+        Raises:
+            DecoderError: a phrase that cannot be spelled.
+        """
+        given = list(phrases)
+        for phrase in given:
+            if len(phrase) > MOST_TOKENS:
+                raise _unspellable(phrase, f"more than {MOST_TOKENS} characters")
+        if self.lexicon is None:
+            return [[self._encoded(phrase)] for phrase in given]
+        words = {phrase: self._tokenizer.normalize(phrase).split() for phrase in given}
+        self._pronounce(words)
+        spelled = []
+        for phrase in given:
+            ways = [_joined(way, self._ids[BOUNDARY]) for way in _ways(self.word, words[phrase])]
+            if any(0 in way for way in ways):
+                raise _unspellable(phrase, "its pronunciation has phones that the model lacks")
+            spelled.append(ways)
+        return spelled
+
+    def _pronounce(self, phrases: dict[str, list[str]]) -> None:
+        """Add pronunciations of the phrases' words that no lexicon has, as its other words are spelled."""
+        assert self.lexicon is not None
+        known = self._own | self.lexicon
+        missing = {word: phrase for phrase, words in phrases.items() for word in words if word not in known}
+        if not missing:
+            return
+        try:
+            pronouncer = Pronouncer(known)
+        except SpeechlstmError as error:
+            raise _unspellable(next(iter(missing.values())), f"not in the lexicon, and {error}") from None
+        self._own = dict(self._own)
+        for word, phrase in missing.items():
+            if len(word) > _LETTERS:
+                raise _unspellable(
+                    phrase, f"{word[:60]!r} is not in the lexicon, and has over {_LETTERS} letters"
+                )
+            variants = [phones for phones, _ in pronouncer.pronounce(word, _VARIANTS)]
+            if not variants:
+                raise _unspellable(phrase, f"{word!r} is not in the lexicon, nor are words with such letters")
+            self._own[word] = variants
+            shown = ", ".join(" ".join(phones) for phones in variants)
+            print(
+                f"hotword {word!r} is not in the lexicon; pronounced by its spelling: {shown}",
+                file=sys.stderr,
+            )
+
+    def _encoded(self, phrase: str) -> list[int]:
+        try:
+            return self._tokenizer.encode(phrase)
+        except TokenizerError as error:
+            raise _unspellable(phrase, str(error)) from None
+
+
+def _ways(spelled: Callable[[str], list[list[int]]], words: list[str]) -> Iterable[tuple[list[int], ...]]:
+    """Return the ways to pronounce words one after the other, at most `_MOST_WAYS`."""
+    return islice(product(*map(spelled, words)), _MOST_WAYS)
+
+
+def _joined(words: Iterable[list[int]], gap: int) -> list[int]:
+    return [token for word in words for token in (gap, *word)][1:]
+
+
+def _unspellable(phrase: str, reason: str) -> DecoderError:
+    return DecoderError(f"hotword {phrase[:60]!r} cannot be spelled: {reason}")
