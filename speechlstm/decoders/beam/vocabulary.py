@@ -62,19 +62,13 @@ def build(
     of_tokens = model is not None and set(_plain_words(model)) <= set(tokenizer.tokens)
     boosts = {} if hotwords is None else read_hotwords(hotwords, hotword_boost)
     spelling = Spelling(tokenizer, words)
-    ways = spelling.phrases(boosts)
-    hot = Hotwords(
-        [way for each in ways for way in each],
-        [boost for boost, each in zip(boosts.values(), ways, strict=True) for _ in each],
-        kind,
-    )
+    ways = list(zip(spelling.phrases(boosts), boosts.values(), strict=True))
+    hot = Hotwords([way for each, _ in ways for way in each], [own for each, own in ways for _ in each], kind)
 
     follows = not of_tokens or (isinstance(tokenizer, Words) and lexicon == "strict")
     entries = _entries(tokenizer, spelling, model if follows else None, lexicon, words)
     if entries is not None:
-        there = {word for word, _ in entries}
-        hot_words = dict.fromkeys(word for phrase in boosts for word in tokenizer.normalize(phrase).split())
-        entries += [(word, way) for word in hot_words if word not in there for way in spelling.word(word)]
+        entries += _new_words(tokenizer, spelling, boosts, entries)
     followed = entries is not None
     texts = [word for word, _ in entries or []]
     trie = build_trie([spelling for _, spelling in entries or []])
@@ -161,6 +155,15 @@ def _entries(
         return None
     normal = dict.fromkeys(tokenizer.normalize(word) for word in listed)
     return _usable([(word, way) for word in normal for way in spelling.word(word)], source)
+
+
+def _new_words(
+    tokenizer: Tokenizer, spelling: Spelling, phrases: Iterable[str], entries: list[tuple[str, list[int]]]
+) -> list[tuple[str, list[int]]]:
+    """Return the hotwords' words that are not among the entries, each with its tokens."""
+    there = {word for word, _ in entries}
+    words = dict.fromkeys(word for phrase in phrases for word in tokenizer.normalize(phrase).split())
+    return [(word, way) for word in words if word not in there for way in spelling.word(word)]
 
 
 def _usable(entries: list[tuple[str, list[int]]], source: str | Path) -> list[tuple[str, list[int]]]:
