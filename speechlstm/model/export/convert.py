@@ -71,10 +71,10 @@ def _model(acoustic: AcousticModel, vocab_size: int) -> onnx.ModelProto:
         info("waveforms", TensorProto.FLOAT, ["batch", "samples"]),
         info("lengths", TensorProto.INT64, ["rows"]),
     ]
-    outputs = {
-        log_probs: info("log_probs", TensorProto.FLOAT, ["batch", "frames", vocab_size]),
-        frames: info("frames", TensorProto.INT64, ["batch"]),
-    }
+    outputs = [
+        (log_probs, info("log_probs", TensorProto.FLOAT, ["batch", "frames", vocab_size])),
+        (frames, info("frames", TensorProto.INT64, ["batch"])),
+    ]
     return graph.model("speechlstm", inputs, outputs)
 
 

@@ -7,22 +7,17 @@ operator, and padding has no influence. Between the layers frames come first, as
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from speechlstm.model.encoder import Encoder, LookaheadEncoder, RecurrentLayer
+from speechlstm.model.encoder import ChunkedEncoder, Encoder, LookaheadEncoder, RecurrentLayer
 from speechlstm.model.encoder.lookahead import RowConvolution
 from speechlstm.model.encoder.stack import Subsampling
+from speechlstm.model.export.chunked import add_chunked_layers
 from speechlstm.model.export.graph import Graph
+from speechlstm.model.export.recurrent import add_states, finish_layer, norm
 from speechlstm.types import UsageError
 
-KINDS = (Encoder, LookaheadEncoder)
-# For each cell its operator, the order of its gates there by their place in PyTorch, and what else must be known.
-_CELLS: dict[str, tuple[str, tuple[int, ...], dict[str, int]]] = {
-    "lstm": ("LSTM", (0, 3, 1, 2), {}),  # input, output, forget, candidate
-    "gru": ("GRU", (1, 0, 2), {"linear_before_reset": 1}),  # update, reset, candidate
-    "rnn": ("RNN", (0,), {}),
-}
+KINDS = (Encoder, LookaheadEncoder, ChunkedEncoder)
 
 
 def add_encoder(graph: Graph, encoder: nn.Module, features: str, lengths: str) -> tuple[str, str]:
@@ -48,16 +43,12 @@ def add_encoder(graph: Graph, encoder: nn.Module, features: str, lengths: str) -
     assert isinstance(encoder, Encoder)
     x, lengths = _subsampled(graph, encoder.subsample, features, lengths)
     within = graph("Unsqueeze", graph.within(lengths, graph.size(x, 1)), [2])
-    x = graph("Transpose", x, perm=[1, 0, 2])
-    steps = graph.cast(graph("Max", lengths, 1), np.int32)
-    for layer in encoder.layers:
-        if isinstance(layer, RowConvolution):
-            x = _row_convolution(graph, layer, x, within)
-        else:
-            assert isinstance(layer, RecurrentLayer)
-            x = _recurrent_layer(graph, layer, x, steps)
-    x = graph.linear(_norm(graph, encoder.norm, x), encoder.output.weight, encoder.output.bias)
-    x = graph("Transpose", graph("LogSoftmax", x, axis=-1), perm=[1, 0, 2])
+    if isinstance(encoder, ChunkedEncoder):
+        x = add_chunked_layers(graph, encoder, x, lengths)
+    else:
+        x = _layers(graph, encoder, x, lengths, within)
+    x = graph.linear(norm(graph, encoder.norm, x), encoder.output.weight, encoder.output.bias)
+    x = graph("LogSoftmax", x, axis=-1)
     return graph("Where", within, x, 0.0), lengths
 
 
@@ -77,37 +68,24 @@ def _subsampled(graph: Graph, layer: Subsampling, x: str, lengths: str) -> tuple
     return graph("Where", within, x, 0.0), lengths
 
 
-def _norm(graph: Graph, norm: nn.Module, x: str) -> str:
-    if not isinstance(norm, nn.LayerNorm):
-        return x
-    return graph("LayerNormalization", x, norm.weight, norm.bias, epsilon=norm.eps)
-
-
-def _recurrent_layer(graph: Graph, layer: RecurrentLayer, x: str, steps: str) -> str:
-    """Add a layer over `(frames, batch, width)`; `steps` are int32 lengths of at least 1."""
-    operator, order, options = _CELLS[layer.cell]
-    directions = [layer.weights(suffix) for suffix in (("", "_reverse") if layer.bidirectional else ("",))]
-    size = layer.rnn.hidden_size
-
-    def ordered(weight: Tensor) -> Tensor:
-        gates = torch.split(weight, size)
-        return torch.cat([gates[place] for place in order])
-
-    weights, recurrent, *biases = (
-        torch.stack([ordered(each[place]) for each in directions]) for place in range(4)
-    )
-    name = "bidirectional" if layer.bidirectional else "forward"
-    inputs = (_norm(graph, layer.norm, x), weights, recurrent, torch.cat(biases, dim=1), steps)
-    states = graph(operator, *inputs, hidden_size=size, direction=name, **options)
-    # frames x directions x batch x size -> frames x batch x (directions * size)
-    change = graph("Reshape", graph("Transpose", states, perm=[0, 2, 1, 3]), [0, 0, -1])
-    if isinstance(layer.project, nn.Linear):
-        change = graph.linear(change, layer.project.weight, layer.project.bias)
-    return graph("Add", x, change) if layer.residual else change
+def _layers(graph: Graph, encoder: Encoder, x: str, lengths: str, within: str) -> str:
+    """Add layers over whole utterances `(batch, frames, width)`."""
+    x = graph("Transpose", x, perm=[1, 0, 2])
+    steps = graph.cast(graph("Max", lengths, 1), np.int32)
+    for layer in encoder.layers:
+        if isinstance(layer, RowConvolution):
+            x = _row_convolution(graph, layer, x, within)
+            continue
+        assert isinstance(layer, RecurrentLayer)
+        normed = norm(graph, layer.norm, x)
+        directions = ("", "_reverse") if layer.bidirectional else ("",)
+        states = [add_states(graph, layer, each, normed, steps)[0] for each in directions]
+        x = finish_layer(graph, layer, x, states)
+    return graph("Transpose", x, perm=[1, 0, 2])
 
 
 def _row_convolution(graph: Graph, layer: RowConvolution, x: str, within: str) -> str:
-    normed = graph("Transpose", _norm(graph, layer.norm, x), perm=[1, 0, 2])
+    normed = graph("Transpose", norm(graph, layer.norm, x), perm=[1, 0, 2])
     normed = graph("Transpose", graph("Where", within, normed, 0.0), perm=[0, 2, 1])
     width = layer.conv.in_channels
     change = graph("Conv", normed, layer.conv.weight, group=width, pads=[0, layer.lookahead])

@@ -149,7 +149,7 @@ def _speech_frames(graph: Graph, levels: str, within: str) -> str:
     shape = {"kernel_shape": [2 * MARGIN + 1], "pads": [MARGIN, MARGIN]}
     near = graph("MaxPool", graph("Unsqueeze", graph.cast(loud, np.float32), [1]), **shape)
     near = graph("Greater", graph("Squeeze", near, [1]), 0.0)
-    return graph("Unsqueeze", graph("And", near, within), [2])
+    return graph("Unsqueeze", graph("And", near, sounding), [2])
 
 
 def _quantile(graph: Graph, values: str, counted: str, share: float) -> str:

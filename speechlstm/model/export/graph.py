@@ -40,11 +40,15 @@ class Graph:
 
     def several(self, operator: str, outputs: int, *inputs: Value, **attributes: Any) -> list[str]:
         """Add an operator with several outputs and return their names; the rest is as in a call."""
-        name = f"{self.scope}/{operator}_{len(self._nodes)}"
+        name = f"{self.scope}/{operator}_{self.number()}"
         made = [f"{name}:{number}" for number in range(outputs)]
         given = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         self._nodes.append(helper.make_node(operator, given, made, name, **attributes))
         return made
+
+    def number(self) -> int:
+        """Return the number of the next operator."""
+        return len(self._nodes)
 
     def constant(self, value: Tensor | NDArray[Any] | list[int] | int | float, name: str = "") -> str:
         """Add a constant and return its name."""
@@ -75,19 +79,25 @@ class Graph:
         """Return `x @ weight.T + bias`."""
         return self("Add", self("MatMul", x, weight.detach().T), bias)
 
-    def model(
-        self, name: str, inputs: list[onnx.ValueInfoProto], outputs: dict[str, onnx.ValueInfoProto]
-    ) -> onnx.ModelProto:
-        """Return the graph as a model.
+    def finish(
+        self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[tuple[str, onnx.ValueInfoProto]]
+    ) -> onnx.GraphProto:
+        """Return what has been added as ONNX's own graph.
 
         Args:
             name: of the graph.
             inputs: what it is fed with.
-            outputs: what comes out, by the names of the values in the graph.
+            outputs: values, and as what they come out.
         """
-        for value, info in outputs.items():
+        for value, info in outputs:
             self._nodes.append(helper.make_node("Identity", [value], [info.name]))
-        graph = helper.make_graph(self._nodes, name, inputs, list(outputs.values()), self._constants)
+        return helper.make_graph(self._nodes, name, inputs, [info for _, info in outputs], self._constants)
+
+    def model(
+        self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[tuple[str, onnx.ValueInfoProto]]
+    ) -> onnx.ModelProto:
+        """Return the graph as a model; the arguments are those of `finish`."""
+        graph = self.finish(name, inputs, outputs)
         opset = [helper.make_opsetid("", OPSET)]
         return helper.make_model(
             graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="speechlstm"
