@@ -17,9 +17,6 @@ from speechlstm.types import UsageError
 def choose_devices(trainer: DictConfig) -> Devices:
     """Return the devices that a trainer's settings describe; of their other settings only the precision counts.
 
-    Args:
-        trainer: an option of `conf/trainer`.
-
     Raises:
         UsageError: settings that do not fit together, or that this machine has no devices for.
     """
@@ -48,10 +45,7 @@ def batch_threads(threads: int | None) -> int:
     """Leave PyTorch one thread for each batch, and return how many batches a command runs at once.
 
     This is for the whole process, so the command decides it, not the library; decoders, which share out utterances
-    themselves, are made before.
-
-    Args:
-        threads: how many; None takes as many as PyTorch would have used for one batch.
+    themselves, are made before. `threads` of None takes as many as PyTorch would have used for one batch.
     """
     available = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -61,9 +55,7 @@ def batch_threads(threads: int | None) -> int:
 def make_decoder(cfg: DictConfig, recognizer: Recognizer) -> Decoder:
     """Return the decoder that a command's settings name, or the one that belongs to the bundle.
 
-    Args:
-        cfg: of the command; `lm` also replaces the language model of a decoder that the bundle brings.
-        recognizer: whose tokens it decodes.
+    `lm` also replaces the language model of a decoder that the bundle brings.
 
     Raises:
         UsageError: there is no such decoder, or it takes no such settings.

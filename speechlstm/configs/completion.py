@@ -42,13 +42,7 @@ compdef _speechlstm speechlstm
 
 
 def complete(shell: str, line: str, commands: Sequence[str]) -> list[str]:
-    """Return the words that may stand where a command line ends.
-
-    Args:
-        shell: bash gets special characters of file names with backslashes; the others quote themselves.
-        line: up to the cursor.
-        commands: those there are.
-    """
+    """Return the words that may stand where a command line ends."""
     words, word = _words(line)
     if len(words) < 2:
         return [f"{name}" for name in [*commands, "--help", "--version"] if name.startswith(word)]

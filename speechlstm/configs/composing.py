@@ -88,13 +88,7 @@ def task_overrides() -> list[str]:
 
 
 def composed(config_name: str, overrides: list[str], with_hydra: bool = False) -> DictConfig:
-    """Compose a config, beside the command that may be running; errors are Hydra's.
-
-    Args:
-        config_name: the command's config.
-        overrides: of the command line.
-        with_hydra: keep Hydra's own settings.
-    """
+    """Compose a config, beside the command that may be running; errors are Hydra's."""
     register_plugins()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

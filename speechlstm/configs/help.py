@@ -116,10 +116,7 @@ def command_keys(command: str) -> dict[str, str]:
 def command_help(command: str, summary: str, arguments: Sequence[str]) -> str:
     """Return the help of a command: usage, examples, its settings and its groups.
 
-    Args:
-        command: its name.
-        summary: one sentence on what it does.
-        arguments: what else is on the command line; of a group that is chosen there, the option's settings are shown.
+    Of a group that is chosen in `arguments`, the rest of the command line, the option's settings are shown.
     """
     width = shutil.get_terminal_size((110, 24)).columns
     file = read(folders.CONF / f"{command}.yaml")

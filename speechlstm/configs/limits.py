@@ -99,10 +99,7 @@ def _limit(setting: Setting, of_command: bool) -> Limit:
 def check(values: Mapping[str, Any], known: Mapping[str, Limit], defaults: Mapping[str, Any]) -> None:
     """Raise a UsageError for the first value that does not fit.
 
-    Args:
-        values: by dotted key.
-        known: what fits them.
-        defaults: an example for the message, where it fits.
+    All are known by dotted keys; a default is an example for the message, where it fits.
     """
     for key, value in values.items():
         what = known.get(key)

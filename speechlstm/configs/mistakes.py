@@ -22,14 +22,7 @@ Composed = Callable[[str, list[str]], DictConfig]
 
 
 def explain(error: Exception, config_name: str, arguments: Sequence[str], composed: Composed) -> str:
-    """Return in one line what is wrong, with the nearest key or the options that exist.
-
-    Args:
-        error: what Hydra or OmegaConf raised.
-        config_name: the command's config.
-        arguments: the command line.
-        composed: composes the config, given its name and overrides.
-    """
+    """Return in one line what is wrong, with the nearest key or the options that exist."""
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} is not set: add {error.full_key}=... to the command line"
     if isinstance(error, HydraException | ValueError):

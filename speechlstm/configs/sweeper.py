@@ -47,10 +47,7 @@ class Search:
     def run(self, launcher: Launcher, arguments: list[str]) -> None:
         """Run the trials that the study lacks.
 
-        Args:
-            launcher: runs them.
-            arguments: overrides of the command line; those with a range or choices are drawn, the others are the
-                same for all trials.
+        Arguments with a range or choices are drawn, the others are the same for all trials.
 
         Raises:
             UsageError: nothing is to be varied, or the study varies something else.

@@ -21,11 +21,6 @@ def names() -> list[str]:
 def create(name: str, tokenizer: Tokenizer, **params: Any) -> Decoder:
     """Make the decoder that is installed under a name.
 
-    Args:
-        name: its name on the command line.
-        tokenizer: whose ids it decodes.
-        **params: the decoder's own settings.
-
     Raises:
         UsageError: no such decoder, or settings that it does not take.
         PluginError: it cannot be imported or made.

@@ -249,13 +249,7 @@ def collapse(scores: NDArray[np.floating[Any]], path: NDArray[np.integer[Any]]) 
 
 
 def fault(found: Any, frames: int, vocab: int) -> str:
-    """Return what makes a hypothesis unusable, or nothing.
-
-    Args:
-        found: what a decoder returned as a hypothesis.
-        frames: of the utterance.
-        vocab: tokens, the blank included.
-    """
+    """Return what makes a hypothesis unusable, or nothing."""
     if not isinstance(found, Hypothesis):
         return f"a {type(found).__name__}, but must return a Hypothesis"
     tokens, starts, ends, confidences = found.tokens, found.starts, found.ends, found.confidences

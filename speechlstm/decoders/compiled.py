@@ -22,10 +22,6 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
 
     Where nothing can be kept (no home folder and a package that cannot be written, a full disk), and where what was
     kept is damaged, it is compiled anew; numba's own `cache=True` ends with an error there.
-
-    Args:
-        function: what to compile.
-        **options: more of numba's than `nogil`.
     """
     if getattr(config, "DISABLE_JIT", 0):  # numba sets it by name
         return _Refused(function)

@@ -25,11 +25,7 @@ def spoken(tokenizer: Tokenizer, text: str, hold: int = 1, gap: int = 1, sure: f
 def mumbled(tokenizer: Tokenizer, text: str, seed: int, noise: float = 1.2) -> Tensor:
     """Return `(frames, vocab)` of a text that is understood by and large: three frames a token, Gaussian noise.
 
-    Args:
-        tokenizer: of the text.
-        text: of the utterance.
-        seed: of the noise.
-        noise: standard deviation that is added to the log-probabilities, natural log.
+    `noise` is its standard deviation, natural log.
     """
     clear = spoken(tokenizer, text, hold=2, sure=0.9)
     return (clear + noise * _normal(len(clear), len(tokenizer), seed)).log_softmax(-1)

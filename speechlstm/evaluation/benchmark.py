@@ -46,11 +46,7 @@ def widths(
 ) -> list[dict[str, Any]]:
     """Return the settings to try with a decoder: values of the width that its config has, or one empty setting.
 
-    Args:
-        name: of the decoder.
-        own: parameters it is given; a width among them is the only one.
-        beam_sizes: of `beam_size`.
-        beams: of `beam`.
+    A width among the decoder's own parameters is the only one.
 
     Raises:
         UsageError: the decoder has no config.
@@ -84,13 +80,7 @@ def measure(
 ) -> Trial:
     """Decode utterances and count the errors; the first is decoded once before the clock starts, to warm up.
 
-    Args:
-        decoder: what to measure.
-        rows: `(frames, vocab)` of each utterance.
-        references: normalized text of each.
-        audio_seconds: length of them all.
-        name: of the decoder, for the result.
-        setting: of its width, for the result.
+    Each of `rows` is `(frames, vocab)`, the references are normalized.
     """
     decoder(*padded(list(rows[:1])))
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]))

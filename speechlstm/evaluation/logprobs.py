@@ -44,13 +44,6 @@ def compute(
     A cached file is known by the bundle's content and by place, size and time of change of each audio file. It is
     written when all audio could be read.
 
-    Args:
-        bundle: the recognizer.
-        utterances: what to recognize.
-        folder: for cached files; None is `log-probs` in the user's cache.
-        batch_seconds: most seconds in a batch.
-        threads: batches at once on a CPU.
-
     Raises:
         SpeechlstmError: none of the audio could be read.
     """

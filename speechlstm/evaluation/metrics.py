@@ -82,11 +82,6 @@ class Score:
 
         Whole utterances are drawn with replacement, since errors within one depend on each other (Bisani and
         Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004).
-
-        Args:
-            level: share of resamples inside the interval.
-            resamples: how many sets of utterances are drawn.
-            seed: of the draws; the same seed gives the same interval.
         """
         table = np.array([(c.errors, c.length) for c in self.utterances], dtype=np.int64).reshape(-1, 2)
         if not table[:, 1].any():

@@ -30,9 +30,6 @@ def can_draw() -> bool:
 def check_plots(otherwise: str = "") -> None:
     """Make sure that matplotlib is installed.
 
-    Args:
-        otherwise: what the user can do instead of installing it.
-
     Raises:
         SpeechlstmError: it is not.
     """

@@ -50,17 +50,7 @@ def score(
     seconds: float,
     setup: Mapping[str, str],
 ) -> Results:
-    """Count the errors of transcripts.
-
-    Args:
-        tokenizer: of the recognizer.
-        utterances: with normalized references.
-        transcripts: of the utterances.
-        others: hypotheses of another recognizer by id.
-        failed: how many other utterances could not be read.
-        seconds: that the recognition took.
-        setup: what was evaluated with what, by name.
-    """
+    """Count the errors of transcripts."""
     pairs = zip(utterances, transcripts, strict=True)
     total = corpus((utterance.text, transcript.text) for utterance, transcript in pairs)
     phones = phone_errors(tokenizer, utterances, transcripts)

@@ -46,9 +46,7 @@ class Trial:
 def ranges(settings: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> dict[str, tuple[float, float]]:
     """Return the parameters to search with their least and greatest values.
 
-    Args:
-        settings: the decoder's own parameters, which may be nested.
-        wanted: the user's choice, nested likewise; None takes those of `RANGES` that the decoder has.
+    Without a choice of the user, those of `RANGES` that the decoder has.
 
     Raises:
         UsageError: a parameter that the decoder has not, a range that is none, or nothing to search.
@@ -140,10 +138,6 @@ def calibrate(decoder: Decoder, dev: LogProbs) -> tuple[float, float, float]:
     """Return the power that makes a decoder's word confidences most like the probabilities of being right.
 
     With one number it can make them smaller or greater, but never change which of two is greater.
-
-    Args:
-        decoder: whose confidences they are, raised to no power yet.
-        dev: log-probabilities of the development set, with its texts.
 
     Returns:
         the power, and the cross-entropy of right and wrong words before and after, natural log per word.

@@ -66,10 +66,7 @@ class Bundle:
     def save(self, folder: str | Path, card: str, selftest: Mapping[str, Tensor]) -> None:
         """Write the bundle as a folder, whole or not at all; an older one there is replaced.
 
-        Args:
-            folder: where.
-            card: the model card, Markdown.
-            selftest: what `speechlstm.model.selftest.record` gave for the model.
+        `selftest` is what `speechlstm.model.selftest.record` gave for the model, `card` is Markdown.
 
         Raises:
             SpeechlstmError: there is something else than a bundle.

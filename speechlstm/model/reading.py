@@ -22,10 +22,6 @@ _WHOLE = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.
 def read_file(path: Path, most: int | None = None) -> bytes:
     """Read a regular file, with links followed.
 
-    Args:
-        path: where.
-        most: bytes that it may have.
-
     Raises:
         BundleError: it is missing, cannot be read, is a device, a FIFO, a folder, all holes, or too large.
     """

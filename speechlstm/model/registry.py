@@ -134,11 +134,6 @@ def load(stage: str, name: str) -> type[Any]:
 def create(stage: str, /, name: str, **params: Any) -> Any:
     """Make the part that is installed under a name.
 
-    Args:
-        stage: of the part, a key of `STAGES`.
-        name: its name on the command line.
-        **params: its settings, and what follows from other stages.
-
     Raises:
         UsageError: no such part, or settings that it does not take.
         PluginError: it cannot be imported or made.
@@ -222,9 +217,7 @@ def folder_of(value: str) -> Path | None:
 def find_bundle(name_or_path: str | Path | None = None) -> Path:
     """Return the folder of a trained model.
 
-    Args:
-        name_or_path: a folder, or the name of an installed model; None takes the one installed model besides the small
-            one of this package, else that.
+    Without a name, the one installed model besides the small one of this package, else that.
 
     Raises:
         BundleError: neither a folder nor an installed model.

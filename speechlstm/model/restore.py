@@ -51,12 +51,6 @@ def restore(
 
     Nothing is built that would need more memory than the weights themselves have.
 
-    Args:
-        config: the settings of features and encoder, and the packages that they come from, as `described` gives them.
-        where: the file that says so, for messages.
-        tensors: the weights, by their names in the model.
-        vocab_size: number of tokens, the blank included.
-
     Raises:
         BundleError: settings and weights do not fit together, or a part is not installed.
         PluginError: a part of another package cannot be imported or made.
@@ -82,12 +76,6 @@ def check_size(config: Mapping[str, Any], where: str, tensors: Mapping[str, Tens
     """Raise TooLargeError if an encoder's settings ask for more weights than there are.
 
     The encoder is built without memory first. One that cannot be is left to the bounds of its settings.
-
-    Args:
-        config: as in `restore`.
-        where: as in `restore`.
-        tensors: the weights, by their names in the model.
-        **sizes: what follows from other stages.
     """
     there = sum(tensor.numel() for name, tensor in tensors.items() if is_encoder_weight(name))
     most = 2 * there + (1 << 20)  # what little is missing or too much is named when the weights are copied
@@ -143,12 +131,7 @@ def _part(stage: str, config: Mapping[str, Any], where: str, **sizes: int) -> An
 
 
 def described(config: Mapping[str, Any], tokenizer: str) -> dict[str, Any]:
-    """Return what a bundle says of its parts: names and settings, and the packages that they come from.
-
-    Args:
-        config: with the settings of features and encoder.
-        tokenizer: the tokenizer's name.
-    """
+    """Return what a bundle says of its parts: names and settings, and the packages that they come from."""
     parts = {stage: by_name(config[stage]) for stage in ("features", "encoder")}
     names = {stage: settings["name"] for stage, settings in parts.items()} | {"tokenizer": tokenizer}
     packages = {stage: registry.package_of(registry.entry(stage, name)) for stage, name in names.items()}

@@ -17,14 +17,7 @@ _LONGEST = 60  # seconds of a clip
 
 
 def save_bundle(bundle: Bundle, folder: str | Path, card: str, dtype: torch.dtype = torch.float32) -> None:
-    """Write a bundle with the self-test of its weights as they are stored; raises as `Bundle.save`.
-
-    Args:
-        bundle: its weights are rounded to `dtype`.
-        folder: where.
-        card: the model card, Markdown.
-        dtype: of the stored weights.
-    """
+    """Write a bundle with the self-test of its weights as they are stored; raises as `Bundle.save`."""
     bundle.round(dtype)
     bundle.save(folder, card, record(bundle.model))
 

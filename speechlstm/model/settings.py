@@ -41,11 +41,6 @@ Tokens = Annotated[int, Within(2, 100_000)]
 def check(stage: str, makers: Sequence[Callable[..., Any]], settings: Mapping[str, Any]) -> None:
     """See that settings are what the arguments of a part's constructors are annotated with.
 
-    Args:
-        stage: of the part, for messages.
-        makers: the constructor, and those that it passes settings on to.
-        settings: by name.
-
     Raises:
         UsageError: a setting of the wrong type or out of range; the message says what fits.
     """

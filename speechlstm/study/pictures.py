@@ -66,12 +66,8 @@ def draw(
 ) -> NDArray[np.uint8]:
     """Draw features above posteriors, on one time axis; return `(height, width, 3)` in RGB.
 
-    Args:
-        features: `(frames, features)`.
-        posteriors: `(encoder frames, vocab)`, probabilities.
-        tokens: of each id, the blank first. Those that are likely somewhere get a row, in the order of their peaks.
-        frame_shift: seconds from one frame of the features to the next.
-        title: above the picture.
+    Features are `(frames, features)`, `frame_shift` seconds apart, posteriors `(encoder frames, vocab)` probabilities.
+    Tokens that are likely somewhere get a row, in the order of their peaks.
     """
     import librosa.display  # with numba, which takes half a second
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # without pyplot: no window system

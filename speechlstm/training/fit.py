@@ -37,13 +37,6 @@ def fit(
 ) -> Trained:
     """Train until the last epoch, and load the best weights.
 
-    Args:
-        trainer: with its callbacks.
-        model: what is trained.
-        data: what it is trained on.
-        folder: of the checkpoints.
-        last: checkpoint to go on from.
-
     Raises:
         SpeechlstmError: another rank has failed, or updates were skipped in a row.
         UsageError: settings that cannot be used here.
@@ -126,11 +119,6 @@ def check_checkpoint(
     checkpoint: Mapping[str, Any], model: TrainingModule, settings: Mapping[str, Any]
 ) -> None:
     """See whether a training can go on from a checkpoint.
-
-    Args:
-        checkpoint: its content.
-        model: what is to be trained.
-        settings: the model's settings, by stage.
 
     Raises:
         UsageError: it is of another model; the differences are listed.

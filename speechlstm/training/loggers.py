@@ -22,13 +22,6 @@ def log_transcripts(
 
     A logger that takes tables (Weights & Biases) gets a table, one that takes texts (TensorBoard) a text; beside the
     metrics of a CSV logger stands a file `transcripts.csv`; others get nothing.
-
-    Args:
-        logger: any.
-        name: under which they are shown.
-        rows: reference and hypothesis of each utterance.
-        epoch: passes over the data before, written into the file.
-        step: updates before.
     """
     rows = [(reference[:_LONGEST], hypothesis[:_LONGEST]) for reference, hypothesis in rows]
     if hasattr(logger, "log_text"):

@@ -14,11 +14,6 @@ from speechlstm.types import UsageError
 def check_monitors(callbacks: Sequence[Any], loss: CtcLoss, decoder: DictConfig) -> None:
     """See whether the error rates that callbacks go by mean anything for the loss.
 
-    Args:
-        callbacks: of the trainer.
-        loss: what training makes small.
-        decoder: settings of the decoder of the validation.
-
     Raises:
         UsageError: the loss needs a language model, but the decoder of the validation has none.
     """

@@ -41,10 +41,8 @@ class Parts(NamedTuple):
 def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts:
     """Make all parts of a training: one that goes on from its last checkpoint, or begins, with weights or without.
 
-    Args:
-        cfg: settings; with `init_from` those of features and encoder become those of the weights.
-        out: the training's folder.
-        overrides: the command line, whose settings stay as they are.
+    With `init_from` the settings of features and encoder in `cfg` become those of the weights, except what the command
+    line, `overrides`, sets.
 
     Raises:
         SpeechlstmError: manifests, settings, a checkpoint or a bundle that cannot be used.

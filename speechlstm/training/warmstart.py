@@ -33,9 +33,6 @@ class Source(NamedTuple):
 def read(name: str | Path) -> Source:
     """Read a bundle or a checkpoint.
 
-    Args:
-        name: a bundle's folder, the name of an installed bundle, or a checkpoint's file.
-
     Raises:
         SpeechlstmError: it is damaged, or neither.
         OSError: it cannot be read.
@@ -61,12 +58,8 @@ def adopt(
     """Give a training the features and the encoder that the weights it begins with were trained in.
 
     What the command line sets stays, and so does what only changes how an encoder is trained. Features for another
-    sample rate are not taken.
-
-    Args:
-        cfg: of the training; changed.
-        settings: of features and encoder, as a bundle or checkpoint has them.
-        overrides: the command line.
+    sample rate are not taken. `cfg` is changed; `settings` are those of a bundle or checkpoint, `overrides` the command
+    line.
 
     Returns:
         what has changed: `encoder.num_layers=3 (was 4)`.
@@ -94,13 +87,8 @@ def initialize(
 ) -> None:
     """Copy the weights that fit by name and shape, and say in a line how many did.
 
-    What belongs to a token goes where that token now is; what belongs to a new token stays as it was drawn.
-
-    Args:
-        model: gets the weights.
-        source: has them.
-        changes: settings that the training has taken over from the source; see `adopt`.
-        verbose: name them, what was not copied, and new tokens.
+    What belongs to a token goes where that token now is; what belongs to a new token stays as it was drawn. `changes`
+    are what `adopt` gave; with `verbose` they are named, and what was not copied, and new tokens.
 
     Raises:
         UsageError: no weight of the encoder fits.
@@ -134,9 +122,7 @@ def initialize(
 def freeze(encoder: nn.Module, parts: Sequence[str]) -> None:
     """Keep the weights of parts of an encoder as they are.
 
-    Args:
-        encoder: what is trained.
-        parts: names of its modules, such as `subsample`, `layers.0` or `output`.
+    Parts are names of its modules, such as `subsample`, `layers.0` or `output`.
 
     Raises:
         UsageError: there is no such part, or nothing is left to train.

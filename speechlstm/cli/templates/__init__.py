@@ -16,11 +16,6 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 def write(stage: str, name: str, folder: Path | None = None) -> Path:
     """Write a package with one part, which passes the contract of its stage as it is.
 
-    Args:
-        stage: decoder, encoder, features or tokenizer.
-        name: of the part.
-        folder: where; None takes the name.
-
     Returns:
         The folder.
 

@@ -211,12 +211,8 @@ class BeamDecoder(Decoder):
     ) -> Hypothesis:
         """Follow a prefix back to the root.
 
-        Args:
-            state: the search.
-            index: the prefix.
-            logs: its score and what it is made of.
-            word: the lexicon's number of the word that ends with it, -1 none.
-            weights: of the prefixes of the beam, when they vote on how certain the tokens are.
+        Its `logs` are its score and what that is made of, `word` the lexicon's number of the word that ends with it, -1
+        none. With `weights` the prefixes of the beam vote on how certain its tokens are.
         """
         voters = np.ascontiguousarray(state.lanes["node"])
         if weights is None:

@@ -227,12 +227,7 @@ def quick_factor(state, token, kind, memo, rules, options):
 def hot_step(place, token, kind, between, hot):
     """Return where a token leads in the trie of hotwords, and what the bonus changes by.
 
-    Args:
-        place: in the trie, OUTSIDE within a word that is part of no phrase.
-        token: the next one.
-        kind: of the token.
-        between: no word has begun before it.
-        hot: the trie.
+    `place` is OUTSIDE within a word that is part of no phrase; `between`: no word has begun before the token.
     """
     begins = kind == BEGINS or (kind == CONTINUES and between)
     gain = 0.0

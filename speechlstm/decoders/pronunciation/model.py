@@ -62,10 +62,6 @@ class Pronouncer:
     def pronounce(self, word: str, variants: int = 1) -> list[tuple[list[str], float]]:
         """Return the most probable pronunciations of a word, best first, each with its probability.
 
-        Args:
-            word: its letters.
-            variants: how many at most.
-
         Returns:
             An empty list where the lexicon has none of the word's letters, or no phones for them.
         """

@@ -37,12 +37,7 @@ def analyze(
 ) -> dict[str, Any]:
     """Return all that the page shows, but the sound.
 
-    Args:
-        utterances: with normalized references.
-        transcripts: what was recognized.
-        causes: why a transcript is wrong, for those that are.
-        snrs: signal-to-noise ratios in decibels.
-        others: hypotheses of another recognizer by id.
+    References are normalized, `snrs` decibels, and `others` the hypotheses of another recognizer by id.
     """
     counts = [word_errors(u.text, t.text) for u, t in zip(utterances, transcripts, strict=True)]
     characters = [character_errors(u.text, t.text) for u, t in zip(utterances, transcripts, strict=True)]

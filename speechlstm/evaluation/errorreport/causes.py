@@ -55,13 +55,7 @@ def examine(
 ) -> Iterator[tuple[int, Transcript | AudioError, Cause | None]]:
     """Transcribe utterances as `speechlstm.transcription.recognizer.transcribe` does, and find the cause of each error.
 
-    Args:
-        bundle: the recognizer.
-        decoder: turns its log-probabilities into hypotheses.
-        utterances: audio and texts.
-        batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.recognize`.
-        threads: how many batches run at once on a CPU, see there.
-        claim: says which batches are this process's, see there.
+    Arguments as in `speechlstm.transcription.batches.recognize`.
 
     Yields:
         `(index in utterances, transcript or the reason why there is none, cause of its errors if it has any)`.
@@ -90,14 +84,8 @@ def find_cause(
 
     What the decoder adds to the CTC score of a text is what it says of the text where no frame leaves a doubt: its
     score of log-probabilities that are certain of the text's best alignment. That needs nothing of a decoder but that
-    its score is the sum of an acoustic part and of its own knowledge.
-
-    Args:
-        log_probs: `(frames, vocab)` natural logs, float32 on the CPU.
-        decoder: whose hypothesis it is.
-        tokenizer: whose ids the columns are.
-        reference: normalized.
-        hypothesis: the best one.
+    its score is the sum of an acoustic part and of its own knowledge. The reference is normalized, and `log_probs` are
+    `(frames, vocab)` natural logs, float32 on the CPU.
     """
     texts = [(hypothesis.tokens, _best_path(log_probs, hypothesis.tokens))]
     with contextlib.suppress(SpeechlstmError):  # what cannot be written, or does not fit into the frames

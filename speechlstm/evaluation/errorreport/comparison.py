@@ -35,11 +35,6 @@ def read_hypotheses(
 ) -> dict[str, str]:
     """Read what another run of `evaluate` has written.
 
-    Args:
-        path: JSON Lines with `id` and `pred_text`.
-        utterances: those of this run.
-        tokenizer: normalizes the texts for comparing them.
-
     Returns:
         normalized hypotheses by the ids of `utterances`, for those that are in the file.
 

@@ -27,14 +27,7 @@ def report(
 ) -> bytes:
     """Return the page, with recordings in it.
 
-    Args:
-        utterances: with normalized references.
-        transcripts: what was recognized.
-        causes: why a transcript is wrong, for those that are.
-        others: hypotheses of another recognizer by id.
-        sample_rate: Hz that the recordings need at least.
-        budget: most bytes that they take.
-        setup: what was done with what, by name.
+    Arguments as in `analyze`; recordings need `sample_rate` Hz at least, and take `budget` bytes at most.
     """
     figures = analyze(utterances, transcripts, causes, measure_snr(utterances, sample_rate), others)
     audio = embed(utterances, by_interest(figures["utterances"]), sample_rate, budget)
@@ -42,13 +35,7 @@ def report(
 
 
 def render(figures: Mapping[str, Any], setup: Mapping[str, Any], audio: Mapping[int, bytes]) -> bytes:
-    """Return the page.
-
-    Args:
-        figures: what `speechlstm.evaluation.errorreport.analysis.analyze` computed.
-        setup: what was done with what, by name.
-        audio: recordings by the index of the utterance, see `speechlstm.evaluation.errorreport.recording.embed`.
-    """
+    """Return the page."""
     title = f"Errors: {setup['bundle']}, {setup['manifest']}"
     return pages.render(
         Path(__file__).parent / "page", _SCRIPTS, title, dict(figures) | {"setup": dict(setup)}, audio

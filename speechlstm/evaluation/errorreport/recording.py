@@ -68,11 +68,7 @@ def embed(
 ) -> dict[int, bytes]:
     """Compress recordings until a budget is used up.
 
-    Args:
-        utterances: what to read.
-        order: indices in it, those that matter most first.
-        sample_rate: Hz that is wanted at least.
-        budget: most bytes that all take together in the page, as base64.
+    The indices in `order` come first that matter most; `budget` counts bytes of base64.
 
     Returns:
         by index, Ogg files with Opus.
@@ -113,10 +109,6 @@ def encode_opus(waveform: NDArray[np.float32], sample_rate: int) -> bytes:
 
     ffmpeg's encoder takes little effort, which makes it ten times as fast as libsndfile's at a size not
     much larger.
-
-    Args:
-        waveform: `(samples,)`.
-        sample_rate: Hz, one of those that Opus knows.
     """
     samples = (np.clip(waveform, -1, 1) * 32767).astype(np.int16)
     file = io.BytesIO()

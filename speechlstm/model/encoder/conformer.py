@@ -23,9 +23,7 @@ class ConformerLayer(torchaudio.models.conformer.ConformerLayer):  # type: ignor
     def forward(self, x: Tensor, past: Tensor) -> Tensor:
         """Map `(batch, frames, width)` to the same shape.
 
-        Args:
-            x: the layer's input.
-            past: `(batch, frames, 1)`, true past the end of an utterance.
+        `past` is `(batch, frames, 1)`, true past the end of an utterance.
         """
         x = x + 0.5 * self.ffn1(x)
         query = self.self_attn_layer_norm(x).transpose(0, 1)

@@ -63,22 +63,14 @@ class RecurrentLayer(nn.Module):
                     (nn.init.orthogonal_ if "weight_hh" in name else nn.init.xavier_uniform_)(gate)
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
-        """Map `(batch, frames, width)` to the same shape; what lies past the lengths has no influence.
-
-        Args:
-            x: the layer's input.
-            context: further arguments of `recur`.
-        """
+        """Map `(batch, frames, width)` to the same shape; what lies past the lengths has no influence."""
         change: Tensor = self.dropout(self.project(self.recur(self.norm(x), *context)))
         return x + change if self.residual else change
 
     def recur(self, x: Tensor, lengths: Tensor, reverse: Tensor) -> Tensor:
         """Map `(batch, frames, width)` to hidden states `(batch, frames, 2 * hidden_size)`.
 
-        Args:
-            x: input of the recurrent network.
-            lengths: `(batch,)` frames of each utterance.
-            reverse: row numbers from `reversal`.
+        `lengths` are frames, `(batch,)`, and `reverse` row numbers from `reversal`.
         """
         if x.device.type != "cpu":
             packed = pack_padded_sequence(

@@ -28,13 +28,7 @@ _LOOKS = {
 
 
 def render(trials: Sequence[Result], costs: Sequence[Result], speech: Sequence[Result]) -> bytes:
-    """Return the page.
-
-    Args:
-        trials: results of `speechlstm.study.compare.trials.attempt`.
-        costs: results of `speechlstm.study.compare.complexity.complexity`, one for each network that is compared.
-        speech: results of `speechlstm.study.compare.speech.make`.
-    """
+    """Return the page."""
     networks = [str(each["network"]) for each in costs]
     groups = [_group(trials, networks, name, lag) for name, lag in _groups(trials)]
     seeds = len({each["seed"] for each in trials})

@@ -104,12 +104,7 @@ def rates(folder: Path) -> list[list[float]]:
 
 
 def sized(trial: SpeechTrial, cfg: DictConfig) -> tuple[list[str], int]:
-    """Return overrides that give a network as many parameters as the experiment's own encoder has, and the number.
-
-    Args:
-        trial: which network.
-        cfg: of the experiment, with its own encoder.
-    """
+    """Return overrides that give a network as many parameters as the experiment's own encoder has, and the number."""
     texts = [utterance.text for utterance in parts.read(cfg.data.train)]
     vocab_size = len(configs.build_part("tokenizer", cfg.tokenizer, texts=texts))
     num_features = configs.build_part("features", cfg.features).num_features

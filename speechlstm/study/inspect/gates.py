@@ -101,10 +101,8 @@ def _record(
 def listen(encoder: nn.Module, features: Tensor, frame_shift: float) -> list[Direction]:
     """Return the gates of all recurrent layers and directions during an utterance.
 
-    Args:
-        encoder: in evaluation mode; one without recurrent layers gives none.
-        features: `(1, frames, features)` of one utterance, without padding.
-        frame_shift: seconds per encoder frame.
+    The features are `(1, frames, features)`, without padding; the encoder is in evaluation mode, and `frame_shift` in
+    seconds.
     """
     layers = recurrent(encoder)
     with recorded(layers) as given:

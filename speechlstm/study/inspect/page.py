@@ -73,10 +73,7 @@ def about(seen: Observation) -> str:
 def choose(seen: Observation, layer: int | None, direction: str) -> int | None:
     """Return the index of a layer and direction in `seen.directions`; None if the encoder has no recurrent layers.
 
-    Args:
-        seen: what was observed.
-        layer: counted from 1; None: the last.
-        direction: `"forward"` or `"backward"`.
+    Layers are counted from 1, None is the last; directions are `"forward"` and `"backward"`.
 
     Raises:
         UsageError: there is no such layer or direction.

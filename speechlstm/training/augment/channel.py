@@ -51,14 +51,7 @@ class BandLimit(Change):
 
 
 def within_band(waveform: Samples, sample_rate: int, low: float, high: float) -> Samples:
-    """Return the waveform without what lies outside a band; beyond each edge it fades over a tenth or 50 Hz.
-
-    Args:
-        waveform: `(samples,)`.
-        sample_rate: Hz.
-        low: lower edge, Hz.
-        high: upper edge, Hz.
-    """
+    """Return the waveform without what lies outside a band; beyond each edge it fades over a tenth or 50 Hz."""
     size = 1 << (len(waveform) + sample_rate // 10).bit_length()  # room for the filter to ring
     frequency = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
     outside = np.maximum((low - frequency) / max(low / 10, 50), (frequency - high) / max(high / 10, 50))
@@ -98,11 +91,7 @@ class Codec(Change):
 def compressed(waveform: Samples, sample_rate: int, codec: str, quality: float) -> Samples:
     """Return `(samples,)` after a codec.
 
-    Args:
-        waveform: `(samples,)`; what passes full scale, 1, is cut off.
-        sample_rate: Hz.
-        codec: a name of `Codec`.
-        quality: for mp3 and vorbis, from 0, the best, to 0.99.
+    What passes full scale, 1, is cut off. The quality of mp3 and vorbis is from 0, the best, to 0.99.
     """
     form, subtype, telephone = _CODECS[codec]
     rate = 8000 if telephone or sample_rate < 16000 else 16000

@@ -66,13 +66,8 @@ def simulated(sample_rate: int, rt60: float, drr: float, rng: np.random.Generato
     """Return an impulse response after the statistical model: the direct sound, then noise that dies away.
 
     Polack: La transmission de l'énergie sonore dans les salles, thesis, 1988. The image method would place the first
-    echoes as a shoebox room does; here they begin at random, 1 to 10 ms after the direct sound.
-
-    Args:
-        sample_rate: Hz.
-        rt60: time in which the echoes fall by 60 dB, seconds.
-        drr: ratio of the direct sound's energy to that of the echoes, dB.
-        rng: of noise and delay.
+    echoes as a shoebox room does; here they begin at random, 1 to 10 ms after the direct sound. Its echoes fall by 60
+    dB in `rt60` seconds, and the direct sound has `drr` dB more energy than all of them.
     """
     time = np.arange(max(2, round(1.2 * rt60 * sample_rate))) / sample_rate  # until 72 dB below the first
     echoes = rng.standard_normal(len(time)) * 10 ** (-3 * time / rt60)

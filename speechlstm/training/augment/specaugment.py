@@ -47,9 +47,7 @@ class SpecAugment(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Mask a batch.
 
-        Args:
-            features: `(batch, frames, num_features)`.
-            lengths: `(batch,)` frames of each utterance.
+        Features are `(batch, frames, num_features)`, lengths `(batch,)` frames.
 
         Returns:
             a changed copy of the features.

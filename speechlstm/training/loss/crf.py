@@ -74,13 +74,7 @@ class CrfLoss(CtcLoss):
     def measure(self, log_probs: Tensor, targets: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:
         """Return the negative log-probability of the texts among all texts, per target token.
 
-        As with CTC, an utterance with too few frames for its tokens adds nothing.
-
-        Args:
-            log_probs: `(batch, frames, vocab)` natural logs; computed with in float32 whatever they come in.
-            targets: `(batch, tokens)` ids without blanks.
-            lengths: `(batch,)` frames.
-            target_lengths: `(batch,)` tokens.
+        As with CTC, an utterance with too few frames for its tokens adds nothing. Arguments as in `ctc_loss`.
 
         Raises:
             SpeechlstmError: `prepare` has not been called, or a target is blank or not in the vocabulary.

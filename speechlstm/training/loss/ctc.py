@@ -88,12 +88,8 @@ class CtcLoss:
 def disagreement(first: Tensor, second: Tensor, lengths: Tensor) -> Tensor:
     """Return half the Kullback-Leibler divergence of each view from the other, summed over all frames.
 
-    The view that is diverged from is a teacher: no gradient flows into it.
-
-    Args:
-        first: `(batch, frames, vocab)` natural logs.
-        second: the same of the other view.
-        lengths: `(batch,)` frames.
+    The view that is diverged from is a teacher: no gradient flows into it. Views are `(batch, frames, vocab)` natural
+    logs, lengths `(batch,)` frames.
     """
     first, second = first.float(), second.float()
     frames = torch.arange(first.shape[1], device=lengths.device) < lengths.unsqueeze(1)

@@ -72,11 +72,7 @@ class _LogSum(torch.autograd.Function):
 def compiled(probs: Tensor, lengths: Tensor, denominator: Denominator, learns: bool) -> tuple[Tensor, Tensor]:
     """Return log Z and its gradient by the compiled sweeps.
 
-    Args:
-        probs: `(batch, frames, vocab)` probabilities.
-        lengths: `(batch,)` frames.
-        denominator: has the n-gram.
-        learns: whether the gradient is wanted.
+    `probs` are `(batch, frames, vocab)`, lengths `(batch,)`; `learns` says whether the gradient is wanted.
     """
     totals = probs.new_zeros(len(probs))
     occupied = torch.zeros_like(probs) if learns else probs.new_zeros(len(probs), 0, probs.shape[2])

@@ -41,11 +41,6 @@ def estimate(sequences: Iterable[Sequence[int]], vocab_size: int, order: int) ->
     seen `n` times, with `t` different successors, leaves the share `t / (n + t)` to the shorter context; the
     shortest leaves it to all tokens alike. So everything is possible, as it must be for the gradient to be finite.
 
-    Args:
-        sequences: token ids of each training text, without blanks.
-        vocab_size: number of tokens, the blank included.
-        order: tokens in the longest n-grams, 2 or 3.
-
     Raises:
         UsageError: the order is another one, or the table would be too large.
     """

@@ -85,14 +85,7 @@ def _emit(row, total, labels, blanks):
 def backward(probs, follows, again, ends, labels, blanks, occupied):
     """Fill in how likely each token is in each frame, given all label sequences: the gradient of log Z.
 
-    Args:
-        probs: `(frames, vocab)` probabilities.
-        follows: as in `forward`.
-        again: as in `forward`.
-        ends: as in `forward`.
-        labels: what `forward` has filled in.
-        blanks: the same.
-        occupied: `(frames, vocab)` to fill in.
+    `labels` and `blanks` are what `forward` has filled in, `occupied` is `(frames, vocab)`; the rest as there.
     """
     frames, vocab = probs.shape
     contexts = len(again)
@@ -144,14 +137,8 @@ def _occupy(labels, blanks, label, blank, occupied):
 def sweep(probs, lengths, follows, again, ends, totals, occupied):
     """Sweep over a batch, one utterance after the other; `occupied` may have no frames, if it is not wanted.
 
-    Args:
-        probs: `(batch, frames, vocab)` probabilities.
-        lengths: `(batch,)` frames.
-        follows: as in `forward`.
-        again: as in `forward`.
-        ends: as in `forward`.
-        totals: `(batch,)` to fill in: log Z.
-        occupied: `(batch, frames, vocab)` of zeros to fill in: its gradient.
+    `probs` and `occupied` are `(batch, frames, vocab)`, the latter zeros; `totals` is `(batch,)`; the rest as in
+    `forward`.
     """
     longest = lengths.max() if len(lengths) else 0
     labels = np.empty((longest + 1, len(again)), probs.dtype)
