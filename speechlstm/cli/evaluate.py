@@ -22,7 +22,7 @@ from speechlstm.decoders import Decoder
 from speechlstm.evaluation import errorreport, results
 from speechlstm.transcription.recognizer import Recognizer, transcribe
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, UsageError, Utterance, counted
+from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, Utterance, counted
 
 Outcome = tuple[int, Transcript | AudioError, errorreport.Cause | None]
 
@@ -30,12 +30,6 @@ Outcome = tuple[int, Transcript | AudioError, errorreport.Cause | None]
 @configs.main("evaluate")
 def main(cfg: DictConfig) -> int:
     """Recognize and score `cfg.manifest`. Exit status 3 when some audio failed, 1 when all did."""
-    if cfg.format not in ("table", "json"):
-        raise UsageError(f"no format {cfg.format!r}; there are: table, json")
-    if isinstance(cfg.report_audio, bool | str) or not cfg.report_audio >= 0:
-        raise UsageError(
-            f"report_audio is {cfg.report_audio!r}, but must be a number of megabytes, 0 or more"
-        )
     where = choose_devices(cfg.trainer)
     utterances, bad = read_usable(cfg.manifest, where.is_first)
     outputs = Outputs([*reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite)

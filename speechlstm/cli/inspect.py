@@ -28,8 +28,6 @@ def main(cfg: DictConfig) -> int:
     inputs = configs.inputs(cfg)
     if not inputs:
         raise UsageError(f"no audio given; {_USAGE}")
-    if cfg.direction not in ("forward", "backward"):
-        raise UsageError(f"direction is {cfg.direction!r}, but must be forward or backward")
     if cfg.png:
         check_plots(", or leave them out with png=false")  # now, not after the work
     folder = Path(str(cfg.out)).expanduser()

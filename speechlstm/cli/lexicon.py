@@ -17,7 +17,6 @@ from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
 from speechlstm.decoders.pronunciation import Pronouncer
 from speechlstm.evaluation import metrics
 from speechlstm.model.tokenizer import normalize
-from speechlstm.model.tokenizer.base import CASES
 from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon
 from speechlstm.model.tokenizer.phones import Phones
 from speechlstm.types import SOME_FAILED, UsageError
@@ -53,8 +52,6 @@ def _check(cfg: DictConfig) -> None:
         raise UsageError(
             "give the words to pronounce, words=FILE, and the lexicon to write, out=FILE; or test=0.05 to measure"
         )
-    if cfg.case not in CASES:
-        raise UsageError(f"case is {cfg.case!r}, but must be one of {', '.join(CASES)}")
 
 
 def _known(cfg: DictConfig) -> Pronunciations:

@@ -19,7 +19,7 @@ from speechlstm.data import progress
 from speechlstm.data.audio import holder
 from speechlstm.data.files import Outputs
 from speechlstm.data.manifest import file_names, read_usable
-from speechlstm.evaluation.plots import can_draw, to_png
+from speechlstm.evaluation.plots import can_draw, figure, to_png
 from speechlstm.training.data import UtteranceDataset
 from speechlstm.training.sampler import BucketSampler
 from speechlstm.types import AudioError, SpeechlstmError, UsageError, report_failures
@@ -31,10 +31,6 @@ def main(cfg: DictConfig) -> int:
     out = Path(str(cfg.out)).expanduser()
     if out.exists() and not out.is_dir():
         raise UsageError(f"out={cfg.out} is a file, but must be a folder for the audio of each utterance")
-    if cfg.number < 1 or cfg.epoch < 0:
-        raise UsageError(
-            f"number is {cfg.number} and epoch {cfg.epoch}, but must be at least 1 and at least 0"
-        )
     utterances, bad = read_usable(cfg.manifest)
     names = file_names(utterances)
     outputs = Outputs([holder(utterance.audio_filepath) for utterance in utterances], cfg.overwrite)
@@ -84,18 +80,11 @@ def _wav(waveform: NDArray[np.float32], sample_rate: int) -> bytes:
 
 def _picture(features: NDArray[Any], frame_shift: float, title: str) -> bytes:
     """Draw `(frames, features)` over time in seconds."""
-    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
-
     frames, size = features.shape
-    figure = Figure(figsize=(10, 4), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    extent = (0.0, frames * frame_shift, 0.0, float(size))
-    axes.imshow(features.T, origin="lower", aspect="auto", interpolation="nearest", extent=extent)
-    axes.set_xlabel("time (s)")
-    axes.set_ylabel("feature")
-    axes.set_title(title, fontsize=10, parse_math=False, wrap=True)
-    return to_png(figure)
-
-
-if __name__ == "__main__":
-    main()
+    with figure(10, 4, dpi=100) as drawn:
+        axes = drawn.subplots()
+        extent = (0.0, frames * frame_shift, 0.0, float(size))
+        axes.imshow(features.T, origin="lower", aspect="auto", interpolation="nearest", extent=extent)
+        axes.set(xlabel="time (s)", ylabel="feature")
+        axes.set_title(title, parse_math=False, wrap=True)
+        return to_png(drawn)

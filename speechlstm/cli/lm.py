@@ -13,10 +13,9 @@ from speechlstm import configs
 from speechlstm.configs.paths import reads
 from speechlstm.data.files import Outputs
 from speechlstm.decoders.lm import NGram, estimate, write_arpa
-from speechlstm.decoders.lm.corpus import EOS_ID, UNITS, read_corpus, splitter
+from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
 from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
 from speechlstm.decoders.lm.ngram import Perplexity
-from speechlstm.model.tokenizer.base import CASES
 from speechlstm.types import SOME_FAILED, UsageError, counted
 
 _SHOWN = 10  # examples of each kind
@@ -75,13 +74,8 @@ def _check(cfg: DictConfig, texts: list[str], manifests: list[str], out: Path) -
         raise UsageError("no text: add text=FILE, or manifest=FILE for the texts of a manifest")
     if listed := [path for path in texts if path.endswith(".jsonl")]:
         raise UsageError(f"text={listed[0]} is a manifest by its name: give it as manifest={listed[0]}")
-    for name, known in (("unit", UNITS), ("case", CASES)):
-        if cfg[name] not in known:
-            raise UsageError(f"{name} is {cfg[name]!r}, but must be one of {', '.join(known)}")
     if cfg.unit == "token" and cfg.bundle is None:
         raise UsageError("unit=token needs the tokenizer of a recognizer: add bundle=FOLDER")
-    if cfg.vocab_size is not None and (not isinstance(cfg.vocab_size, int) or cfg.vocab_size < 1):
-        raise UsageError(f"vocab_size is {cfg.vocab_size!r}, but must be a number of words, 1 or more")
     Outputs(reads(cfg), cfg.overwrite).check(out)
 
 

@@ -70,7 +70,7 @@ def _run(name: str, *arguments: str) -> None:
 
         print(f"speechlstm {__version__}")
         return
-    from speechlstm.model.registry import pass_over_broken_packages  # here an interrupt is already silent
+    from speechlstm.model.registry import nearest, pass_over_broken_packages  # here an interrupt is silent
 
     pass_over_broken_packages()
     if name == "--complete":
@@ -78,7 +78,7 @@ def _run(name: str, *arguments: str) -> None:
 
         print("\n".join(complete(arguments[0], arguments[1], commands())))
     elif name not in commands():
-        _fail(f"no command {name!r}{_nearest(name, commands())}; there are: {', '.join(commands())}")
+        _fail(f"no command {name!r}{nearest(name, commands())}; there are: {', '.join(commands())}")
     elif ("--help" in flags or "-h" in flags) and name != "completion":
         from speechlstm.configs.help import command_help
 
@@ -110,29 +110,20 @@ def _refuse_options(command: str, arguments: Sequence[str]) -> None:
         flag, equals, value = argument.partition("=")
         if not flag.startswith("-") or flag in _HYDRA_FLAGS or flag == "-" or Path(argument).exists():
             continue
+        import difflib  # needed for mistakes only
+
         from speechlstm.configs.help import command_keys
 
         known = command_keys(command)
         key = flag.lstrip("-").replace("-", "_")
         habit = _HABITS.get(key, key)
         close = next((each for each in (key, habit, f"data.{habit}") if each.split()[-1] in known), None)
-        if close := close or _closest(key, list(known)):
+        if close := close or next(iter(difflib.get_close_matches(key, known, n=1)), None):
             switch = known[close.split()[-1]] in ("true", "false")
             _fail(f"no option {flag!r}: write {close}={value if equals else 'true' if switch else following}")
         _fail(
             f"no option {flag!r}: settings are written KEY=VALUE, and speechlstm {command} --help shows them"
         )
-
-
-def _closest(word: str, known: list[str]) -> str | None:
-    import difflib  # needed for mistakes only
-
-    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = _closest(word, known)
-    return f"; did you mean {close!r}?" if close else ""
 
 
 def _fail(message: str) -> None:

@@ -49,8 +49,6 @@ def main() -> None:
 @configs.main("plugins")
 def run(cfg: DictConfig) -> int:
     """List, check, write or compare. Exit status 1 when a part failed, 3 when only some audio did."""
-    if cfg.format not in ("table", "json"):
-        raise UsageError(f"no format {cfg.format!r}; there are: table, json")
     if sum(cfg[key] is not None for key in ("new", "check", "bench")) > 1:
         raise UsageError("new, check= and bench= are three commands; give one of them")
     if cfg.new is not None:
@@ -150,9 +148,10 @@ def bench(cfg: DictConfig) -> int:
     from speechlstm.cli.devices import batch_threads
     from speechlstm.decoders import names
     from speechlstm.evaluation import benchmark, logprobs
+    from speechlstm.evaluation.plots import check_plots
 
     if cfg.plot is not None:
-        benchmark.check_plots()  # now, not after the work
+        check_plots()  # now, not after the work
         Outputs([*reads(cfg), cfg.bench], cfg.overwrite).check(cfg.plot)
     settings = _settings(cfg)
     chosen = list(cfg.only) if cfg.only is not None else names()

@@ -23,10 +23,10 @@ from speechlstm.data.files import locked, write_atomically
 from speechlstm.model.bundle import Bundle, check_place
 from speechlstm.model.provenance import sketch
 from speechlstm.model.selftest import save_bundle
-from speechlstm.training import settings, summary
+from speechlstm.training import summary
 from speechlstm.training.fit import Trained, fit
 from speechlstm.training.messages import is_first, say
-from speechlstm.training.parts import Parts, assemble
+from speechlstm.training.parts import Parts, assemble, check_trainer
 from speechlstm.types import UsageError
 
 
@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> float:
     if Path(cfg.out).resolve() != out.resolve():  # a job of a sweep, whose folder everything goes to
         cfg.out = os.path.relpath(out)
     with contextlib.ExitStack() as held, discarded(out):
-        settings.check(cfg)
+        check_trainer(cfg.trainer)
         check_place(bundle := Path(cfg.bundle.path))  # now, not after hours of training
         if is_first():  # it speaks for all ranks, which write into one folder
             held.enter_context(locked(out))

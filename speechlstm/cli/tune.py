@@ -16,7 +16,7 @@ from speechlstm.data.files import Outputs, write_atomically
 from speechlstm.data.manifest import read_usable
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import logprobs, tuning
-from speechlstm.evaluation.benchmark import check_plots
+from speechlstm.evaluation.plots import check_plots
 from speechlstm.model.provenance import trained_on
 from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, Utterance, counted

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +13,6 @@ from speechlstm.model import registry
 from speechlstm.types import SpeechlstmError, UsageError
 
 _TARGETS = ("speechlstm.", "torch.optim.", "pytorch_lightning.")  # what a config may instantiate
-
-_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {  # by annotation
-    "int": ("a whole number", (int,)),
-    "float": ("a number", (int, float)),
-    "bool": ("true or false", (bool,)),
-    "str": ("a text", (str,)),
-}
 
 
 def build(cfg: DictConfig | dict[str, Any] | None, /, *args: Any, **sizes: Any) -> Any:
@@ -38,7 +29,6 @@ def build(cfg: DictConfig | dict[str, Any] | None, /, *args: Any, **sizes: Any) 
     for target in _targets(OmegaConf.to_container(node, resolve=False)):
         if not str(target).startswith(_TARGETS):
             raise UsageError(f"config asks for {target!r}, but may only build from {', '.join(_TARGETS)}")
-    _check_types(node)
     try:
         # Hydra would make config nodes of `args` and `sizes`: slow for many texts, wrong for one with "${".
         make = hydra.utils.instantiate(node, _partial_=True, _convert_="all")
@@ -73,38 +63,6 @@ def build_part(stage: str, cfg: DictConfig | dict[str, Any], /, **sizes: Any) ->
     if "name" not in settings:
         raise UsageError(f"{stage} has no name; there are: {', '.join(registry.names(stage))}")
     return registry.create(stage, **{**settings, **sizes})
-
-
-def _check_types(node: DictConfig) -> None:
-    """See whether the numbers, words and switches that this package's classes get are of the annotated types.
-
-    Raises:
-        UsageError: one is not; the message names the setting.
-    """
-    for key in node:
-        if isinstance(node._get_node(key), DictConfig) and isinstance(value := node[key], DictConfig):
-            _check_types(value)
-    target = str(node.get("_target_"))
-    if not target.startswith("speechlstm."):
-        return
-    module, _, name = target.rpartition(".")
-    made = getattr(importlib.import_module(module), name, None) if _is_module(module) else None
-    if made is None:
-        return  # making it says what is wrong
-    for name, parameter in inspect.signature(made).parameters.items():
-        kind, _, optional = str(parameter.annotation).partition(" | ")
-        if kind not in _TYPES or name not in node or (optional and node[name] is None):
-            continue
-        wanted, fits = _TYPES[kind]
-        if not isinstance(node[name], fits) or isinstance(node[name], bool) != (kind == "bool"):
-            raise UsageError(f"{node._get_full_key(name)} is {node[name]!r}, but must be {wanted}")
-
-
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ImportError:
-        return False
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -96,11 +96,6 @@ def _settings(
         yield name, Setting(shown, rest.partition("#")[2].strip())
 
 
-def command_settings(command: str) -> dict[str, Setting]:
-    """Return the settings of a command, those of its groups left out."""
-    return read(folders.CONF / f"{command}.yaml").settings
-
-
 def command_keys(command: str) -> dict[str, str]:
     """Return the keys that a command has, those of its groups included, with their default values."""
     file = read(folders.CONF / f"{command}.yaml")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from speechlstm.configs import folders
 from speechlstm.configs.help import read
 from speechlstm.model.installed import missing_settings
+from speechlstm.model.registry import nearest
 
 REQUIRED = "???"
 
@@ -42,7 +42,7 @@ def no_option(group: str, name: str, arguments: Sequence[str]) -> str:
     options = folders.option_names(group, arguments)
     if fault := missing_settings(group, name):
         return fault
-    return f"no {group or 'config'} {name!r}{_nearest(name, options)}; there are: {', '.join(options)}"
+    return f"no {group or 'config'} {name!r}{nearest(name, options)}; there are: {', '.join(options)}"
 
 
 def _faults(config_name: str, arguments: Sequence[str], composed: Composed) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _no_setting(key: str, known: Mapping[str, Any]) -> str:
         return f"no setting {key!r}; devices are chosen by trainer=cpu, trainer=gpu or trainer.devices=2"
     target = str(known.get(f"{key.rpartition('.')[0]}._target_", "speechlstm."))
     add = "" if target.startswith("speechlstm.") else f"; for another of {target}, write +{key}=..."
-    return f"no setting {key!r}{_nearest(key, sorted(known))}{add}"
+    return f"no setting {key!r}{nearest(key, sorted(known))}{add}"
 
 
 def _unreadable(text: str) -> str:
@@ -115,8 +115,3 @@ def settings(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in node.items() if isinstance(node, dict) else ():
         yield f"{prefix}{name}", value
         yield from settings(value, f"{prefix}{name}.")
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""

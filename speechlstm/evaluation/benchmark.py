@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from speechlstm import configs
@@ -15,17 +16,13 @@ from speechlstm.data.files import write_atomically
 from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.posteriors import padded
 from speechlstm.evaluation.metrics import Score, corpus
-from speechlstm.evaluation.plots import can_draw, to_png
+from speechlstm.evaluation.pages.palette import SERIES, light
+from speechlstm.evaluation.plots import check_plots, figure, to_png
 from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.types import SpeechlstmError
 
 WIDTHS = ("beam_size", "beam")  # parameters that widen a search: prefixes kept, or how far below the best
 
-# Okabe and Ito's colors, which color-blind people can tell apart, with a shape each for print without colors.
-_STYLES = (
-    ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"),
-    ("#56B4E9", "P"), ("#000000", "X"), ("#F0E442", "*"),
-)  # fmt: skip
+_MARKERS = "os^DvPX*"  # a shape each, for print without colors
 _BATCH = 16  # utterances
 
 
@@ -130,12 +127,6 @@ def as_json(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     ]
 
 
-def check_plots() -> None:
-    """Raise a SpeechlstmError unless charts can be drawn."""
-    if not can_draw():
-        raise SpeechlstmError("charts need matplotlib: pip install 'speechlstm[plots]'")
-
-
 def plot(trials: Sequence[Trial], title: str, path: str | Path) -> None:
     """Draw error rate against speed as a PNG: a line for each decoder, a point with its interval for each width.
 
@@ -144,35 +135,28 @@ def plot(trials: Sequence[Trial], title: str, path: str | Path) -> None:
         OSError: the file cannot be written.
     """
     check_plots()
-    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
-    from matplotlib.ticker import StrMethodFormatter
-
-    figure = Figure(figsize=(8, 5.5), dpi=150, layout="constrained")
-    axes = figure.subplots()
-    for number, name in enumerate(dict.fromkeys(trial.decoder for trial in trials)):
-        color, marker = _STYLES[number % len(_STYLES)]
-        own = [trial for trial in trials if trial.decoder == name]
-        speeds = [trial.audio_seconds / trial.cpu_seconds for trial in own]
-        rates = [100 * trial.score.wer for trial in own]
-        ends = [[100 * end for end in trial.score.interval()] for trial in own]
-        errors = [
-            [max(0.0, rate - low) for rate, (low, _) in zip(rates, ends, strict=True)],
-            [max(0.0, high - rate) for rate, (_, high) in zip(rates, ends, strict=True)],
-        ]
-        axes.errorbar(
-            speeds, rates, errors, label=name, color=color, marker=marker, capsize=3, elinewidth=0.8
-        )
-        for trial, speed, rate in zip(own, speeds, rates, strict=True):
-            label = trial.setting.rpartition("=")[2]
-            axes.annotate(label, (speed, rate), (6, 5), textcoords="offset points", fontsize=8, color=color)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("speed (seconds of audio per second of processor time)")
-    axes.set_ylabel("word error rate (%), with 95 % interval")
-    axes.set_title(title, fontsize=10)
-    axes.grid(True, which="both", color="0.9", linewidth=0.6)
-    axes.legend(
-        title="decoder, width of the beam at the points", fontsize=9, title_fontsize=8, alignment="left"
-    )
-    write_atomically(path, to_png(figure))
+    with figure(8, 5.5) as drawn:
+        axes = drawn.subplots()
+        for number, name in enumerate(dict.fromkeys(trial.decoder for trial in trials)):
+            color = light(SERIES[number % len(SERIES)])
+            own = [trial for trial in trials if trial.decoder == name]
+            speeds = [trial.audio_seconds / trial.cpu_seconds for trial in own]
+            rates = np.array([100 * trial.score.wer for trial in own])
+            ends = 100 * np.array([trial.score.interval() for trial in own]).T
+            errors = np.maximum(0.0, [rates - ends[0], ends[1] - rates])
+            marker = _MARKERS[number % len(_MARKERS)]
+            axes.errorbar(
+                speeds, rates, errors, label=name, color=color, marker=marker, capsize=3, elinewidth=0.8
+            )
+            for trial, speed, rate in zip(own, speeds, rates, strict=True):
+                label = trial.setting.rpartition("=")[2]
+                axes.annotate(
+                    label, (speed, rate), (6, 5), textcoords="offset points", fontsize=8, color=color
+                )
+        axes.set(xscale="log", xlabel="speed (seconds of audio per second of processor time)", title=title)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("word error rate (%), with 95 % interval")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.grid(True, which="both", linewidth=0.6)
+        axes.legend(title="decoder, width of the beam at the points", title_fontsize=8, alignment="left")
+        write_atomically(path, to_png(drawn))

@@ -13,10 +13,11 @@ from rapidfuzz.distance import Levenshtein
 from speechlstm.data.files import write_atomically
 from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.posteriors import padded
-from speechlstm.evaluation.benchmark import check_plots, measure
+from speechlstm.evaluation.benchmark import measure
 from speechlstm.evaluation.logprobs import LogProbs
 from speechlstm.evaluation.metrics import Score
-from speechlstm.evaluation.plots import to_png
+from speechlstm.evaluation.pages.palette import light
+from speechlstm.evaluation.plots import check_plots, figure, to_png
 from speechlstm.transcription.transcript import to_transcript
 from speechlstm.types import SpeechlstmError, UsageError
 
@@ -171,20 +172,18 @@ def plot(trials: Sequence[Trial], title: str, path: str | Path) -> None:
         OSError: the file cannot be written.
     """
     check_plots()
-    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
-
-    names = list(trials[0].params)
     best = min(trials, key=lambda trial: trial.rank)
-    figure = Figure(figsize=(3.6 * len(names) + 0.6, 3.6), dpi=150, layout="constrained")
-    for number, name in enumerate(names):
-        axes = figure.add_subplot(1, len(names), number + 1)
-        shades = [0.15 + 0.85 * index / max(len(trials) - 1, 1) for index in range(len(trials))]
-        values = [trial.params[name] for trial in trials]
-        axes.scatter(values, [100 * trial.score.wer for trial in trials], c=shades, cmap="cividis_r", s=22)
-        axes.plot(best.params[name], 100 * best.score.wer, "o", ms=12, mfc="none", mec="#D55E00", mew=2)
-        axes.set_xlabel(name)
-        axes.grid(True, color="0.9", linewidth=0.6)
-        if number == 0:
-            axes.set_ylabel("word error rate (%)")
-    figure.suptitle(title, fontsize=10)
-    write_atomically(Path(path), to_png(figure))
+    shades = np.linspace(0.15, 1.0, len(trials))
+    rates = [100 * trial.score.wer for trial in trials]
+    with figure(3.6 * len(best.params) + 0.6, 3.6) as drawn:
+        for axes, name in zip(
+            drawn.subplots(1, len(best.params), squeeze=False)[0], best.params, strict=True
+        ):
+            axes.scatter([trial.params[name] for trial in trials], rates, c=shades, cmap="cividis_r", s=22)
+            marked = {"ms": 12, "mfc": "none", "mec": light("orange"), "mew": 2}
+            axes.plot(best.params[name], 100 * best.score.wer, "o", **marked)
+            axes.set(xlabel=name, ylabel="word error rate (%)")
+            axes.label_outer()
+            axes.grid(True, linewidth=0.6)
+        drawn.suptitle(title, fontsize=10)
+        write_atomically(Path(path), to_png(drawn))

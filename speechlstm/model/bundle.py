@@ -34,8 +34,7 @@ from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.model.tokenizer.base import encodable
 from speechlstm.types import BundleError, SpeechlstmError, TokenizerError
 
-FORMAT = 2  # raised when an older version could no longer read what is written; 1 had classes for names
-SHIPPED = Path(__file__).parent / "pretrained"
+FORMAT = 2  # raised when an older version could no longer read what is written
 
 _CONTENT = {"name": str, "sample_rate": int, "features": dict, "encoder": dict, "tokenizer": dict}
 
@@ -150,7 +149,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: missing; a bundle is the folder that `speechlstm train` writes")
     config: Any = read_json(path)
     version = config.get("format") if isinstance(config, dict) else None
-    if version not in (1, FORMAT):
+    if version != FORMAT:
         raise BundleError(
             f"{path}: bundle format {shown(version)}, but this version of speechlstm reads {FORMAT}"
         )

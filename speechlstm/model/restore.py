@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,29 +14,6 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from speechlstm.model import registry
 from speechlstm.model.acoustic import AcousticModel, is_encoder_weight
 from speechlstm.types import BundleError, PluginError, SpeechlstmError, UsageError
-
-# What bundles and checkpoints were written with before parts had names.
-_OLD_CLASSES = {
-    "LogMel": "logmel",
-    "Mfcc": "mfcc",
-    "KaldiFbank": "fbank",
-    "Spectrogram": "spectrogram",
-    "Encoder": "blstm",
-    "LookaheadEncoder": "lookahead",
-    "ChunkedEncoder": "chunked",
-    "ConformerEncoder": "conformer",
-}
-_GONE = ("variational_dropout", "weight_noise", "weight_drop", "self_condition")  # of training alone
-_OLD_TARGET = re.compile(r"speechlstm\.(?:model\.)?(?:features|encoder)\.(\w+)")
-
-
-def by_name(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stage's settings with the name of its part, where older ones have its class as `_target_`."""
-    old = _OLD_TARGET.fullmatch(str(settings.get("_target_")))
-    if old and old[1] in _OLD_CLASSES and "name" not in settings:
-        kept = {key: value for key, value in settings.items() if key not in ("_target_", *_GONE)}
-        return {"name": _OLD_CLASSES[old[1]], **kept}
-    return dict(settings)
 
 
 class TooLargeError(BundleError):
@@ -115,7 +91,7 @@ def _check_kinds(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _part(stage: str, config: Mapping[str, Any], where: str, **sizes: int) -> Any:
-    settings = by_name(config[stage])
+    settings = dict(config[stage])
     name = settings.get("name")
     if not isinstance(name, str):
         raise BundleError(
@@ -132,7 +108,7 @@ def _part(stage: str, config: Mapping[str, Any], where: str, **sizes: int) -> An
 
 def described(config: Mapping[str, Any], tokenizer: str) -> dict[str, Any]:
     """Return what a bundle says of its parts: names and settings, and the packages that they come from."""
-    parts = {stage: by_name(config[stage]) for stage in ("features", "encoder")}
+    parts = {stage: dict(config[stage]) for stage in ("features", "encoder")}
     names = {stage: settings["name"] for stage, settings in parts.items()} | {"tokenizer": tokenizer}
     packages = {stage: registry.package_of(registry.entry(stage, name)) for stage, name in names.items()}
     return {**parts, "packages": packages}

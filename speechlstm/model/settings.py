@@ -26,6 +26,9 @@ class Within:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f", {self.low:g} or more" if self.high == math.inf else f" from {self.low:g} to {self.high:g}"
+
 
 Size = Annotated[int, Within(1, 8192)]  # units, channels, heads: sizes of weights
 Layers = Annotated[int, Within(1, 64)]
@@ -71,7 +74,7 @@ def fits(value: Any, hint: Any) -> bool:
         return listed and all(fits(each, inner[0]) for each in value)
     if hint in (int, float):
         kind: Any = numbers.Integral if hint is int else numbers.Real  # NumPy's are among them
-        return isinstance(value, kind) and not isinstance(value, bool) and bool(abs(value) < math.inf)
+        return isinstance(value, kind) and not isinstance(value, bool) and bool(value == value)  # no NaN
     return hint not in (bool, str, NoneType) or isinstance(value, hint)
 
 
@@ -79,8 +82,7 @@ def describe(hint: Any) -> str:
     """Return what an annotation asks for, in words."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        bounds = [f" from {each.low:g} to {each.high:g}" for each in inner[1:] if isinstance(each, Within)]
-        return describe(inner[0]) + "".join(bounds)
+        return describe(inner[0]) + "".join(map(str, inner[1:]))
     if origin in (Union, UnionType):
         return " or ".join(describe(each) for each in inner)
     if origin is Literal:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from speechlstm.configs import build, build_part
@@ -196,6 +197,19 @@ def load(
         if not dataset.utterances:
             raise ManifestError(f"no audio of the {part} part can be read; `speechlstm validate` tells more")
     return data
+
+
+def check_trainer(trainer: DictConfig) -> None:
+    """Raise a UsageError for settings of which Lightning would speak in words of its own."""
+    epochs, devices = trainer.get("max_epochs"), trainer.get("devices")
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or (epochs < 1 and epochs != -1):
+        raise UsageError(f"trainer.max_epochs is {epochs!r}, but must be 1 or more, or -1 for no limit")
+    if isinstance(devices, int) and not isinstance(devices, bool) and devices != -1 and devices < 1:
+        raise UsageError(f"trainer.devices is {devices!r}, but must be 1 or more, or auto")
+    if trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UsageError(
+            f"trainer.accelerator={trainer.accelerator}: PyTorch sees no GPU on this machine; use trainer=cpu"
+        )
 
 
 def make_trainer(cfg: DictConfig, data: SpeechData) -> pl.Trainer:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from speechlstm.model.acoustic import acoustic_state, has_row_per_token, is_encoder_weight
 from speechlstm.model.bundle import load_bundle
-from speechlstm.model.restore import by_name, restore
+from speechlstm.model.restore import restore
 from speechlstm.training.checkpoints import read_checkpoint
 from speechlstm.training.messages import say
 from speechlstm.training.module import ACOUSTIC, TrainingModule
@@ -43,13 +43,13 @@ def read(name: str | Path) -> Source:
         weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)
         tokens, settings = checkpoint["tokenizer"]["tokens"], checkpoint["settings"]
         restore(settings, str(path), weights, len(tokens))  # whether they fit together
-        return Source(str(name), weights, tokens, _named(settings))
+        return Source(str(name), weights, tokens, settings)
     if path.suffix == ".ckpt" and not path.exists():
         others = sorted(each.name for each in path.parent.glob("*.ckpt"))
         hint = f"; there are: {', '.join(others)}" if others else ""
         raise SpeechlstmError(f"init_from: {path}: no such file{hint}")
     bundle = load_bundle(name)
-    return Source(str(name), bundle.model.state_dict(), bundle.tokenizer.tokens, _named(bundle.config))
+    return Source(str(name), bundle.model.state_dict(), bundle.tokenizer.tokens, bundle.config)
 
 
 def adopt(
@@ -155,11 +155,6 @@ def _compare(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[l
         else:
             fits.append(name)
     return fits, [*skipped, *(f"{name} is there only" for name in theirs if name not in own)]
-
-
-def _named(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the settings of features and encoder, their parts named as they are today."""
-    return {stage: by_name(settings[stage]) for stage in ("features", "encoder")}
 
 
 def _shape(tensor: Tensor) -> str:

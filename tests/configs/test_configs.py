@@ -116,6 +116,62 @@ MISFITS = [
         ["encoder.intermediate=2"],
         "encoder.intermediate is 2, but must be a list, as in encoder.intermediate=[]",
     ),
+    (
+        ["augment=noisy", "augment.waveform.gain.probability=1.5"],
+        "augment.waveform.gain.probability is 1.5, but must be a number from 0 to 1",
+    ),
+    (
+        ["augment=noisy", "augment.waveform.gain.decibels=[6,-6]"],
+        "augment.waveform.gain.decibels is [6,-6], but must be [least, greatest], each a number from -100 to 100",
+    ),
+    (["augment=noisy", "augment.waveform.noise.snr=[0]"], "augment.waveform.noise.snr is [0], but"),
+    (["augment=noisy", "augment.waveform.noise.snr=[a,3]"], "augment.waveform.noise.snr is [a,3], but"),
+    (["augment=noisy", "augment.waveform.noise.snr=[nan,3]"], "augment.waveform.noise.snr is [nan,3], but"),
+    (["augment=noisy", "augment.waveform.reverb.rt60=[0,1]"], "augment.waveform.reverb.rt60 is [0,1], but"),
+    (["augment=noisy", "augment.waveform.band.low=[-5,0]"], "augment.waveform.band.low is [-5,0], but"),
+    (
+        ["augment.waveform.silence.most=-1"],
+        "augment.waveform.silence.most is -1, but must be a number, 0 or more",
+    ),
+    (
+        ["augment.waveform.silence.inside=2"],
+        "augment.waveform.silence.inside is 2, but must be a number from 0 to 1",
+    ),
+    (
+        ["augment.features.time_masks=1.5"],
+        "augment.features.time_masks is 1.5, but must be a whole number, 0 or more",
+    ),
+    (
+        ["augment.features.time_width=null"],
+        "augment.features.time_width is null, but must be a number from 0 to 1",
+    ),
+    (["augment.speed.low=0.1"], "augment.speed.low is 0.1, but must be a number from 0.25 to 4"),
+    (["loss.consistency=-0.1"], "loss.consistency is -0.1, but must be a number, 0 or more"),
+    (["loss.consistency=nan"], "loss.consistency is nan, but must be a number, 0 or more"),
+    (["loss.intermediate=1.1"], "loss.intermediate is 1.1, but must be a number from 0 to 1"),
+    (["loss=ctc_crf", "loss.ctc_weight=-0.1"], "loss.ctc_weight is -0.1, but must be a number, 0 or more"),
+    (["loss=ctc_crf", "loss.order=4"], "loss.order is 4, but must be a whole number from 2 to 3"),
+    (["loss=ctc_crf", "loss.order=true"], "loss.order is true, but must be a whole number from 2 to 3"),
+    (
+        ["callbacks.averaging.decay=1.0"],
+        "callbacks.averaging.decay is 1.0, but must be a number from 0 to 1, without",
+    ),
+    (
+        ["callbacks.last.every_minutes=-1"],
+        "callbacks.last.every_minutes is -1, but must be a number, 0 or more",
+    ),
+    (
+        ["callbacks.skipped.patience=0"],
+        "callbacks.skipped.patience is 0, but must be a whole number, 1 or more",
+    ),
+    (
+        ["callbacks=gates", "callbacks.gates.every_epochs=0"],
+        "callbacks.gates.every_epochs is 0, but must be a whole",
+    ),
+    (["bundle.dtype=float8"], "bundle.dtype is 'float8', but must be one of float32, float16, as in"),
+    (["bundle.path=null"], "bundle.path is null, but must be text"),
+    (["name="], "name is '', but must be text"),
+    (["data.train=[]"], "data.train is [], but must be text or a list that is not empty"),
 ]
 
 

@@ -162,7 +162,7 @@ def test_manifests_may_have_any_name(run: Run) -> None:
     [
         ([], 2, "manifest is not set: add manifest=..."),
         (["manifest=none.jsonl"], 1, "error: none.jsonl: cannot read the manifest"),
-        (["manifest=m.jsonl", "format=xml"], 2, "error: no format 'xml'; there are: table, json"),
+        (["manifest=m.jsonl", "format=xml"], 2, "error: format is 'xml', but must be one of table, json"),
         (["manifest=m.jsonl", "manifst=x"], 2, "did you mean 'manifest'?"),
         (["manifest=m.jsonl", "threads=none"], 2, "error: threads is 'none'"),
     ],

@@ -25,7 +25,7 @@ from speechlstm.model.features import LogMel
 from speechlstm.model.provenance import trained_on
 from speechlstm.model.selftest import save_bundle, verify
 from speechlstm.model.tokenizer import Characters, Phones
-from speechlstm.study.inspect.checkpoint import from_checkpoint
+from speechlstm.study.inspect.checkpoint import load as from_checkpoint
 from speechlstm.training.checkpoints import Checkpoints
 from speechlstm.training.warmstart import read
 from speechlstm.types import BundleError, SpeechlstmError, Utterance

@@ -1,17 +1,15 @@
-"""The running mean of the weights is Lightning's, and its decay is checked."""
+"""The running mean of the weights is Lightning's."""
 
 from __future__ import annotations
 
 import copy
 
-import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, WeightAveraging
 from torch import nn
 
 from speechlstm.training.callbacks.averaging import RunningMean
-from speechlstm.types import UsageError
 
 
 class Trainer:
@@ -51,9 +49,3 @@ def test_the_mean_is_that_of_lightning() -> None:
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, other)
     assert not torch.allclose(ours[0], last[0], atol=0.1), "and not the last weights"
-
-
-@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
-def test_a_decay_is_a_share(decay: float) -> None:
-    with pytest.raises(UsageError, match=r"averaging.decay is .* must be 0 or more and below 1"):
-        RunningMean(decay)

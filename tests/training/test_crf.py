@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,7 +15,6 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
-from speechlstm import configs
 from speechlstm.training.loss import CrfLoss, CtcLoss, ctc_loss
 from speechlstm.training.loss.denominator import Denominator, batched, compiled
 from speechlstm.training.loss.ngram import TokenNgram, estimate
@@ -267,21 +265,6 @@ def test_two_views_are_two_utterances() -> None:
 
 
 # settings
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"ctc_weight": -0.1}, "loss.ctc_weight is -0.1, but must be 0 or more"),
-        ({"ctc_weight": math.nan}, "loss.ctc_weight is nan, but must be 0 or more"),
-        ({"order": 4}, "loss.order is 4, but must be 2 or 3"),
-        ({"order": True}, "order is True, but must be a whole number"),
-        ({"intermediate": 2}, "loss.intermediate is 2, but must be a share from 0 to 1"),
-    ],
-)
-def test_bad_settings_are_named(options: dict[str, float], message: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(message)):
-        configs.build(OmegaConf.create({"_target_": "speechlstm.training.loss.CrfLoss", **options}))
 
 
 def test_too_many_tokens_are_a_usage_error_that_says_what_to_do() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from speechlstm.training.loss import CtcLoss, ctc_loss, disagreement
-from speechlstm.types import SpeechlstmError, UsageError
+from speechlstm.types import SpeechlstmError
 
 
 def log_probs(batch: int, frames: int, vocab: int, seed: int = 0) -> Tensor:
@@ -197,15 +197,3 @@ def test_lower_layers_of_both_views_share_in_the_loss() -> None:
         sum(float(ctc_loss(row[None], targets, lengths[:1], target_lengths)[0]) for row in lower) / 2
     )
     assert float(loss - without) == pytest.approx(0.5 * (parts["intermediate"] - parts["ctc"]), abs=1e-5)
-
-
-@pytest.mark.parametrize("weight", [-0.1, math.nan])
-def test_a_negative_weight_is_refused(weight: float) -> None:
-    with pytest.raises(UsageError, match=r"loss\.consistency is .*, but must be 0 or more"):
-        CtcLoss(weight)
-
-
-@pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan])
-def test_a_share_that_is_none_is_refused(weight: float) -> None:
-    with pytest.raises(UsageError, match=r"loss\.intermediate is .*, but must be a share from 0 to 1"):
-        CtcLoss(intermediate=weight)

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from speechlstm.training.callbacks.nonfinite import SkippedUpdates
 from speechlstm.training.loss import CtcLoss
-from speechlstm.types import UsageError
 
 PLAIN = ["data.batch_seconds=1", "~callbacks.averaging", "out=run"]  # three batches an epoch
 
@@ -107,11 +106,6 @@ def test_too_many_in_a_row_end_the_training_with_the_good_checkpoint(
     )
     assert [line["step"] for line in written()] == [2, 4, 5, 6], "one alone does not count with the others"
     assert last("run")["global_step"] == 3
-
-
-def test_a_patience_below_one_is_an_error() -> None:
-    with pytest.raises(UsageError, match=r"callbacks.skipped.patience is 0, but must be 1 or more"):
-        SkippedUpdates("skipped.jsonl", 0)
 
 
 def test_no_update_no_word(here: Path) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -25,9 +25,13 @@ from speechlstm.decoders.beam.search import advance
 from speechlstm.decoders.beam.workspace import Search
 from speechlstm.decoders.lm import NGram
 from speechlstm.decoders.lm import load as load_lm
+from speechlstm.model import settings
+from speechlstm.model.settings import Within
 from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.types import DecoderError, Hypothesis, UsageError
+from speechlstm.types import DecoderError, Hypothesis
 
+Count = Annotated[int, Within(1, math.inf)]
+Bonus = Annotated[float, Within(-100, 100)]  # natural log
 _CHUNK = 1024  # frames for which room is made at a time
 _compiled = False  # whether the search has run in this process
 
@@ -65,33 +69,25 @@ class BeamDecoder(Decoder):
     def __init__(
         self,
         tokenizer: Tokenizer,
-        beam_size: int = 32,
-        n_best: int = 1,
-        token_threshold: float = 1e-3,
-        max_tokens: int = 40,
-        beam_threshold: float = 14.0,
+        beam_size: Count = 32,
+        n_best: Count = 1,
+        token_threshold: Annotated[float, Within(0, 1)] = 1e-3,
+        max_tokens: Count = 40,
+        beam_threshold: Annotated[float, Within(0, math.inf)] = 14.0,
         lm: str | Path | NGram | None = None,
-        lm_weight: float = 0.5,
-        word_bonus: float = 0.0,
-        unk_score: float = -5.0,
-        lexicon: str = "soft",
+        lm_weight: Annotated[float, Within(0, 100)] = 0.5,
+        word_bonus: Bonus = 0.0,
+        unk_score: Bonus = -5.0,
+        lexicon: Literal["none", "soft", "strict"] = "soft",
         words: str | Path | None = None,
         hotwords: str | Path | Iterable[str] | Mapping[str, float] | None = None,
-        hotword_boost: float = 1.5,
-        confidence_power: float = 1.0,
-        threads: int | None = None,
+        hotword_boost: Annotated[float, Within(0, 100)] = 1.5,
+        confidence_power: Annotated[float, Within(1e-6, 1e6)] = 1.0,
+        threads: Count | None = None,
     ) -> None:
+        settings.check("decoder", [BeamDecoder.__init__], locals())
         super().__init__(tokenizer)
         self._idle: list[Search] = []
-        _check_counts(beam_size=beam_size, n_best=n_best, max_tokens=max_tokens, threads=threads)
-        _check_numbers(
-            token_threshold=(token_threshold, 0.0, 1.0), beam_threshold=(beam_threshold, 0.0, math.inf),
-            lm_weight=(lm_weight, 0.0, 100.0), word_bonus=(word_bonus, -100.0, 100.0),
-            unk_score=(unk_score, -100.0, 100.0), hotword_boost=(hotword_boost, 0.0, 100.0),
-            confidence_power=(confidence_power, 1e-6, 1e6),
-        )  # fmt: skip
-        if lexicon not in ("none", "soft", "strict"):
-            raise UsageError(f"lexicon is {lexicon!r}, but must be none, soft or strict")
         self.n_best, self.confidence_power = n_best, confidence_power
         self.threads = threads or torch.get_num_threads()
         model = load_lm(lm) if isinstance(lm, str | Path) else lm
@@ -227,18 +223,6 @@ class BeamDecoder(Decoder):
         parts = {"acoustic": acoustic, "lm": total, "bonus": bonus}
         confidences = (certain**self.confidence_power).tolist()
         return Hypothesis(tokens, starts, ends, score, confidences, text, parts)
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, value in counts.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise UsageError(f"{name} is {value!r}, but must be a whole number, 1 or more")
-
-
-def _check_numbers(**numbers: tuple[float, float, float]) -> None:
-    for name, (number, low, high) in numbers.items():
-        if isinstance(number, bool | str) or not low <= number <= high:
-            raise UsageError(f"{name} is {number!r}, but must be a number from {low:g} to {high:g}")
 
 
 def _compile(search: tuple[Any, ...]) -> None:

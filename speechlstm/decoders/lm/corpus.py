@@ -19,7 +19,6 @@ from speechlstm.types import ManifestError, SpeechlstmError, TokenizerError
 
 UNK, BOS, EOS = "<unk>", "<s>", "</s>"
 UNK_ID, BOS_ID, EOS_ID = range(3)
-UNITS = ("word", "character", "token")
 
 Split = Callable[[str], Sequence[str]]
 

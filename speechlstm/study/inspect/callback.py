@@ -25,8 +25,6 @@ class WatchGates(pl.Callback):
     """
 
     def __init__(self, every_epochs: int = 1) -> None:
-        if every_epochs < 1:
-            raise UsageError(f"every_epochs is {every_epochs}, but must be 1 or more")
         self.every_epochs = every_epochs
 
     @torch.no_grad()

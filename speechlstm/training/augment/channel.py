@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from speechlstm.training.augment.waveform import Change, Samples, span
+from speechlstm.training.augment.waveform import Change, Samples, Span
 from speechlstm.types import UsageError
 
 # format and subtype of libsndfile, and whether it is the telephone's, at 8 kHz
@@ -35,14 +35,14 @@ class BandLimit(Change):
     def __init__(
         self,
         sample_rate: int,
-        low: Sequence[float] = (0.0, 300.0),
-        high: Sequence[float] = (3000.0, 8000.0),
+        low: Span = (0.0, 300.0),
+        high: Span = (3000.0, 8000.0),
         probability: float = 0.3,
     ) -> None:
         super().__init__(probability)
         self.sample_rate = sample_rate
-        self.low, self.high = span("band.low", low, 0, 1e6), span("band.high", high, 0, 1e6)
-        if self.low[1] >= self.high[0]:
+        self.low, self.high = low, high
+        if low[1] >= high[0]:
             raise UsageError(f"augment: band.low {low!r} must lie below band.high {high!r}")
 
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
@@ -119,11 +119,9 @@ class Gain(Change):
         probability: of changing the level.
     """
 
-    def __init__(
-        self, decibels: Sequence[float] = (-12.0, 6.0), clip: bool = True, probability: float = 0.5
-    ) -> None:
+    def __init__(self, decibels: Span = (-12.0, 6.0), clip: bool = True, probability: float = 0.5) -> None:
         super().__init__(probability)
-        self.decibels, self.clip = span("gain.decibels", decibels, -100, 100), clip
+        self.decibels, self.clip = decibels, clip
 
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
         """Return the waveform at another level."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from speechlstm.data import progress
 from speechlstm.data.audio import audio_info, load_audio, search
-from speechlstm.training.augment.waveform import Change, Samples, rms, span
+from speechlstm.training.augment.waveform import Change, Samples, Span, rms
 from speechlstm.types import AudioError, UsageError
 
 Recording = tuple[Path, float]  # and its length in seconds
@@ -26,7 +25,7 @@ class Noise(Change):
         probability: of adding any.
 
     Raises:
-        UsageError: settings that cannot be used, or no recordings.
+        UsageError: there are no recordings.
         AudioError: recordings that cannot be read.
     """
 
@@ -34,11 +33,11 @@ class Noise(Change):
         self,
         sample_rate: int,
         folder: str | None = None,
-        snr: Sequence[float] = (0.0, 20.0),
+        snr: Span = (0.0, 20.0),
         probability: float = 0.5,
     ) -> None:
         super().__init__(probability)
-        self.sample_rate, self.snr = sample_rate, span("noise.snr", snr, -100, 100)
+        self.sample_rate, self.snr = sample_rate, snr
         self.files = None if folder is None else recordings("noise.folder", folder)
 
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from speechlstm.data.audio import load_audio
 from speechlstm.training.augment.noise import recordings
-from speechlstm.training.augment.waveform import Change, Samples, rms, span
+from speechlstm.training.augment.waveform import Change, Samples, Span, rms
 
 
 class Reverb(Change):
@@ -23,7 +22,7 @@ class Reverb(Change):
         probability: of there being a room.
 
     Raises:
-        UsageError: settings that cannot be used, or no recordings.
+        UsageError: there are no recordings.
         AudioError: recordings that cannot be read.
     """
 
@@ -31,13 +30,12 @@ class Reverb(Change):
         self,
         sample_rate: int,
         folder: str | None = None,
-        rt60: Sequence[float] = (0.1, 0.6),
-        drr: Sequence[float] = (-3.0, 12.0),
+        rt60: Span = (0.1, 0.6),
+        drr: Span = (-3.0, 12.0),
         probability: float = 0.3,
     ) -> None:
         super().__init__(probability)
-        self.sample_rate = sample_rate
-        self.rt60, self.drr = span("reverb.rt60", rt60, 0.01, 10), span("reverb.drr", drr, -60, 60)
+        self.sample_rate, self.rt60, self.drr = sample_rate, rt60, drr
         self.files = None if folder is None else recordings("reverb.folder", folder)
 
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:

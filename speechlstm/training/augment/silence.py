@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from speechlstm.training.augment.noise import colored
-from speechlstm.training.augment.waveform import Change, Samples, rms, span
-from speechlstm.types import UsageError
+from speechlstm.training.augment.waveform import Change, Samples, Span, rms
 
 _BLOCK = 0.02  # seconds over which a level is measured
 _SHORTEST = 0.15  # seconds; what is shorter may be the closure of a plosive within a word
@@ -35,28 +33,20 @@ class Silence(Change):
         inside: probability of a longer pause within the utterance, where there are pauses at all.
         probability: of pauses at all; each end then has one with a probability of two thirds.
         alone: probability of noise in place of the speech, with an empty text.
-
-    Raises:
-        UsageError: settings that cannot be used.
     """
 
     def __init__(
         self,
         sample_rate: int,
-        seconds: Sequence[float] = (0.1, 1.0),
+        seconds: Span = (0.1, 1.0),
         most: float = 0.3,
         inside: float = 0.3,
         probability: float = 0.2,
         alone: float = 0.01,
     ) -> None:
         super().__init__(probability)
-        if not 0 <= inside <= 1 or not 0 <= alone <= 1 or not most >= 0:
-            raise UsageError(
-                f"augment: silence.inside is {inside!r}, silence.alone {alone!r} and silence.most {most!r}, "
-                "but must be probabilities, and a share of 0 or more"
-            )
-        self.sample_rate, self.most, self.inside, self.alone = sample_rate, most, inside, alone
-        self.seconds = span("silence.seconds", seconds, 0, 60)
+        self.sample_rate, self.seconds, self.most, self.inside = sample_rate, seconds, most, inside
+        self.alone = alone
 
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
         """Return the waveform with its pauses, longer than before."""

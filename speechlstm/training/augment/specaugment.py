@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from speechlstm.types import UsageError
-
 
 class SpecAugment(nn.Module):
     """Sets random stripes of the features to zero, their mean after normalization, and lends other voices.
@@ -36,11 +34,6 @@ class SpecAugment(nn.Module):
         freq_shift: float = 4.0,
     ) -> None:
         super().__init__()
-        if min(time_masks, freq_masks, freq_width, freq_shift) < 0 or not 0 <= time_width <= 1:
-            raise UsageError(
-                f"SpecAugment with {time_masks} time masks of {time_width}, {freq_masks} frequency masks of "
-                f"{freq_width} and a shift of {freq_shift}: numbers must be 0 or more, time_width from 0 to 1"
-            )
         self.time_masks, self.time_width = time_masks, time_width
         self.freq_masks, self.freq_width, self.freq_shift = freq_masks, freq_width, freq_shift
 

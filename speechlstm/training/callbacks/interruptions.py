@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, WeightAveragi
 from speechlstm.training import ranks
 from speechlstm.training.checkpoints import LAST
 from speechlstm.training.messages import say
-from speechlstm.types import SpeechlstmError, UsageError, counted
+from speechlstm.types import SpeechlstmError, counted
 
 SIGNALS = (
     signal.SIGTERM,
@@ -57,8 +57,6 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, dirpath: str, every_minutes: float = 5.0) -> None:
-        if not every_minutes >= 0:
-            raise UsageError(f"callbacks.last.every_minutes is {every_minutes!r}, but must be 0 or more")
         self.path = Path(dirpath) / LAST
         self.every_minutes = every_minutes
         self.received = 0  # signal that has come

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Callback
 
 from speechlstm.training import ranks
 from speechlstm.training.messages import say
-from speechlstm.types import SpeechlstmError, UsageError
+from speechlstm.types import SpeechlstmError
 
 
 class SkippedUpdates(Callback):
@@ -25,14 +25,9 @@ class SkippedUpdates(Callback):
     Args:
         path: file, JSON Lines.
         patience: skipped updates in a row after which the training ends.
-
-    Raises:
-        UsageError: `patience` is no positive number.
     """
 
     def __init__(self, path: str, patience: int = 10) -> None:
-        if patience < 1:
-            raise UsageError(f"callbacks.skipped.patience is {patience!r}, but must be 1 or more")
         self.path, self.patience = Path(path), patience
         self.batches: list[dict[str, Any]] = []  # of the update that is being made
 

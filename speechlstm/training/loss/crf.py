@@ -10,8 +10,8 @@ from torch import Tensor
 
 from speechlstm.training.loss.ctc import CtcLoss, ctc_loss
 from speechlstm.training.loss.denominator import Denominator
-from speechlstm.training.loss.ngram import TokenNgram, check_order, estimate
-from speechlstm.types import SpeechlstmError, UsageError
+from speechlstm.training.loss.ngram import TokenNgram, estimate
+from speechlstm.types import SpeechlstmError
 
 
 class CrfLoss(CtcLoss):
@@ -37,9 +37,6 @@ class CrfLoss(CtcLoss):
         self, ctc_weight: float = 0.1, order: int = 3, consistency: float = 0.0, intermediate: float = 0.3
     ) -> None:
         super().__init__(consistency, intermediate)
-        if not ctc_weight >= 0:
-            raise UsageError(f"loss.ctc_weight is {ctc_weight!r}, but must be 0 or more")
-        check_order(order, 2)
         self.ctc_weight, self.order = ctc_weight, order
         self.ngram: TokenNgram | None = None
         self.denominator: Denominator | None = None

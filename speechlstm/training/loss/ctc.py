@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechlstm.types import SpeechlstmError, UsageError
+from speechlstm.types import SpeechlstmError
 
 
 class CtcLoss:
@@ -29,10 +29,6 @@ class CtcLoss:
     needs_lm = False
 
     def __init__(self, consistency: float = 0.0, intermediate: float = 0.3) -> None:
-        if not consistency >= 0:
-            raise UsageError(f"loss.consistency is {consistency!r}, but must be 0 or more")
-        if not 0 <= intermediate <= 1:
-            raise UsageError(f"loss.intermediate is {intermediate!r}, but must be a share from 0 to 1")
         self.consistency, self.intermediate = consistency, intermediate
         self.views = 2 if consistency else 1  # how often the encoder gets each utterance
 

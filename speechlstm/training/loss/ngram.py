@@ -10,7 +10,6 @@ import numpy as np
 from speechlstm.types import UsageError
 
 LARGEST = 2**20  # probabilities in a table: a trigram of 101 tokens, a bigram of 1,024
-ORDERS = (2, 3)
 
 
 class TokenNgram(NamedTuple):
@@ -42,9 +41,19 @@ def estimate(sequences: Iterable[Sequence[int]], vocab_size: int, order: int) ->
     shortest leaves it to all tokens alike. So everything is possible, as it must be for the gradient to be finite.
 
     Raises:
-        UsageError: the order is another one, or the table would be too large.
+        UsageError: the table would be too large; it says what can be done.
     """
-    check_order(order, vocab_size)
+    if vocab_size**order > LARGEST:
+        smaller = vocab_size**2 <= LARGEST
+        advice = (
+            "set loss.order=2"
+            if smaller
+            else f"use at most {int(LARGEST**0.5)} tokens (tokenizer.vocab_size)"
+        )
+        raise UsageError(
+            f"loss.order={order} with {vocab_size} tokens makes a table of {vocab_size**order:,} probabilities, but at "
+            f"most {LARGEST:,} are possible: {advice}"
+        )
     end = vocab_size  # in the last place of the counts
     counts = [np.zeros((vocab_size**length, vocab_size + 1)) for length in range(order)]
     for sequence in sequences:
@@ -62,24 +71,3 @@ def estimate(sequences: Iterable[Sequence[int]], vocab_size: int, order: int) ->
         lower = np.tile(probs, (len(count) // len(probs), 1))  # of the context without its first token
         probs = np.where(seen > 0, (count + kinds * lower) / np.maximum(seen + kinds, 1), lower)
     return TokenNgram(np.ascontiguousarray(probs[:, :-1]), np.ascontiguousarray(probs[:, -1]))
-
-
-def check_order(order: int, vocab_size: int) -> None:
-    """See whether the tables of such an n-gram can be made.
-
-    Raises:
-        UsageError: they cannot; it says what can.
-    """
-    if order not in ORDERS or isinstance(order, bool):
-        raise UsageError(f"loss.order is {order!r}, but must be 2 or 3, the tokens in the longest n-grams")
-    if vocab_size**order > LARGEST:
-        smaller = vocab_size**2 <= LARGEST
-        raise UsageError(
-            f"loss.order={order} with {vocab_size} tokens makes a table of {vocab_size**order:,} probabilities, but at "
-            f"most {LARGEST:,} are possible: "
-            + (
-                "set loss.order=2"
-                if smaller
-                else f"use at most {int(LARGEST**0.5)} tokens (tokenizer.vocab_size)"
-            )
-        )
