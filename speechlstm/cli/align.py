@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
-from speechlstm.configs.paths import reads
 from speechlstm.data import progress
 from speechlstm.data.audio import holder
 from speechlstm.data.files import Outputs, write_atomically
@@ -40,7 +39,9 @@ def main(cfg: DictConfig) -> int:
             f"out={cfg.out} is one file, but {cfg.manifest} has {len(utterances)} utterances: "
             "name a folder for a file of each"
         )
-    outputs = Outputs([*reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite)
+    outputs = Outputs(
+        [*configs.reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite
+    )
     if one_file:
         outputs.check(out)
     names = file_names(utterances)

@@ -21,7 +21,7 @@ def main() -> None:
     if {"--help", "-h"}.intersection(sys.argv[1:]):
         print(_HELP)
     elif len(sys.argv) == 2 and sys.argv[1] in SCRIPTS:
-        print(SCRIPTS[sys.argv[1]], end="")
+        print(SCRIPTS[sys.argv[1]].read_text(encoding="utf-8"), end="")
     else:
         print(f"error: name the shell, as in: speechlstm completion {'|'.join(SCRIPTS)}", file=sys.stderr)
         sys.exit(2)

@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, decoder_name, make_decoder
-from speechlstm.configs.paths import reads
 from speechlstm.data import progress
 from speechlstm.data.audio import holder
 from speechlstm.data.files import Outputs
@@ -32,7 +31,9 @@ def main(cfg: DictConfig) -> int:
     """Recognize and score `cfg.manifest`. Exit status 3 when some audio failed, 1 when all did."""
     where = choose_devices(cfg.trainer)
     utterances, bad = read_usable(cfg.manifest, where.is_first)
-    outputs = Outputs([*reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite)
+    outputs = Outputs(
+        [*configs.reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite
+    )
     for path in (cfg.out, cfg.report):
         if path is not None:
             outputs.check(path)  # now, not after the work

@@ -9,7 +9,6 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.cli.devices import make_decoder
-from speechlstm.configs.paths import reads
 from speechlstm.data import progress
 from speechlstm.data.files import Outputs
 from speechlstm.evaluation.plots import check_plots
@@ -37,7 +36,7 @@ def main(cfg: DictConfig) -> int:
     given = len(recordings) + len(problems)
     if cfg.text is not None and given > 1:
         raise UsageError(f"text= is of one recording, but {given} are given")
-    outputs = Outputs([*reads(cfg), *(recording.path for recording in recordings)], cfg.overwrite)
+    outputs = Outputs([*configs.reads(cfg), *(recording.path for recording in recordings)], cfg.overwrite)
     pages = output_paths(recordings, folder, "html")
     for line in [f"note: {note}" for note in notes] + [f"failed: {problem}" for problem in problems]:
         print(line, file=sys.stderr)

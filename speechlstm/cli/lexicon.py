@@ -10,7 +10,6 @@ from omegaconf import DictConfig, ListConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.configs.paths import reads
 from speechlstm.data import progress
 from speechlstm.data.files import Outputs, write_atomically
 from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
@@ -36,7 +35,7 @@ def main(cfg: DictConfig) -> int:
         for each in (cfg.words if isinstance(cfg.words, ListConfig) else [cfg.words])
     ]
     out = Path(str(cfg.out)).expanduser()
-    Outputs(reads(cfg), cfg.overwrite).check(out)
+    Outputs(configs.reads(cfg), cfg.overwrite).check(out)
     listed = [path for path in paths if path.endswith(".jsonl")]
     corpus = read_corpus(splitter("word", cfg.case), [path for path in paths if path not in listed], listed)
     return _write(out, corpus.words[EOS_ID + 1 :], known, cfg.variants)

@@ -10,7 +10,6 @@ from omegaconf import DictConfig, ListConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.configs.paths import reads
 from speechlstm.data.files import Outputs
 from speechlstm.decoders.lm import NGram, estimate, write_arpa
 from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
@@ -76,7 +75,7 @@ def _check(cfg: DictConfig, texts: list[str], manifests: list[str], out: Path) -
         raise UsageError(f"text={listed[0]} is a manifest by its name: give it as manifest={listed[0]}")
     if cfg.unit == "token" and cfg.bundle is None:
         raise UsageError("unit=token needs the tokenizer of a recognizer: add bundle=FOLDER")
-    Outputs(reads(cfg), cfg.overwrite).check(out)
+    Outputs(configs.reads(cfg), cfg.overwrite).check(out)
 
 
 def _table(summaries: list[OrderSummary]) -> str:

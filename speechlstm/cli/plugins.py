@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
 from speechlstm.cli import templates
-from speechlstm.configs.paths import reads
 from speechlstm.data import progress
 from speechlstm.data.files import Outputs
 from speechlstm.data.manifest import read_usable
@@ -152,7 +151,7 @@ def bench(cfg: DictConfig) -> int:
 
     if cfg.plot is not None:
         check_plots()  # now, not after the work
-        Outputs([*reads(cfg), cfg.bench], cfg.overwrite).check(cfg.plot)
+        Outputs([*configs.reads(cfg), cfg.bench], cfg.overwrite).check(cfg.plot)
     settings = _settings(cfg)
     chosen = list(cfg.only) if cfg.only is not None else names()
     for name in (*chosen, *settings):

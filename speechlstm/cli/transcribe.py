@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
-from speechlstm.configs.paths import reads
 from speechlstm.data import progress
 from speechlstm.data.audio import parse_channel
 from speechlstm.data.files import Outputs, write_atomically
@@ -51,7 +50,7 @@ def main(cfg: DictConfig) -> int:
         raise UsageError(
             f"out={out} is one file, but {given} recordings are given: name a folder for a file of each"
         )
-    outputs = Outputs([*reads(cfg), *(recording.path for recording in recordings)], cfg.overwrite)
+    outputs = Outputs([*configs.reads(cfg), *(recording.path for recording in recordings)], cfg.overwrite)
     work: list[_Work] = [(recording, ()) for recording in recordings]
     if out is not None and one_file:
         outputs.check(out)

@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
-from speechlstm.configs.paths import reads
 from speechlstm.data import progress
 from speechlstm.data.files import Outputs, write_atomically
 from speechlstm.data.manifest import read_usable
@@ -87,7 +86,7 @@ def main(cfg: DictConfig) -> int:
 
 def _check(cfg: DictConfig, out: Path) -> None:
     """Refuse now what would otherwise fail after the work."""
-    outputs = Outputs(reads(cfg), cfg.overwrite)
+    outputs = Outputs(configs.reads(cfg), cfg.overwrite)
     for path in (out, cfg.plot):
         if path is not None:
             outputs.check(path)

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from speechlstm.configs.program import arguments_again as arguments_again
     from speechlstm.configs.program import inputs as inputs
     from speechlstm.configs.program import main as main
+    from speechlstm.configs.program import reads as reads
 
 _PLACES = {
     "building": ("build", "build_part"),
     "composing": ("load", "task_overrides"),
-    "program": ("arguments_again", "inputs", "main"),
+    "program": ("arguments_again", "inputs", "main", "reads"),
 }
 
 

@@ -11,34 +11,7 @@ from speechlstm.configs import folders
 from speechlstm.configs.help import read
 
 # Each asks `speechlstm --complete SHELL LINE` with the line up to the cursor, and gets whole words, one a line.
-SCRIPTS = {
-    "bash": r"""_speechlstm() {
-    local word cut
-    word="${COMP_LINE:0:COMP_POINT}"; word="${word##*[[:space:]]}"
-    cut="${word%"${word##*[=:]}"}"  # bash takes = and : for ends of words
-    COMPREPLY=()
-    while IFS= read -r reply; do COMPREPLY+=("${reply#"$cut"}"); done \
-        < <(speechlstm --complete bash "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
-    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[=/.] ]]; then compopt -o nospace; fi
-}
-complete -F _speechlstm speechlstm
-""",
-    "zsh": r"""#compdef speechlstm
-_speechlstm() {
-    local -a open closed
-    local reply
-    for reply in "${(@f)$(speechlstm --complete zsh "$LBUFFER" 2>/dev/null)}"; do
-        [[ -z $reply ]] && continue
-        if [[ $reply == *[=/.] ]]; then open+=("$reply"); else closed+=("$reply"); fi
-    done
-    compadd -S '' -- $open
-    compadd -- $closed
-}
-compdef _speechlstm speechlstm
-""",
-    "fish": r"""complete -c speechlstm -f -a '(speechlstm --complete fish (commandline -cp) 2>/dev/null)'
-""",
-}
+SCRIPTS = {shell: Path(__file__).parent / f"shells/completion.{shell}" for shell in ("bash", "zsh", "fish")}
 
 
 def complete(shell: str, line: str, commands: Sequence[str]) -> list[str]:

@@ -10,12 +10,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from speechlstm.configs import arguments, folders
@@ -29,12 +30,30 @@ from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 Task = Callable[[DictConfig], int | float | None]
 
 _FILES = ("out", "report", "plot")  # settings that name a file for the result
+_WRITTEN = ("out", "report", "plot", "cache", "trainer")  # settings that name what a command writes
 _files: list[str] = []  # plain names on the command line
 
 
 def inputs(cfg: DictConfig) -> list[str]:
     """Return the files and folders that a command is given, by their plain names or as `inputs=[...]`."""
     return _files or [str(name) for name in cfg.inputs]
+
+
+def reads(cfg: DictConfig) -> list[str]:
+    """Return every text in a command's settings that may name a file which it reads, and the files of a bundle."""
+    container = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(container, dict)
+    found = _texts([value for key, value in container.items() if key not in _WRITTEN])
+    if (bundle := container.get("bundle")) and Path(str(bundle)).is_dir():
+        found += map(str, Path(str(bundle)).iterdir())
+    return found
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for each in values for text in _texts(each)]
 
 
 def arguments_again() -> list[str]:

@@ -24,14 +24,8 @@ class Search:
 
     hydra-optuna-sweeper would do it, but what it has released for Hydra 1.3 needs an Optuna below 3. The study lies in
     a file, so the same command goes on with the trials that an interruption has left, and then makes those that are
-    missing.
-
-    Args:
-        n_trials: trials in all, those of earlier starts of the same command included.
-        n_jobs: trials given to the launcher at once.
-        storage: of the study, as Optuna names it: `sqlite:///FILE`.
-        seed: of the draws.
-        params: what to vary, as on the command line: `{optimizer.lr: "interval(1e-4,1e-2)"}`.
+    missing. Trials of earlier starts of the same command count among `n_trials`; `n_jobs` are given to the launcher at
+    once. `params` varies settings as the command line does: `{optimizer.lr: "interval(1e-4,1e-2)"}`.
     """
 
     def __init__(

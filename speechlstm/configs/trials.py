@@ -16,12 +16,7 @@ Row = tuple[str, Mapping[str, str], float | None]  # folder, settings, objective
 
 
 class TrialTable(Callback):
-    """Prints the trainings in a sweep's folder, best first, when Hydra has made the last.
-
-    Args:
-        score: the file that a training leaves in its folder.
-        objective: the number in it.
-    """
+    """Prints the trainings in a sweep's folder, best first, when Hydra has made the last."""
 
     def __init__(self, score: str, objective: str) -> None:
         self.score, self.objective = score, objective

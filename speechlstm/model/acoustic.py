@@ -29,10 +29,6 @@ class AcousticModel(nn.Module):
 
     Training, recognition, the inspector and export all hold one. Its weights are named `features.*` and `encoder.*` in
     a state dict.
-
-    Args:
-        features: waveforms -> features.
-        encoder: features -> log-probabilities.
     """
 
     def __init__(self, features: nn.Module, encoder: nn.Module) -> None:

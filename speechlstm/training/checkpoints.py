@@ -123,25 +123,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         SpeechlstmError: it is damaged, or of another program.
     """
-    content: Any = Checkpoints({}).load_checkpoint(path, weights_only=True)
-    if fault := _fault(content):
-        raise SpeechlstmError(f"{path}: no checkpoint of speechlstm: {fault}")
-    return dict(content)
-
-
-def _fault(content: Any) -> str:
-    """Return what a checkpoint lacks to be one of this program's."""
-    for part in ("state_dict", "tokenizer", "settings"):
-        if not isinstance(content, dict) or not isinstance(content.get(part), dict):
-            return f"it has no {part}"
-    weights, tokens = content["state_dict"], content["tokenizer"].get("tokens")
-    if not all(isinstance(name, str) and isinstance(each, torch.Tensor) for name, each in weights.items()):
-        return "its weights are no tensors"
-    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-        return "its tokens are no texts"
-    if not all(isinstance(content["settings"].get(stage), dict) for stage in ("features", "encoder")):
-        return "it has no settings of features or encoder"
-    return ""
+    content = Checkpoints({}).load_checkpoint(path, weights_only=True)
+    settings, tokenizer = content.get("settings", {}), content.get("tokenizer", {})
+    places = {"state_dict": content, "tokenizer": content, "tokens": tokenizer}
+    for part, place in (places | {"features": settings, "encoder": settings}).items():
+        if part not in place:
+            raise SpeechlstmError(f"{path}: no checkpoint of speechlstm: it has no {part}")
+    return content
 
 
 def find_damage(path: Path) -> str | None:
@@ -179,10 +167,11 @@ def _check(content: Any) -> None:
     for key, kind in _CONTENT.items():
         if not isinstance(content.get(key, kind()), kind):
             raise ValueError(f"its {key} is a {type(content[key]).__name__}")
-    if not all(isinstance(weight, torch.Tensor) for weight in content.get("state_dict", {}).values()):
-        raise ValueError("its state_dict holds something else than weights")
-    if not isinstance(content.get("tokenizer", {}).get("tokens", []), list):
-        raise ValueError("its tokenizer has no list of tokens")
+    weights, tokens = content.get("state_dict", {}), content.get("tokenizer", {}).get("tokens", [])
+    if not all(isinstance(name, str) and isinstance(each, torch.Tensor) for name, each in weights.items()):
+        raise ValueError("its weights are no tensors")
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise ValueError("its tokens are no texts")
     if not all(isinstance(stage, dict) for stage in content.get("settings", {}).values()):
         raise ValueError("its settings are not those of the model's parts")
 

@@ -23,17 +23,7 @@ _LONGEST_TEXT = 100_000  # characters
 
 
 class UtteranceDataset(Dataset[tuple[np.ndarray, list[int], Utterance]]):
-    """Waveforms and token ids of utterances, decoded once and kept in memory when `cache` is set.
-
-    Args:
-        utterances: what to read.
-        encode: text -> token ids.
-        sample_rate: Hz of the waveforms.
-        cache: keep the decoded audio (2 bytes a sample: 0.1 GB an hour at 16 kHz).
-        speed: plays them at the speeds it is asked for; null as they are.
-        change: what else is done to a waveform; null nothing.
-        strict_audio: damaged or truncated audio is an error; False takes what can be read.
-    """
+    """Waveforms and token ids of utterances, decoded once and kept in memory when `cache` is set."""
 
     def __init__(
         self,
@@ -162,19 +152,8 @@ def _outlive_signals(worker: int) -> None:
 class SpeechData(pl.LightningDataModule):
     """Training and validation batches for the trainer, and the place in them, which checkpoints keep.
 
-    Args:
-        train: utterances to learn from.
-        dev: utterances to validate on; one whose text the tokenizer cannot spell is scored, but has no loss.
-        encode: text -> token ids.
-        sample_rate: Hz.
-        batch_seconds: padded seconds of audio in a batch, of which each device has its own.
-        num_workers: loader processes; 0 loads in the training process.
-        timeout: seconds after which a loader process that gives no batch is given up.
-        cache: keep the decoded audio in memory.
-        speed: at which the training part is played; null as it is.
-        change: what else is done to its waveforms; null nothing.
-        seed: of order, speed and changes.
-        strict_audio: damaged or truncated audio is an error; False takes what can be read.
+    Of `dev`, an utterance whose text the tokenizer cannot spell is scored, but has no loss. Settings as in
+    `conf/train.yaml`.
     """
 
     def __init__(

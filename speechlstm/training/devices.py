@@ -24,9 +24,6 @@ class ManyDevices(Devices):
     Each process makes up the same batches and does the next that nobody has claimed, so that none waits for a slower
     one. The claims are counted by the first process.
 
-    Args:
-        trainer: settings of the trainer.
-
     Raises:
         UsageError: the machine has no such devices, or the trainer has another strategy.
     """

@@ -32,19 +32,9 @@ _LENGTHS = ("total_steps", "T_max")  # what PyTorch's schedules call the updates
 class TrainingModule(pl.LightningModule):
     """An acoustic model in training, by CTC (Graves 2006) or another loss.
 
-    An update is the gradient of the loss per token of all its batches, on however many devices and however many of
-    them accumulated: two devices make the same update as one with both their batches.
-
-    Args:
-        acoustic: waveforms -> log-probabilities.
-        tokenizer: ids -> text, for validation.
-        decoder: searches the log-probabilities in validation.
-        loss: what training minimizes.
-        augment: features -> features in training, or null.
-        optimizer: parameters -> optimizer.
-        scheduler: optimizer -> learning-rate schedule, stepped after each update; see `scheduled`.
-        seed: with the batch's number it seeds dropout and augmentation, so that a resumed training goes on as it
-            would have.
+    An update is the gradient of the loss per token of all its batches, on however many devices and however many of them
+    accumulated: two devices make the same update as one with both their batches. Dropout and augmentation are seeded by
+    `seed` and the batch's number, so that a resumed training goes on as it would have.
     """
 
     def __init__(

@@ -89,11 +89,6 @@ class Launcher(_Launcher):
     all that depends on its inside, for which its version is bounded. Its own launcher starts ranks with the command
     line as it stands, in a sweep with the settings of all jobs; gives each its own output folder; leaves the others
     waiting for ever when one is killed; and can start ranks only once in a process.
-
-    Args:
-        environment: where each rank stands.
-        num_processes: ranks on this machine.
-        num_nodes: machines.
     """
 
     _ENVIRONMENT = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")

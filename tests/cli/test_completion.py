@@ -48,7 +48,7 @@ def test_what_is_offered(folder: Path, line: str, words: list[str]) -> None:
 
 def typed(shell: str, start: str, line: str, wanted: str, folder: Path) -> str:
     """Type the start, a line and TAB into an interactive shell, and return what it shows until what is wanted."""
-    (folder / "script").write_text(SCRIPTS[shell])
+    shutil.copy(SCRIPTS[shell], folder / "script")
     (folder / "bin").mkdir()
     (folder / "bin/speechlstm").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m speechlstm "$@"\n')
     (folder / "bin/speechlstm").chmod(0o755)
@@ -113,7 +113,7 @@ def test_fish_completes(folder: Path, line: str, words: str) -> None:
     if shutil.which("fish") is None:
         pytest.skip("fish is not installed")
     (folder / "script").write_text(
-        SCRIPTS["fish"].replace("(speechlstm ", f"('{sys.executable}' -m speechlstm ")
+        SCRIPTS["fish"].read_text().replace("(speechlstm ", f"('{sys.executable}' -m speechlstm ")
     )
     done = subprocess.run(
         ["fish", "--no-config", "-c", f"source script; complete -C '{line}'"],

@@ -104,11 +104,6 @@ class Tree(NamedTuple):
 class Search:
     """An utterance that is being searched.
 
-    Args:
-        options: of the search.
-        vocab_size: tokens, the blank included.
-        language_state: of the language model, before the first word.
-
     Attributes:
         tree: all prefixes.
         beam: those that are kept.

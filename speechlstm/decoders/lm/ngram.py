@@ -108,11 +108,6 @@ class NGram:
     A model without `<unk>`, `<s>` or `</s>` gets it, with a log probability of `FLOOR` in every context that does
     not back off.
 
-    Args:
-        words: the vocabulary, by word id; with `<unk>`, `<s>` and `</s>`.
-        order: words in the longest n-grams.
-        arrays: the model.
-
     Attributes:
         ids: the id of each word.
         unk: id of `<unk>`, which stands for every word that is not in `ids`.

@@ -34,10 +34,6 @@ class _Choices(NamedTuple):
 class Pronouncer:
     """Pronounces words by what a lexicon says of others.
 
-    Args:
-        entries: the lexicon to learn from.
-        order: graphones in the longest n-grams.
-
     Raises:
         SpeechlstmError: the lexicon has too little to learn from.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from speechlstm.evaluation.errorreport.causes import Cause
 from speechlstm.evaluation.errorreport.comparison import Comparison, compare
-from speechlstm.evaluation.metrics import Counts, Score, character_errors, share_interval
+from speechlstm.evaluation.metrics import Counts, Score, character_errors, corpus, share_interval
 from speechlstm.evaluation.metrics import errors as word_errors
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import Utterance
@@ -39,7 +39,8 @@ def analyze(
 
     References are normalized, `snrs` decibels, and `others` the hypotheses of another recognizer by id.
     """
-    counts = [word_errors(u.text, t.text) for u, t in zip(utterances, transcripts, strict=True)]
+    score = corpus((u.text, t.text) for u, t in zip(utterances, transcripts, strict=True))
+    counts = score.utterances
     characters = [character_errors(u.text, t.text) for u, t in zip(utterances, transcripts, strict=True)]
     seconds = [t.duration for t in transcripts]
     speeds = [c.length / s if c.length and s else None for c, s in zip(counts, seconds, strict=True)]
@@ -47,7 +48,7 @@ def analyze(
         _entry(*each)
         for each in zip(utterances, transcripts, counts, causes, snrs, speeds, strict=True)
     ]  # fmt: skip
-    wrong = sum(count.errors > 0 for count in counts)
+    wrong = score.wrong_sentences
     result: dict[str, Any] = {
         "seconds": sum(seconds),
         "words": rate(counts),
@@ -64,7 +65,7 @@ def analyze(
         "oracle": oracle(utterances, transcripts),
         "utterances": table,
         "comparison": None,
-    } | confused(utterances, transcripts)
+    } | confused(utterances, score.confusions)
     if others is not None:
         difference = compared(utterances, transcripts, others)
         result["comparison"] = asdict(difference) if difference else None
@@ -137,36 +138,15 @@ def by_cause(causes: Sequence[Cause | None], counts: Sequence[Counts]) -> dict[s
     return result
 
 
-def confused(utterances: Sequence[Utterance], transcripts: Sequence[Transcript]) -> dict[str, Any]:
+def confused(utterances: Sequence[Utterance], confusions: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
     """Return the words most often confused, left out and put in, each with how often the reference has it."""
-    pairs, left_out, put_in = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
-    spoken: Counter[str] = Counter()
-    for u, t in zip(utterances, transcripts, strict=True):
-        spoken.update(u.text.split())
-        for step, reference, hypothesis in steps(u.text, t.text):
-            if step == "s":
-                pairs[reference, hypothesis] += 1
-            elif step == "d":
-                left_out[reference] += 1
-            elif step == "i":
-                put_in[hypothesis] += 1
-
-    def listed(counter: Counter[Any], key: Callable[[Any], list[Any]]) -> list[list[Any]]:
-        ranked = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
-        return [[*key(name), count] for name, count in ranked[:_LISTED]]
-
+    spoken = Counter(word for u in utterances for word in u.text.split())
+    pairs = [[was, became, spoken[was], count] for was, became, count in confusions if was and became]
     return {
-        "confusions": listed(pairs, lambda pair: [*pair, spoken[pair[0]]]),
-        "deleted": listed(left_out, lambda word: [word, spoken[word]]),
-        "inserted": listed(put_in, lambda word: [word, spoken[word]]),
+        "confusions": pairs[:_LISTED],
+        "deleted": [[was, spoken[was], count] for was, became, count in confusions if not became][:_LISTED],
+        "inserted": [[new, spoken[new], count] for was, new, count in confusions if not was][:_LISTED],
     }
-
-
-def steps(reference: str, hypothesis: str) -> Iterable[tuple[str, str, str]]:
-    """Yield `(letter, reference word, hypothesis word)` of an alignment; an empty word where there is none."""
-    left, right = iter(reference.split()), iter(hypothesis.split())
-    for step in alignment(reference, hypothesis):
-        yield step, "" if step == "i" else next(left), "" if step == "d" else next(right)
 
 
 def judged_words(

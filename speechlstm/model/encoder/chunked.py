@@ -46,13 +46,6 @@ class ChunkedEncoder(Encoder):
     Zhang, Chen, Yu, Yao, Khudanpur and Glass: Highway long short-term memory RNNs for distant speech recognition,
     ICASSP 2016, section 4 (latency-controlled BLSTM). All layers go through a window, so their looks ahead do not add
     up. It has the weights of `Encoder`, and is it where one chunk holds the whole utterance.
-
-    Args:
-        num_features: size of an input frame.
-        vocab_size: number of tokens, the blank included.
-        chunk_size: encoder frames that are computed at a time.
-        lookahead: encoder frames after these that they depend on.
-        options: the further arguments of `Encoder`.
     """
 
     layer = ChunkedLayer

@@ -46,19 +46,6 @@ class ConformerEncoder(Stack):
 
     Gulati et al.: Conformer: Convolution-augmented transformer for speech recognition, Interspeech 2020. As in
     torchaudio there is no positional encoding: the order of the frames is known from the convolutions alone.
-
-    Args:
-        num_features: size of an input frame.
-        vocab_size: number of tokens, the blank included.
-        width: size of a frame between the layers.
-        num_heads: of the attention; they share the width.
-        ffn_size: units inside the feed-forward modules.
-        num_layers: Conformer layers.
-        kernel_size: frames that the convolution sees, an odd number.
-        subsampling: encoder frames are this many feature frames apart: 1, 2 or 4.
-        conv_channels: channels of the two subsampling convolutions.
-        dropout: probability of dropping an output of a module.
-        intermediate: layers whose outputs have a loss, too; see `Stack`.
     """
 
     def __init__(

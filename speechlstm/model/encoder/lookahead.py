@@ -27,12 +27,6 @@ class LookaheadEncoder(Encoder):
 
     Amodei et al.: Deep Speech 2: End-to-end speech recognition in English and Mandarin, ICML 2016, section 3.6 of the
     long version.
-
-    Args:
-        num_features: size of an input frame.
-        vocab_size: number of tokens, the blank included.
-        lookahead: future encoder frames that an output frame depends on.
-        options: the further arguments of `Encoder`; `hidden_size` is the width, unless there is a projection.
     """
 
     layer = ForwardLayer
@@ -47,12 +41,7 @@ class LookaheadEncoder(Encoder):
 
 
 class RowConvolution(nn.Module):
-    """Adds to each unit a weighted sum of its own present and next frames, zeros being past the end.
-
-    Args:
-        width: units.
-        lookahead: frames of the future.
-    """
+    """Adds to each unit a weighted sum of its own present and next frames, zeros being past the end."""
 
     def __init__(self, width: int, lookahead: int) -> None:
         super().__init__()

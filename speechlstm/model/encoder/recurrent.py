@@ -107,22 +107,8 @@ class Encoder(Stack):
     """A stack of bidirectional recurrent layers that ends in log-probabilities of tokens.
 
     Each layer is `x + dropout(project(rnn(layer_norm(x))))` (pre-norm residual). Without the normalization and the
-    residual path a CTC network of this depth sits on the all-blank plateau for many epochs.
-
-    Args:
-        num_features: size of an input frame.
-        vocab_size: number of tokens, the blank included.
-        cell: `"lstm"` (Hochreiter and Schmidhuber 1997, forget gate of Gers 2000), `"gru"` (Cho 2014) or `"rnn"`
-            (Elman 1990, tanh).
-        hidden_size: units of each direction.
-        num_layers: recurrent layers.
-        subsampling: encoder frames are this many feature frames apart: 1, 2 or 4.
-        conv_channels: channels of the two subsampling convolutions.
-        projection_size: size between the layers; null keeps both directions side by side (2 x hidden_size).
-        dropout: probability of dropping an output of a layer.
-        layer_norm: normalize each layer's input.
-        residual: add each layer's input to its output.
-        intermediate: layers whose outputs have a loss, too; see `Stack`.
+    residual path a CTC network of this depth sits on the all-blank plateau for many epochs. Cells: LSTM (Hochreiter and
+    Schmidhuber 1997, forget gate of Gers 2000), GRU (Cho 2014), or tanh (Elman 1990).
     """
 
     layer = RecurrentLayer  # what it is a stack of; siblings have others

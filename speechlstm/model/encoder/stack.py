@@ -17,16 +17,6 @@ class Stack(nn.Module):
 
     With `intermediate` the output layer is trained on the outputs of lower layers as well, each with a CTC loss of its
     own: Lee and Watanabe, Intermediate loss regularization for CTC-based speech recognition, ICASSP 2021.
-
-    Args:
-        num_features: size of an input frame.
-        vocab_size: number of tokens, the blank included.
-        width: size of a frame between the layers.
-        layers: each maps what `enter` returns to frames of the same shape.
-        subsampling: encoder frames are this many feature frames apart: 1, 2 or 4.
-        conv_channels: channels of the two subsampling convolutions.
-        layer_norm: normalize the output of the last layer.
-        intermediate: after how many layers there is a further output in training: `[2]` is after the second.
     """
 
     def __init__(

@@ -23,13 +23,6 @@ class SequenceNetwork(nn.Module):
     The recurrent ones are one layer of this package's encoders, see `remember` for their biases. The Transformer
     (Vaswani et al.: Attention is all you need, 2017) has two layers with normalization before each module, two heads,
     and sinusoidal positions; no step sees a later one.
-
-    Args:
-        kind: one of `NETWORKS`.
-        input_size: numbers per step.
-        output_size: numbers per step.
-        width: hidden units, or the width of the Transformer.
-        memory: see `remember`.
     """
 
     def __init__(self, kind: str, input_size: int, output_size: int, width: int, memory: int = 2) -> None:

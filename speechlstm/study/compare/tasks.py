@@ -34,8 +34,7 @@ class Batch:
 class Task(ABC):
     """A source of sequences, a loss, and a criterion.
 
-    Args:
-        lag: T of the paper: about the length of the sequences, in steps.
+    Its `lag` is T of the paper: about the length of the sequences, in steps.
     """
 
     name: ClassVar[str]

@@ -19,9 +19,6 @@ class WatchGates(pl.Callback):
     It is measured on the longest utterance of the first validation batch, which is the same each time. The scalars are
     the median half-life (ms, at most the length of the utterance) and the share of each gate's values below 0.1 (shut)
     and above 0.9 (open). TensorBoard also gets the distributions of both.
-
-    Args:
-        every_epochs: epochs from one measurement to the next.
     """
 
     def __init__(self, every_epochs: int = 1) -> None:

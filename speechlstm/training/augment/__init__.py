@@ -1,6 +1,7 @@
 """Changed copies of the training data: what a waveform's way to the file did to it, its speed, masks in its features.
 
-Waveforms are changed one by one where they are loaded, features in batches on the device that trains.
+Waveforms are changed one by one where they are loaded, features in batches on the device that trains. The settings are
+explained in `conf/augment/`.
 """
 
 from speechlstm.training.augment.chain import Chain

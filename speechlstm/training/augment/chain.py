@@ -13,14 +13,6 @@ class Chain:
 
     It works on single waveforms, in the processes that load them. Each change draws from a generator of its own, so
     that leaving one out changes nothing for the others.
-
-    Args:
-        silence: pauses around and within the speech, or nothing but a pause; or null.
-        reverb: the room, or null.
-        noise: other sounds, or null.
-        gain: the level, or null.
-        band: the frequencies that get through, or null.
-        codec: loss by compression, or null.
     """
 
     def __init__(

@@ -23,14 +23,7 @@ _CODECS = {
 
 
 class BandLimit(Change):
-    """Lets a random band of frequencies through.
-
-    Args:
-        sample_rate: Hz of the waveforms.
-        low: least and greatest lower edge, Hz.
-        high: least and greatest upper edge, Hz; above half the sample rate nothing is cut off.
-        probability: of cutting anything off.
-    """
+    """Lets a random band of frequencies through."""
 
     def __init__(
         self,
@@ -64,11 +57,6 @@ class Codec(Change):
 
     The telephone's codecs work at 8 kHz, so that no frequency above 4 kHz remains. MP3 and Vorbis get a random
     quality.
-
-    Args:
-        sample_rate: Hz of the waveforms.
-        codecs: to choose from: mulaw (G.711), gsm (06.10), mp3, vorbis, opus (which takes five times as long).
-        probability: of there being a codec.
     """
 
     def __init__(
@@ -111,13 +99,7 @@ def compressed(waveform: Samples, sample_rate: int, codec: str, quality: float) 
 
 
 class Gain(Change):
-    """Makes a waveform louder or quieter. With features that are normalized it changes what clips, and little else.
-
-    Args:
-        decibels: least and greatest change of the level.
-        clip: cut off what passes full scale, as a recording does.
-        probability: of changing the level.
-    """
+    """Makes a waveform louder or quieter. With features that are normalized it changes what clips, and little else."""
 
     def __init__(self, decibels: Span = (-12.0, 6.0), clip: bool = True, probability: float = 0.5) -> None:
         super().__init__(probability)

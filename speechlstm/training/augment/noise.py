@@ -17,12 +17,8 @@ Recording = tuple[Path, float]  # and its length in seconds
 class Noise(Change):
     """Adds a recording from a folder, or noise of a random color, at a random distance below the speech.
 
-    Args:
-        sample_rate: Hz of the waveforms.
-        folder: of recordings, searched with its subfolders; null makes noise whose power falls with frequency as
-            1 / f^c, c drawn evenly from 0 (white) to 2 (brown).
-        snr: least and greatest ratio of the mean power of the waveform, its pauses included, to that of the noise, dB.
-        probability: of adding any.
+    The mean power of the waveform counts with its pauses. Without a folder the power of the noise falls with frequency
+    as 1 / f^c, c drawn evenly from 0 (white) to 2 (brown).
 
     Raises:
         UsageError: there are no recordings.

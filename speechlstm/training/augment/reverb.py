@@ -14,13 +14,6 @@ from speechlstm.training.augment.waveform import Change, Samples, Span, rms
 class Reverb(Change):
     """Convolves a waveform with the impulse response of a room, without a delay and at the level it had.
 
-    Args:
-        sample_rate: Hz of the waveforms.
-        folder: of recorded impulse responses, searched with its subfolders; null simulates rooms.
-        rt60: least and greatest time in which a simulated room's echoes fall by 60 dB, seconds.
-        drr: least and greatest ratio of the direct sound's energy to that of the echoes in a simulated room, dB.
-        probability: of there being a room.
-
     Raises:
         UsageError: there are no recordings.
         AudioError: recordings that cannot be read.

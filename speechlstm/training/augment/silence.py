@@ -24,15 +24,6 @@ class Silence(Change):
     the utterance makes one longer that is there, so that no word is split; where there is none, none is made. One that
     has never been given a recording without speech spells something in noise: `alone` takes the speech away. Pauses
     come on top of `data.batch_seconds`, which counts the recordings without them: `most` bounds what that can be.
-
-    Args:
-        sample_rate: Hz of the waveforms.
-        seconds: least and greatest length of a pause.
-        most: bound on all pauses of an utterance together, as a share of its length, or of two seconds where it is
-            shorter; longer ones are shortened alike.
-        inside: probability of a longer pause within the utterance, where there are pauses at all.
-        probability: of pauses at all; each end then has one with a probability of two thirds.
-        alone: probability of noise in place of the speech, with an empty text.
     """
 
     def __init__(

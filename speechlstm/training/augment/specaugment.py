@@ -15,14 +15,6 @@ class SpecAugment(nn.Module):
     ICML workshop 2013; a shorter vocal tract stretches the frequencies, which on the mel scale above 1 kHz
     is a shift, here of the upper three quarters of the features, and falls to nothing at the lowest.
     Draws from torch's global generator of the features' device. Does nothing in evaluation mode.
-
-    Args:
-        time_masks: stripes of frames per utterance.
-        time_width: greatest width of each, as a share of the utterance's frames.
-        freq_masks: stripes of features per utterance.
-        freq_width: greatest width of each, in features.
-        freq_shift: greatest shift of an utterance's features up or down, in features; one of 3 of 80 mel
-            bands is a vocal tract 10 % longer or shorter.
     """
 
     def __init__(

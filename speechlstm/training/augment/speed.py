@@ -12,12 +12,9 @@ from speechlstm.types import UsageError
 class SpeedPerturb:
     """Draws how much faster or slower each utterance of an epoch is played, which changes its tempo and its pitch.
 
-    Ko, Peddinti, Povey and Khudanpur: Audio augmentation for speech recognition, Interspeech 2015. The batch
-    sampler draws, so that it sorts utterances by the lengths they will have; the loaders apply `at_speed`.
-
-    Args:
-        low: least factor; a factor above 1 is faster, so shorter.
-        high: greatest factor; factors are drawn evenly between the two.
+    Ko, Peddinti, Povey and Khudanpur: Audio augmentation for speech recognition, Interspeech 2015. The batch sampler
+    draws, so that it sorts utterances by the lengths they will have; the loaders apply `at_speed`. Factors are drawn
+    evenly; one above 1 is faster, so shorter.
     """
 
     def __init__(self, low: float = 0.9, high: float = 1.1) -> None:

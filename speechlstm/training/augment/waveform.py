@@ -12,11 +12,7 @@ Span = tuple[float, float]  # least and greatest value
 
 
 class Change(ABC):
-    """A random change of waveforms.
-
-    Args:
-        probability: of changing a waveform at all.
-    """
+    """A random change of waveforms."""
 
     def __init__(self, probability: float) -> None:
         self.probability = probability

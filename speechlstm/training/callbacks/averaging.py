@@ -11,9 +11,6 @@ class RunningMean(WeightAveraging):
 
     Lightning's own `EMAWeightAveraging` does the same weight by weight, each in three passes over memory, which takes
     several times as long; here it is one pass over all.
-
-    Args:
-        decay: share of the mean that an update leaves as it was.
     """
 
     def __init__(self, decay: float) -> None:

@@ -27,12 +27,7 @@ Place = Literal["batch", "validation", "epoch"]
 
 
 class Interruption(Exception):  # noqa: N818  nothing has gone wrong
-    """A signal has ended the training; the same command goes on.
-
-    Args:
-        number: the signal.
-        step: updates that have been made.
-    """
+    """A signal has ended the training; the same command goes on."""
 
     def __init__(self, number: int, step: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name} after {counted(step, 'update')}")
@@ -50,10 +45,6 @@ class LastCheckpoint(Checkpoint):
     It is written when an epoch with its validation is over, every few minutes between two batches, and within one
     update when a signal comes; in a validation, then, the validation is begun again. While updates are being skipped,
     because of a loss or gradient that is not finite, none is written: the weights may be lost already.
-
-    Args:
-        dirpath: folder.
-        every_minutes: minutes of training between two writings.
     """
 
     def __init__(self, dirpath: str, every_minutes: float = 5.0) -> None:

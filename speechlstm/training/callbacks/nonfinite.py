@@ -21,10 +21,6 @@ class SkippedUpdates(Callback):
     The model skips: where its gradient, of all ranks together, is not finite, it drops it, and the weights and
     the optimizer stay as they are. A line of the file is one batch: `{"epoch", "step", "rank", "loss",
     "utterances"}`, the loss null if that itself was not finite; such a batch is where to look first.
-
-    Args:
-        path: file, JSON Lines.
-        patience: skipped updates in a row after which the training ends.
     """
 
     def __init__(self, path: str, patience: int = 10) -> None:

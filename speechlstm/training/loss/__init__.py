@@ -1,4 +1,7 @@
-"""What training minimizes: CTC, also of lower layers, the agreement of two views of each utterance, and CTC-CRF."""
+"""What training minimizes: CTC, also of lower layers, the agreement of two views of each utterance, and CTC-CRF.
+
+The settings are explained in `conf/loss/`.
+"""
 
 from speechlstm.training.loss.crf import CrfLoss
 from speechlstm.training.loss.ctc import CtcLoss, ctc_loss, disagreement

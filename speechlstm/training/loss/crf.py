@@ -23,12 +23,6 @@ class CrfLoss(CtcLoss):
     data go further. It is lattice-free MMI (Povey et al., Interspeech 2016) with one state a token.
 
     The network then counts on the language model of a decoder; alone, or read greedily, its output means little.
-
-    Args:
-        ctc_weight: factor of plain CTC, which is added; the papers have 0.1.
-        order: tokens in the longest n-grams: 3, or 2 where there are too many tokens for a table of three.
-        consistency: as in `CtcLoss`, in the part that is plain CTC.
-        intermediate: the same.
     """
 
     needs_lm = True

@@ -20,10 +20,6 @@ class CtcLoss:
 
     An encoder with outputs after lower layers (`encoder.intermediate`) is trained on those as well: Lee and Watanabe,
     Intermediate loss regularization for CTC-based speech recognition, ICASSP 2021.
-
-    Args:
-        consistency: weight of the disagreement, 0 for plain CTC; the paper has 0.2.
-        intermediate: share of the lower layers' mean CTC loss in the whole, the last layer's being the rest.
     """
 
     needs_lm = False

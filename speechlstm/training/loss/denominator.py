@@ -18,9 +18,6 @@ class Denominator:
     It is exact: the label sequences share the contexts of the n-gram, so one forward sweep adds them all up, and one
     backward sweep says how likely each token is in each frame, which is the gradient. On the CPU both sweeps are
     compiled; elsewhere they are a matrix product a frame for the whole batch.
-
-    Args:
-        ngram: weighs the label sequences.
     """
 
     def __init__(self, ngram: TokenNgram) -> None:

@@ -1,0 +1,1 @@
+complete -c speechlstm -f -a '(speechlstm --complete fish (commandline -cp) 2>/dev/null)'
