@@ -1,1 +1,1 @@
-"""What happens around the updates of a training: checkpoints, averaging, interruptions. Settings as in `conf/callbacks/`."""
+"""What happens around the updates of a training, with the settings of `conf/callbacks/`."""
