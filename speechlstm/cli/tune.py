@@ -17,6 +17,7 @@ from speechlstm.decoders import Decoder
 from speechlstm.evaluation import logprobs, tuning
 from speechlstm.evaluation.plots import check_plots
 from speechlstm.model.provenance import trained_on
+from speechlstm.model.settings import flat
 from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, Utterance, counted
 
@@ -41,7 +42,7 @@ def main(cfg: DictConfig) -> int:
 
     trials: list[tuning.Trial] = []
     best: tuning.Trial | None = None
-    known = tuning.flat(settings)
+    known = flat(settings)
     start = {name: float(known[name]) for name in spans if isinstance(known[name], int | float)}
 
     def make(params: dict[str, float]) -> Decoder:

@@ -18,6 +18,7 @@ from speechlstm.evaluation.logprobs import LogProbs
 from speechlstm.evaluation.metrics import Score
 from speechlstm.evaluation.pages.palette import light
 from speechlstm.evaluation.plots import check_plots, figure, to_png
+from speechlstm.model.settings import flat
 from speechlstm.transcription.transcript import to_transcript
 from speechlstm.types import SpeechlstmError, UsageError
 
@@ -70,15 +71,6 @@ def ranges(settings: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> dic
         if len(span) != 2 or not float(span[0]) < float(span[1]):
             raise UsageError(f"search.{name} is {list(span)}, but must be [low, high]")
     return {name: (float(low), float(high)) for name, (low, high) in chosen.items()}
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their dotted names."""
-    flattened: dict[str, Any] = {}
-    for name, value in settings.items():
-        nested = isinstance(value, Mapping) and bool(value)
-        flattened |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return flattened
 
 
 def with_values(settings: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, Any]:

@@ -97,3 +97,12 @@ def shown(value: Any) -> str:
     """Return a value for a message, shortened."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their dotted names."""
+    flattened: dict[str, Any] = {}
+    for name, value in settings.items():
+        nested = isinstance(value, Mapping) and bool(value)
+        flattened |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return flattened

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from speechlstm.data.console import stopped
+from speechlstm.model.settings import flat
 from speechlstm.training.callbacks.interruptions import Interruption, LastCheckpoint, requeue
 from speechlstm.training.checkpoints import LAST
 from speechlstm.training.data import SpeechData
@@ -128,7 +129,7 @@ def check_checkpoint(
     here = {name: tuple(weights.shape) for name, weights in model.state_dict().items()}
     if there == here:
         return
-    before, now = (_flat(each) for each in (checkpoint["settings"], settings))
+    before, now = (flat(each) for each in (checkpoint["settings"], settings))
     differences = [
         f"{key} is {now.get(key)}, but was {before.get(key)}"
         for key in sorted(before.keys() | now.keys())
@@ -143,14 +144,3 @@ def check_checkpoint(
         f"the checkpoint is of another model: {'; '.join(differences[:8])}{more}; "
         "use the old settings, or another out="
     )
-
-
-def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Return all settings by their dotted names."""
-    if not isinstance(settings, Mapping):
-        return {prefix.removesuffix("."): settings}
-    return {
-        key: value
-        for name, node in settings.items()
-        for key, value in _flat(node, f"{prefix}{name}.").items()
-    }

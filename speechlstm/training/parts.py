@@ -21,9 +21,9 @@ from speechlstm.training.callbacks.progress import Progress
 from speechlstm.training.checkpoints import Checkpoints, find_last, read_checkpoint
 from speechlstm.training.data import SpeechData
 from speechlstm.training.fit import check_checkpoint
+from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
 from speechlstm.training.module import TrainingModule
-from speechlstm.training.monitors import check_monitors
 from speechlstm.transcription.devices import check_precision
 from speechlstm.types import ManifestError, UsageError, Utterance, counted
 
@@ -197,6 +197,23 @@ def load(
         if not dataset.utterances:
             raise ManifestError(f"no audio of the {part} part can be read; `speechlstm validate` tells more")
     return data
+
+
+def check_monitors(callbacks: Sequence[Any], loss: CtcLoss, decoder: DictConfig) -> None:
+    """See whether the error rates that callbacks go by mean anything for the loss.
+
+    Raises:
+        UsageError: the loss needs a language model, but the decoder of the validation has none.
+    """
+    if not loss.needs_lm or decoder.get("lm"):
+        return
+    for callback in callbacks:
+        if (monitor := getattr(callback, "monitor", None)) in ("val/wer", "val/cer"):
+            raise UsageError(
+                f"{type(callback).__name__} goes by {monitor}, but this loss trains for a decoder with a language "
+                f"model, and decoder={decoder.get('name')} has none, so that its error rate says nothing: set "
+                "decoder=beam lm=FILE, or go by the loss with callbacks.best.monitor=val/loss"
+            )
 
 
 def check_trainer(trainer: DictConfig) -> None:

@@ -279,7 +279,7 @@ def test_command_finds_letters_the_training_has_not(
         (["manifest=gone.jsonl"], 1, "gone.jsonl: cannot read the manifest"),
         (["manifest=gone.jsonl", "threads=0"], 2, "threads is 0, but must be a whole number from 1 to 1024"),
         (["manifest=gone.jsonl", "examples=x"], 2, "examples is 'x', but must be a"),
-        (["manifest=gone.jsonl", "format=xml"], 2, "format is 'xml', but must be table or json"),
+        (["manifest=gone.jsonl", "format=xml"], 2, "format is 'xml', but must be one of table, json"),
         (["manifest=gone.jsonl", "agianst=x"], 2, "did you mean 'against'"),
     ],
 )

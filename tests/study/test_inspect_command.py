@@ -287,7 +287,7 @@ def test_failures_are_named_and_the_others_go_on(run: Run, tmp_path: Path) -> No
     ("arguments", "status", "message"),
     [
         ([], 2, "no audio given; usage: speechlstm inspect"),
-        (["s.wav", "direction=up"], 2, "direction is 'up', but must be forward or backward"),
+        (["s.wav", "direction=up"], 2, "direction is 'up', but must be one of forward, backward"),
         (["s.wav", "layer=9"], 2, "no layer 9 forward; there are: 1 forward, 1 backward, 2 forward"),
         (["s.wav", "t.wav", "text=stop"], 2, "text= is of one recording, but 2 are given"),
         (["s.wav", "out=s.wav"], 2, "out=s.wav is a file, but must be a folder for the pages"),

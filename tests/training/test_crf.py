@@ -18,7 +18,7 @@ from torch import Tensor
 from speechlstm.training.loss import CrfLoss, CtcLoss, ctc_loss
 from speechlstm.training.loss.denominator import Denominator, batched, compiled
 from speechlstm.training.loss.ngram import TokenNgram, estimate
-from speechlstm.training.monitors import check_monitors
+from speechlstm.training.parts import check_monitors
 from speechlstm.types import SpeechlstmError, UsageError
 
 TEXTS = [[1, 2, 3, 1], [2, 2, 1], [3, 1], []]

@@ -136,7 +136,7 @@ def test_what_cannot_be_read_is_named(run: Run) -> None:
             2,
             "reverb.folder is gone, where there is no",
         ),
-        (["augment=noisy", "augment.waveform.noise.snr=[20,0]"], 2, r"noise.snr is [20, 0], but must be"),
+        (["augment=noisy", "augment.waveform.noise.snr=[20,0]"], 2, r"noise.snr is [20,0], but must be"),
     ],
 )
 def test_wrong_usage_is_one_line(run: Run, settings: list[str], status: int, message: str) -> None:
