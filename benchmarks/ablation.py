@@ -32,7 +32,6 @@ ROWS = {
     "dropout 0.2": ["encoder.dropout=0.2"],
     "dropout 0.5": ["encoder.dropout=0.5"],
     "CTC on layer 1": ["encoder.intermediate=[1]"],
-    "consistency": ["loss.consistency=0.2", "augment.features.time_masks=4"],
     "batches of 20 s": ["data.batch_seconds=20"],
     "batches of 80 s": ["data.batch_seconds=80"],
     "constant rate": ["scheduler=constant"],

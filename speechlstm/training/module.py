@@ -70,8 +70,7 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Return the batch's loss, summed over its tokens, and log the loss per token."""
         torch.manual_seed(self.seed * 1_000_003 + self._batch_number())
-        views = self.loss.views  # each with masks and dropout of its own
-        log_probs, lengths, *middle = self(batch.waveforms.repeat(views, 1), batch.lengths.repeat(views))
+        log_probs, lengths, *middle = self(batch.waveforms, batch.lengths)
         loss, parts = self.loss(log_probs, batch.targets, lengths, batch.target_lengths, middle)
         self.log("train/loss", loss, batch_size=len(batch))
         for name, value in parts.items():

@@ -50,7 +50,7 @@ BUILD: dict[str, Callable[[DictConfig], Any]] = {
     "encoder": lambda cfg: (
         configs.build_part("encoder", cfg.encoder, num_features=80, vocab_size=30).subsampling
     ),
-    "loss": lambda cfg: configs.build(cfg.loss).views,
+    "loss": lambda cfg: configs.build(cfg.loss).intermediate,
     "decoder": lambda cfg: (
         configs.build_part("decoder", cfg.decoder, tokenizer=Characters.from_texts(TEXTS)).decode
     ),
@@ -146,8 +146,7 @@ MISFITS = [
         "augment.features.time_width is null, but must be a number from 0 to 1",
     ),
     (["augment.speed.low=0.1"], "augment.speed.low is 0.1, but must be a number from 0.25 to 4"),
-    (["loss.consistency=-0.1"], "loss.consistency is -0.1, but must be a number, 0 or more"),
-    (["loss.consistency=nan"], "loss.consistency is nan, but must be a number, 0 or more"),
+    (["loss.intermediate=nan"], "loss.intermediate is nan, but must be a number from 0 to 1"),
     (["loss.intermediate=1.1"], "loss.intermediate is 1.1, but must be a number from 0 to 1"),
     (["loss=ctc_crf", "loss.ctc_weight=-0.1"], "loss.ctc_weight is -0.1, but must be a number, 0 or more"),
     (["loss=ctc_crf", "loss.order=4"], "loss.order is 4, but must be a whole number from 2 to 3"),

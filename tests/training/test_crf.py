@@ -256,14 +256,6 @@ def test_half_precision_is_computed_in_float32() -> None:
     assert half.dtype == torch.float32 and float(half) == pytest.approx(float(exact), abs=0.05)
 
 
-def test_two_views_are_two_utterances() -> None:
-    targets, target_lengths = pad([[1, 2], [3]])
-    rows, lengths = log_probs(4, 6, VOCAB), torch.tensor([6, 4, 6, 4])
-    _, parts = prepared(consistency=0.2)(rows, targets, lengths, target_lengths)
-    views = [prepared().measure(each, targets, lengths[:2], target_lengths) for each in rows.chunk(2)]
-    assert parts["crf"] == pytest.approx(float(sum(views)) / 2, rel=1e-5)
-
-
 # settings
 
 

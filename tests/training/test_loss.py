@@ -1,4 +1,4 @@
-"""The loss: CTC against brute force over all alignments, and the agreement of two views."""
+"""The loss: CTC against brute force over all alignments, and its share in lower layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speechlstm.training.loss import CtcLoss, ctc_loss, disagreement
+from speechlstm.training.loss import CtcLoss, ctc_loss
 from speechlstm.types import SpeechlstmError
 
 
@@ -114,61 +114,12 @@ def test_without_any_target_the_loss_is_that_of_silence() -> None:
     assert float(loss) == pytest.approx(-float(probs[..., 0].sum()), abs=1e-4) and unalignable == 0
 
 
-# two views
-
-
-@settings(max_examples=40, deadline=None)
-@given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=3), seed=st.integers(0, 1000))
-def test_disagreement_is_the_mean_divergence_of_each_view_from_the_other(
-    lengths: list[int], seed: int
-) -> None:
-    one, other = (log_probs(len(lengths), 5, 4, seed + offset) for offset in (0, 5000))
-    wanted = 0.0
-    for first, second, length in zip(one, other, lengths, strict=True):
-        for p, q in zip(first[:length].exp(), second[:length].exp(), strict=True):
-            wanted += float((p * (p / q).log()).sum() + (q * (q / p).log()).sum()) / 2
-    got = float(disagreement(one, other, torch.tensor(lengths)))
-    assert got == pytest.approx(wanted, rel=1e-4, abs=1e-4)
-    assert float(disagreement(one, one, torch.tensor(lengths))) == pytest.approx(0, abs=1e-5)
-
-
-def test_each_view_learns_from_the_other_as_from_a_fixed_teacher() -> None:
-    logits = [torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(i)) for i in (0, 1)]
-    one, other = (each.clone().requires_grad_() for each in logits)
-    lengths = torch.tensor([3])
-    disagreement(one.log_softmax(-1), other.log_softmax(-1), lengths).backward()
-    # The gradient of KL(teacher || softmax(logits)) by the logits is softmax(logits) - teacher.
-    assert one.grad is not None and other.grad is not None
-    gap = logits[0].softmax(-1) - logits[1].softmax(-1)
-    torch.testing.assert_close(one.grad, gap / 2, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(other.grad, -gap / 2, atol=1e-6, rtol=1e-5)
-
-
-def test_plain_loss_is_ctc_of_one_view() -> None:
+def test_plain_loss_is_ctc() -> None:
     targets, target_lengths = pad([[1, 2], [2]])
     probs, lengths = log_probs(2, 6, 3), torch.tensor([6, 4])
-    plain = CtcLoss()
-    assert plain.views == 1
-    loss, parts = plain(probs, targets, lengths, target_lengths)
+    loss, parts = CtcLoss()(probs, targets, lengths, target_lengths)
     assert float(loss) == float(ctc_loss(probs, targets, lengths, target_lengths)[0])
     assert parts == {"unalignable": 0.0}
-
-
-def test_consistency_adds_to_the_mean_ctc_of_both_views() -> None:
-    targets, target_lengths = pad([[1, 2], [2]])
-    one, other = log_probs(2, 6, 3), log_probs(2, 6, 3, seed=1)
-    lengths = torch.tensor([6, 4])
-    strict = CtcLoss(consistency=0.3)
-    assert strict.views == 2
-    loss, parts = strict(torch.cat((one, other)), targets, lengths.repeat(2), target_lengths)
-    ctc = [float(ctc_loss(view, targets, lengths, target_lengths)[0]) for view in (one, other)]
-    apart = float(disagreement(one, other, lengths)) / 3
-    assert parts == {
-        "unalignable": 0.0,
-        "ctc": pytest.approx(sum(ctc) / 2),
-        "disagreement": pytest.approx(apart),
-    }
-    assert float(loss) == pytest.approx(sum(ctc) / 2 + 0.3 * apart)
 
 
 def test_lower_layers_share_in_the_loss() -> None:
@@ -183,17 +134,3 @@ def test_lower_layers_share_in_the_loss() -> None:
         "intermediate": pytest.approx(sum(middle) / 2),
     }
     assert float(loss) == pytest.approx(0.75 * ctc + 0.25 * sum(middle) / 2)
-
-
-def test_lower_layers_of_both_views_share_in_the_loss() -> None:
-    targets, target_lengths = pad([[1, 2]])
-    lengths = torch.tensor([6, 6])
-    last, lower = log_probs(2, 6, 3, 0), log_probs(2, 6, 3, 1)
-    both = CtcLoss(consistency=0.3, intermediate=0.5)
-    loss, parts = both(last, targets, lengths, target_lengths, [lower])
-    assert parts.keys() == {"unalignable", "ctc", "intermediate", "disagreement"}
-    without, _ = CtcLoss(consistency=0.3)(last, targets, lengths, target_lengths)
-    assert parts["intermediate"] == pytest.approx(
-        sum(float(ctc_loss(row[None], targets, lengths[:1], target_lengths)[0]) for row in lower) / 2
-    )
-    assert float(loss - without) == pytest.approx(0.5 * (parts["intermediate"] - parts["ctc"]), abs=1e-5)

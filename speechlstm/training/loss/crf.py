@@ -27,10 +27,8 @@ class CrfLoss(CtcLoss):
 
     needs_lm = True
 
-    def __init__(
-        self, ctc_weight: float = 0.1, order: int = 3, consistency: float = 0.0, intermediate: float = 0.3
-    ) -> None:
-        super().__init__(consistency, intermediate)
+    def __init__(self, ctc_weight: float = 0.1, order: int = 3, intermediate: float = 0.3) -> None:
+        super().__init__(intermediate)
         self.ctc_weight, self.order = ctc_weight, order
         self.ngram: TokenNgram | None = None
         self.denominator: Denominator | None = None
@@ -54,9 +52,7 @@ class CrfLoss(CtcLoss):
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss and its parts for the log; arguments as in `CtcLoss`."""
         plain, parts = super().__call__(log_probs, targets, lengths, target_lengths, middle)
-        crf = self.measure(
-            log_probs, targets.repeat(self.views, 1), lengths, target_lengths.repeat(self.views)
-        )
+        crf = self.measure(log_probs, targets, lengths, target_lengths)
         return crf + self.ctc_weight * plain, {
             "ctc": float(plain.detach()),
             "crf": float(crf.detach()),

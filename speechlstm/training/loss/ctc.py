@@ -1,4 +1,4 @@
-"""CTC, also of lower layers, and the agreement of two views of each utterance."""
+"""CTC, also of lower layers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ from speechlstm.types import SpeechlstmError
 
 
 class CtcLoss:
-    """Connectionist temporal classification (Graves 2006), optionally with consistency regularization.
-
-    With `consistency` above 0 the encoder gets each utterance twice, under other masks and other dropout, and
-    besides spelling the text from both it must agree with itself frame by frame: Yao et al., CR-CTC: Consistency
-    regularization on CTC for improved speech recognition, ICLR 2025. It costs a second forward and backward pass.
+    """Connectionist temporal classification (Graves 2006).
 
     An encoder with outputs after lower layers (`encoder.intermediate`) is trained on those as well: Lee and Watanabe,
     Intermediate loss regularization for CTC-based speech recognition, ICASSP 2021.
@@ -24,17 +20,11 @@ class CtcLoss:
 
     needs_lm = False
 
-    def __init__(self, consistency: float = 0.0, intermediate: float = 0.3) -> None:
-        self.consistency, self.intermediate = consistency, intermediate
-        self.views = 2 if consistency else 1  # how often the encoder gets each utterance
+    def __init__(self, intermediate: float = 0.3) -> None:
+        self.intermediate = intermediate
 
     def prepare(self, targets: Sequence[Sequence[int]], vocab_size: int) -> None:
-        """Learn what a loss has to know of the training texts before the first batch; CTC has to know nothing.
-
-        Args:
-            targets: token ids of each training text.
-            vocab_size: number of tokens, the blank included.
-        """
+        """Learn what a loss has to know of the token ids of the training texts; CTC has to know nothing."""
 
     def measure(self, log_probs: Tensor, targets: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:
         """Return what a validation reports, per target token: the loss of the last layer's output.
@@ -53,41 +43,17 @@ class CtcLoss:
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss and its parts for the log.
 
-        Args:
-            log_probs: `(views * batch, frames, vocab)` natural logs, the views one after the other.
-            targets: `(batch, tokens)` ids without blanks.
-            lengths: `(views * batch,)` frames.
-            target_lengths: `(batch,)` tokens.
-            middle: outputs of lower layers, each as `log_probs`.
+        Arguments as in `ctc_loss`; `middle` are outputs of lower layers, each as `log_probs`.
         """
-        targets, repeated = targets.repeat(self.views, 1), target_lengths.repeat(self.views)
-        loss, unalignable = ctc_loss(log_probs, targets, lengths, repeated)
+        loss, unalignable = ctc_loss(log_probs, targets, lengths, target_lengths)
         parts = {"unalignable": float(unalignable)}
-        if middle or self.consistency:
-            parts["ctc"] = float(loss.detach())
         if middle:
-            lower = torch.stack([ctc_loss(each, targets, lengths, repeated)[0] for each in middle]).mean()
-            parts["intermediate"] = float(lower.detach())
-            loss = (1 - self.intermediate) * loss + self.intermediate * lower
-        if self.consistency:
-            first, second = log_probs.chunk(2)
-            apart = disagreement(first, second, lengths.chunk(2)[0]) / target_lengths.sum().clamp(min=1)
-            parts["disagreement"] = float(apart.detach())
-            loss = loss + self.consistency * apart
+            parts["ctc"] = float(loss.detach())
+            lower = [ctc_loss(each, targets, lengths, target_lengths)[0] for each in middle]
+            mean = torch.stack(lower).mean()
+            parts["intermediate"] = float(mean.detach())
+            loss = (1 - self.intermediate) * loss + self.intermediate * mean
         return loss, parts
-
-
-def disagreement(first: Tensor, second: Tensor, lengths: Tensor) -> Tensor:
-    """Return half the Kullback-Leibler divergence of each view from the other, summed over all frames.
-
-    The view that is diverged from is a teacher: no gradient flows into it. Views are `(batch, frames, vocab)` natural
-    logs, lengths `(batch,)` frames.
-    """
-    first, second = first.float(), second.float()
-    frames = torch.arange(first.shape[1], device=lengths.device) < lengths.unsqueeze(1)
-    both = F.kl_div(first, second.detach(), reduction="none", log_target=True)
-    both = both + F.kl_div(second, first.detach(), reduction="none", log_target=True)
-    return both.sum(-1)[frames].sum() / 2
 
 
 def ctc_loss(
