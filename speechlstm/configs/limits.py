@@ -8,79 +8,20 @@ list or a mapping, too. Words after "one of" are all that fits.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
 
 from speechlstm.configs.help import ConfigFile, Setting
+from speechlstm.model.settings import Filled, Ordered, Within, describe, fits
 from speechlstm.types import UsageError
 
 _RANGE = re.compile(r"(?:^|\s)([\[(])(-?[\d.e-]+|-inf), (-?[\d.e-]+|inf)([\])])(?=;|$)")
 _CHOICES = re.compile(r"\bone of ([\w-]+(?:, [\w-]+)*)(?=;|$)")
-_KINDS = {"switch": "true or false", "list": "a list", "mapping": "a mapping", "text": "text"}
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What fits a setting."""
-
-    kinds: tuple[str, ...]  # switch, number, text, list, mapping; nothing where anything fits
-    optional: bool  # whether it may be null
-    least: float = -math.inf  # smallest number, or the one that it must be above
-    most: float = math.inf  # largest number, or the one that it must be below
-    ends: tuple[bool, bool] = (True, True)  # whether the two belong to the range
-    whole: bool = False  # whether a number must be a whole one
-    items: Limit | None = None  # what fits the items of a list, if they are numbers
-    pair: bool = False  # whether a list must be of two, in order
-    choices: tuple[str, ...] = ()  # all that fits, if anything
-    filled: bool = False  # whether it must not be empty
-    null: bool = False  # whether it is null by default
-
-    def fits(self, value: Any) -> bool:
-        """Return whether a value is within the limit; text with `${` in it is not known yet."""
-        if value is None:
-            return self.optional
-        if not self.kinds or (isinstance(value, str) and "${" in value):
-            return True
-        if self.choices or value in ("", []):
-            return value in self.choices if self.choices else not self.filled
-        if isinstance(value, list):
-            fit = "list" in self.kinds and all(self.items is None or self.items.fits(item) for item in value)
-            return fit and (not self.pair or (len(value) == 2 and value[0] <= value[1]))
-        if isinstance(value, dict | bool | str):
-            return {dict: "mapping", bool: "switch", str: "text"}[type(value)] in self.kinds
-        return "text" in self.kinds or ("number" in self.kinds and self._within(value))
-
-    def _within(self, number: float) -> bool:
-        above = number >= self.least if self.ends[0] else number > self.least
-        below = number <= self.most if self.ends[1] else number < self.most
-        return above and below and not (self.whole and not isinstance(number, int))
-
-    def __str__(self) -> str:
-        texts = [self._number() if kind == "number" else _KINDS[kind] for kind in self.kinds]
-        if self.filled and "list" in self.kinds:
-            texts[-1] += " that is not empty"
-        if self.items:
-            texts = [f"{'[least, greatest]' if self.pair else 'a list'}, each {self.items}"]
-        if self.choices:
-            texts = [f"one of {', '.join(self.choices)}"]
-        return " or ".join(texts) + (", or null" if self.null else "")
-
-    def _number(self) -> str:
-        name = "a whole number" if self.whole else "a number"
-        if math.isinf(self.least):
-            return name
-        if math.isinf(self.most):
-            return f"{name}, {self.least:g} or more" if self.ends[0] else f"{name} above {self.least:g}"
-        within = f"{name} from {self.least:g} to {self.most:.12g}"
-        excluded = [
-            f"{end:g}" for end, closed in zip((self.least, self.most), self.ends, strict=True) if not closed
-        ]
-        return within + (f", without {' and '.join(excluded)}" if excluded else "")
+Limit = tuple[Any, bool]  # what a setting must be, as an annotation, and whether it may be null besides
 
 
 def limits(file: ConfigFile, of_command: bool = True) -> dict[str, Limit]:
@@ -90,26 +31,34 @@ def limits(file: ConfigFile, of_command: bool = True) -> dict[str, Limit]:
 
 def _limit(setting: Setting, of_command: bool) -> Limit:
     default = None if setting.value == "???" else yaml.safe_load(setting.value)
-    null = setting.value == "null"
-    ranged = _RANGE.search(setting.comment)
-    optional = null or (not of_command and (not ranged or "null" in setting.comment))  # parts may take null
-    if match := _CHOICES.search(setting.comment):
-        return Limit(("text",), optional, choices=tuple(match[1].split(", ")), null=null)
-    if ranged:
+    null, comment = setting.value == "null", setting.comment
+    ranged, choices = _RANGE.search(comment), _CHOICES.search(comment)
+    hint: Any = Any
+    if choices:
+        hint = Literal[tuple(choices[1].split(", "))]
+    elif ranged:
         opens, low, high, closes = ranged.groups()
         whole = not any(mark in low + high.replace("inf", "") for mark in ".e")
-        ends = (opens == "[", closes == "]")
-        number = Limit(("number",), optional, float(low), float(high), ends, whole, null=null)
-        pair = setting.comment.startswith("least and greatest")
-        return Limit(("list",), optional, items=number, pair=pair) if isinstance(default, list) else number
-    for kind, name in ((bool, "switch"), (int | float, "number"), (list, "list"), (dict, "mapping")):
-        if isinstance(default, kind):
-            return Limit((name,), optional)
-    if not of_command or default == "":
-        return Limit((), True)
-    lists = ("list",) if re.search(r"several|list|\[", setting.comment) else ()
-    mappings = ("mapping",) if "{" in setting.comment else ()
-    return Limit(("text", *lists, *mappings), optional, null=null, filled=not null)
+        bounds = Within(float(low), float(high), (opens == "[", closes == "]"))
+        hint = Annotated[int if whole else float, bounds]
+        if isinstance(default, list):
+            hint = list[hint]
+            hint = Annotated[hint, Ordered()] if comment.startswith("least and greatest") else hint
+    elif default is not None and not isinstance(default, str):
+        hint = float if type(default) is int else type(default)
+    elif of_command:
+        hint = str | list if re.search(r"several|list|\[", comment) else str
+        hint = hint | dict if "{" in comment else hint
+        hint = hint if null or default == "" else Annotated[hint, Filled()]
+    return hint | None if null and of_command else hint, not of_command and (not ranged or "null" in comment)
+
+
+def accepts(value: Any, limit: Limit) -> bool:
+    """Return whether a value is within a limit; a number is text, too, and `${` in it says nothing yet."""
+    hint, null = limit
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    unknown = isinstance(value, str) and "${" in value
+    return (value is None and null) or unknown or fits(value, hint) or (number and fits(str(value), hint))
 
 
 def check(values: Mapping[str, Any], known: Mapping[str, Limit], defaults: Mapping[str, Any]) -> None:
@@ -118,14 +67,14 @@ def check(values: Mapping[str, Any], known: Mapping[str, Limit], defaults: Mappi
     All are known by dotted keys; a default is an example for the message, where it fits.
     """
     for key, value in values.items():
-        what = known.get(key)
-        if what is None or value == "???" or what.fits(value):
+        if key not in known or value == "???" or accepts(value, known[key]):
             continue
         default = defaults.get(key)
-        shown = "" if default is None or not what.fits(default) else f", as in {key}={_shown(default)}"
+        fitting = default is not None and accepts(default, known[key])
+        shown = f", as in {key}={_shown(default)}" if fitting else ""
         several = "; several values are for --multirun" if isinstance(value, str) and "," in value else ""
         got = repr(value) if isinstance(value, str) else _shown(value)
-        raise UsageError(f"{key} is {got}, but must be {what}{shown}{several}")
+        raise UsageError(f"{key} is {got}, but must be {describe(known[key][0])}{shown}{several}")
 
 
 def _shown(value: Any) -> str:

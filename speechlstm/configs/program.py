@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from speechlstm.configs import arguments, folders
 from speechlstm.configs.composing import check_fit, composed, register_plugins, task_overrides
 from speechlstm.configs.help import read
-from speechlstm.configs.limits import limits
+from speechlstm.configs.limits import accepts, limits
 from speechlstm.configs.mistakes import explain
 from speechlstm.data.console import Output, stopped
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
@@ -124,7 +124,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
 def _read_command_line(config_name: str) -> None:
     """Leave in `sys.argv` what Hydra reads."""
     file = read(folders.CONF / f"{config_name}.yaml")
-    texts = [key for key, each in limits(file).items() if "text" in each.kinds]
+    texts = [key for key, limit in limits(file).items() if accepts("text", limit)]
     sys.argv[1:], _files[:] = arguments.split(sys.argv[1:], "inputs" in file.settings, texts)
 
 

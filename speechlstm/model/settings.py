@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -19,17 +20,57 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from speechlstm.types import UsageError
 
 
+class Check(ABC):
+    """What values of an annotated type must be besides; `in` says whether one is, `str` describes it."""
+
+    @abstractmethod
+    def __contains__(self, value: Any) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
-class Within:
-    """The bounds of a number, both included."""
+class Within(Check):
+    """The bounds of a number."""
 
     low: float
     high: float
+    ends: tuple[bool, bool] = (True, True)  # whether the two belong to the range
+
+    def __contains__(self, number: Any) -> bool:
+        above = self.low <= number if self.ends[0] else self.low < number
+        return bool(above and (number <= self.high if self.ends[1] else number < self.high))
 
     def __str__(self) -> str:
-        return f", {self.low:g} or more" if self.high == math.inf else f" from {self.low:g} to {self.high:g}"
+        low, high = f"{self.low:g}", f"{self.high:.12g}"
+        if self.high == math.inf:
+            return f", {low} or more" if self.ends[0] else f" above {low}"
+        excluded = [end for end, closed in zip((low, high), self.ends, strict=True) if not closed]
+        return f" from {low} to {high}" + (f", without {' and '.join(excluded)}" if excluded else "")
 
 
+class Ordered(Check):
+    """A list of two numbers, the least and the greatest."""
+
+    def __contains__(self, values: Any) -> bool:
+        return len(values) == 2 and values[0] <= values[1]
+
+    def __str__(self) -> str:
+        return ", least and greatest"
+
+
+class Filled(Check):
+    """A text or list that is not empty."""
+
+    def __contains__(self, value: Any) -> bool:
+        return len(value) > 0
+
+    def __str__(self) -> str:
+        return ", not empty"
+
+
+_NAMES: Mapping[Any, str] = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list", dict: "a mapping",
+    NoneType: "null",
+}  # fmt: skip
 Size = Annotated[int, Within(1, 8192)]  # units, channels, heads: sizes of weights
 Layers = Annotated[int, Within(1, 64)]
 Frames = Annotated[int, Within(0, 1000)]
@@ -62,9 +103,7 @@ def fits(value: Any, hint: Any) -> bool:
     """Return whether a value is what an annotation asks for; true where the annotation is of no known kind."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return fits(value, inner[0]) and all(
-            each.low <= value <= each.high for each in inner[1:] if isinstance(each, Within)
-        )
+        return fits(value, inner[0]) and all(value in each for each in inner[1:] if isinstance(each, Check))
     if origin in (Union, UnionType):
         return any(fits(value, each) for each in inner)
     if origin is Literal:
@@ -75,22 +114,22 @@ def fits(value: Any, hint: Any) -> bool:
     if hint in (int, float):
         kind: Any = numbers.Integral if hint is int else numbers.Real  # NumPy's are among them
         return isinstance(value, kind) and not isinstance(value, bool) and bool(value == value)  # no NaN
-    return hint not in (bool, str, NoneType) or isinstance(value, hint)
+    return hint not in (bool, str, list, dict, NoneType) or isinstance(value, hint)
 
 
 def describe(hint: Any) -> str:
     """Return what an annotation asks for, in words."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return describe(inner[0]) + "".join(map(str, inner[1:]))
+        return describe(inner[0]) + "".join(str(each) for each in inner[1:] if isinstance(each, Check))
     if origin in (Union, UnionType):
-        return " or ".join(describe(each) for each in inner)
+        null = ", or null" if NoneType in inner else ""
+        return " or ".join(describe(each) for each in inner if each is not NoneType) + null
     if origin is Literal:
         return f"one of {', '.join(map(str, inner))}"
     if origin in (list, Sequence):
         return f"a list, each {describe(inner[0])}"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
-    return names.get(hint, getattr(hint, "__name__", str(hint)))
+    return _NAMES.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def shown(value: Any) -> str:

@@ -122,7 +122,7 @@ MISFITS = [
     ),
     (
         ["augment=noisy", "augment.waveform.gain.decibels=[6,-6]"],
-        "augment.waveform.gain.decibels is [6,-6], but must be [least, greatest], each a number from -100 to 100",
+        "augment.waveform.gain.decibels is [6,-6], but must be a list, each a number from -100 to 100, least and",
     ),
     (["augment=noisy", "augment.waveform.noise.snr=[0]"], "augment.waveform.noise.snr is [0], but"),
     (["augment=noisy", "augment.waveform.noise.snr=[a,3]"], "augment.waveform.noise.snr is [a,3], but"),
@@ -170,7 +170,7 @@ MISFITS = [
     (["bundle.dtype=float8"], "bundle.dtype is 'float8', but must be one of float32, float16, as in"),
     (["bundle.path=null"], "bundle.path is null, but must be text"),
     (["name="], "name is '', but must be text"),
-    (["data.train=[]"], "data.train is [], but must be text or a list that is not empty"),
+    (["data.train=[]"], "data.train is [], but must be text or a list, not empty"),
 ]
 
 
