@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from speechlstm import configs
-from speechlstm.configs.paths import reads
 from speechlstm.data.files import Outputs
 from speechlstm.model.bundle import load_bundle
 from speechlstm.types import UsageError
@@ -26,7 +25,7 @@ def main(cfg: DictConfig) -> int:
         raise UsageError(f"out={out} is a file, but must be a folder, or end in .onnx")
     else:
         path = out / ("model.onnx" if cfg.quantize == "none" else f"model.{cfg.quantize}.onnx")
-    outputs = Outputs([*reads(cfg), *bundle.path.iterdir()], cfg.overwrite)
+    outputs = Outputs([*configs.reads(cfg), *bundle.path.iterdir()], cfg.overwrite)
     tokens = path.with_name("tokens.txt")
     for each in (path, tokens):
         outputs.check(each)  # now, not after the work
