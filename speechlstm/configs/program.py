@@ -145,9 +145,8 @@ def _is_explained(error: Exception) -> bool:
 
 def _report(error: Exception, config_name: str) -> int:
     """Print an error as one line and return the exit status it means."""
-    if (
-        HydraConfig.initialized() and HydraConfig.get().mode is not RunMode.MULTIRUN
-    ):  # a sweep lists its failures
+    # A sweep lists its failures.
+    if HydraConfig.initialized() and HydraConfig.get().mode is not RunMode.MULTIRUN:
         _remove_unused(Path(HydraConfig.get().runtime.output_dir))
     if isinstance(error, ValueError) and isinstance(error.__cause__, OSError):
         error = error.__cause__

@@ -19,9 +19,8 @@ from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.model.tokenizer.base import encodable
 from speechlstm.types import DecoderError, Hypothesis, SpeechlstmError, counted
 
-TOLERANCE = (
-    0.05  # of a frame's log total probability: lets bfloat16 pass, but neither logits nor probabilities
-)
+# Of a frame's log total probability: lets bfloat16 pass, but neither logits nor probabilities.
+TOLERANCE = 0.05
 
 
 class Decoder:
@@ -36,9 +35,7 @@ class Decoder:
         tokenizer: whose ids the columns of the log-probabilities are; column 0 is the blank.
     """
 
-    columns: Sequence[int] | None = (
-        None  # of `from_labels`: the place of each of our ids in the caller's order
-    )
+    columns: Sequence[int] | None = None  # of `from_labels`: where each of our ids is in the caller's order
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer

@@ -48,9 +48,8 @@ class _Cache(FunctionCache):
         """Return the version for a signature; None if it is not there, or cannot be read."""
         try:
             folder, name = Path(self._cache_path), self._impl.filename_base
-            if not all(
-                path.is_file() for path in folder.glob(f"{glob.escape(name)}*")
-            ):  # a pipe would be waited for
+            # A pipe would be waited for.
+            if not all(path.is_file() for path in folder.glob(f"{glob.escape(name)}*")):
                 return None
             return super().load_overload(sig, target_context)
         except Exception:  # unpickling junk can raise anything

@@ -199,9 +199,8 @@ class DecoderContract(Contract):
         without = self.make(lm=None)(*batch)
         weightless = self.make(lm=str(self._files["lm"]), lm_weight=0.0)(*batch)
         for one, other in zip(without, weightless, strict=True):
-            known = set(one[0].text.split()) <= set(
-                self.words
-            )  # a model may bring its words along as a lexicon
+            # A model may bring its words along as a lexicon.
+            known = set(one[0].text.split()) <= set(self.words)
             require(
                 not known or one[0].text == other[0].text,
                 f"without lm the text is {one[0].text!r}, with lm_weight=0 {other[0].text!r}",

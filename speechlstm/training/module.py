@@ -81,9 +81,8 @@ class TrainingModule(pl.LightningModule):
         summed = loss * (tokens * accumulated)
         if not math.isfinite(float(loss.detach())):
             self.lost = True
-            summed = (
-                summed * math.nan
-            )  # reaches every rank with the gradients, which an infinite loss may leave finite
+            # Reaches every rank with the gradients, which an infinite loss may leave finite.
+            summed = summed * math.nan
         return {"loss": summed, "per_token": loss.detach()}
 
     def configure_gradient_clipping(

@@ -26,11 +26,8 @@ from speechlstm.data import console
 from speechlstm.training import ranks
 from speechlstm.types import SpeechlstmError, UsageError
 
-ORDERLY = (
-    0,
-    130,
-    143,
-)  # exit statuses of a rank that has finished, or was asked to stop together with the others
+# Exit statuses of a rank that has finished, or was asked to stop together with the others.
+ORDERLY = (0, 130, 143)
 GRACE = 8.0  # seconds in which a rank ends by itself after another has ended
 
 

@@ -64,9 +64,8 @@ class BucketSampler(Sampler[list[Key]]):
                 f"data.batch_seconds is {batch_seconds:g}, but the longest utterance has "
                 f"{slowest.max():.1f} s; raise data.batch_seconds, or lower data.max_seconds to train without it"
             )
-        self.cuts = self._shared(
-            self._cut(np.sort(slowest), batch_seconds)
-        )  # where batches begin, after the first
+        # Where batches begin, after the first.
+        self.cuts = self._shared(self._cut(np.sort(slowest), batch_seconds))
 
     def _cut(self, slowest: np.ndarray, batch_seconds: float) -> list[int]:
         # How much longer than the utterance of a place in the sorted order the one can be that comes to stand there.

@@ -347,7 +347,7 @@ def test_a_tiny_comparison_goes_on_where_it_stopped(run: Run, tmp_path: Path) ->
         (["networks=[lstm,gnn]"], "networks is ['lstm', 'gnn'], but can have: rnn, gru, lstm, transformer"),
         (["max_updates=0"], "max_updates is 0, but must be a whole number, 1 or more"),
         (["workers=none"], "workers is 'none', but must be a whole number, 1 or more, or null"),
-        (["learning_rates.rnn=-1"], "learning rate"),
+        (["learning_rates.rnn=-1"], "learning_rates.rnn is -1, but must be a number above 0"),
     ],
 )
 def test_wrong_usage_is_explained(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:

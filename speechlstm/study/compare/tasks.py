@@ -166,9 +166,8 @@ class TemporalOrder(Task):
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         """See `Task.sample`; targets are the classes."""
         lengths = self.lengths(count, generator)
-        symbols = generator.integers(
-            4, 8, (count, lengths.max())
-        )  # E, B, X, Y, then the four without meaning
+        # E, B, X, Y, then the four without meaning
+        symbols = generator.integers(4, 8, (count, lengths.max()))
         rows = np.arange(count)
         classes = np.zeros(count, np.int64)
         for low, high in self.places:

@@ -151,7 +151,3 @@ def check(trial: Trial) -> None:
     if trial.task not in TASKS:
         raise UsageError(f"no task {trial.task!r}; there are: {', '.join(TASKS)}")
     TASKS[trial.task](trial.lag)
-    numbers = (trial.parameters, trial.learning_rate, trial.batch_size, trial.max_updates, trial.check_every)
-    if min(numbers) <= 0 or not all(map(math.isfinite, numbers)):
-        raise UsageError("parameters, learning rate, batch_size, max_updates and check_every must be above 0")
-    matched(trial.network, 1, 1, 100)

@@ -43,9 +43,8 @@ class Observation:
     shares: dict[int, NDArray[np.float64]]  # of each bidirectional layer, see `influence`
     offset: float  # where in the recording the waveform begins, in seconds; other times count from there
     recording_seconds: float  # length of the whole recording
-    overview: (
-        NDArray[np.float32] | None
-    )  # (parts, 2): lowest and highest sample, if the waveform is not the whole
+    # (parts, 2): lowest and highest sample, if the waveform is not the whole
+    overview: NDArray[np.float32] | None
 
     @property
     def seconds(self) -> float:

@@ -71,7 +71,6 @@ def simulated(sample_rate: int, rt60: float, drr: float, rng: np.random.Generato
 
 def recorded(path: Path, sample_rate: int) -> Samples:
     """Return a response from a file's first channel, from its direct sound, the largest sample, on."""
-    response = load_audio(
-        path, sample_rate, channel=0
-    )  # the mean of several microphones would be a comb filter
+    # The mean of several microphones would be a comb filter.
+    response = load_audio(path, sample_rate, channel=0)
     return response[int(np.abs(response).argmax()) :]

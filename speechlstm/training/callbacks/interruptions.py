@@ -18,11 +18,8 @@ from speechlstm.training.checkpoints import LAST
 from speechlstm.training.messages import say
 from speechlstm.types import SpeechlstmError, counted
 
-SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGUSR1,
-)  # SLURM sends the last, by --signal=USR1@120, before the end
+# SLURM sends the last, by --signal=USR1@120, before the end.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 Place = Literal["batch", "validation", "epoch"]
 
 
@@ -104,9 +101,8 @@ class LastCheckpoint(Checkpoint):
         if not trainer.sanity_checking and (stop := ranks.largest(self.received)):
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, WeightAveraging):
-                    callback.on_validation_epoch_end(
-                        trainer, pl_module
-                    )  # the weights being trained come back
+                    # The weights being trained come back.
+                    callback.on_validation_epoch_end(trainer, pl_module)
             self._write("validation")
             raise Interruption(stop, trainer.global_step)
 

@@ -135,9 +135,8 @@ def _backward(
     follows, again, ends = denominator.on(probs)
     vocab, contexts = probs.shape[2], len(again)
     numbers = torch.arange(contexts, device=probs.device)
-    repeated = (
-        numbers * vocab % contexts + numbers % vocab
-    )  # the context after the last token of one came again
+    # The context after the last token of one came again.
+    repeated = numbers * vocab % contexts + numbers % vocab
     table = follows.view(vocab, -1, vocab)
     label, blank = ends.repeat(len(probs), 1), ends.repeat(len(probs), 1)
     occupied = torch.zeros_like(probs)

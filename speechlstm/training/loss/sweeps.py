@@ -33,9 +33,8 @@ def forward(probs, follows, again, ends, labels, blanks):
     """
     frames, vocab = probs.shape
     contexts = len(again)
-    step = (
-        vocab if contexts > vocab else 0
-    )  # what follows a context has the numbers from its last token times this on
+    # What follows a context has the numbers from its last token times this on.
+    step = vocab if contexts > vocab else 0
     total = np.empty(contexts, probs.dtype)
     labels[0], blanks[0], blanks[0, 0] = 0, 0, 1
     scale = 0.0
