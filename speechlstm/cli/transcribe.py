@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -17,9 +17,10 @@ from speechlstm.data.files import Outputs, write_atomically
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.channels import transcribe_channels
 from speechlstm.transcription.devices import OneDevice
-from speechlstm.transcription.formats import FORMATS, find_formats
+from speechlstm.transcription.formats import find_formats, styled
 from speechlstm.transcription.inputs import Recording, find, output_paths
 from speechlstm.transcription.recognizer import transcribe
+from speechlstm.transcription.subtitles import Style
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import SpeechlstmError, UsageError, counted, report_failures
 
@@ -27,7 +28,9 @@ _Results = Iterator[tuple[int, Transcript | SpeechlstmError | None]]  # None: wr
 
 _Work = tuple[Recording, tuple[Path, ...]]  # and where its transcripts go
 
-_JOINED = ("txt", "json", "ctm")  # one file can hold several recordings
+_Formats = dict[str, Callable[[Transcript], str]]
+
+_JOINED = ("txt", "json", "ctm", "stm", "trn")  # one file can hold several recordings
 
 
 @configs.main("transcribe")
@@ -37,7 +40,8 @@ def main(cfg: DictConfig) -> int:
     if not inputs:
         raise UsageError("no audio given; usage: speechlstm transcribe FILE|FOLDER ... [KEY=VALUE ...]")
     out = None if cfg.out is None else Path(str(cfg.out)).expanduser()
-    kinds, one_file = find_formats(cfg.format, out, FORMATS, "txt")
+    formats = styled(Style(**cfg.subtitles))
+    kinds, one_file = find_formats(cfg.format, out, formats, "txt")
     if len(kinds) > 1 and out is None:
         raise UsageError(f"several formats are for files: add out=FOLDER to format={','.join(kinds)}")
     channel = parse_channel(cfg.channel)
@@ -75,14 +79,14 @@ def main(cfg: DictConfig) -> int:
             results = _warned(transcribe_channels(bundle, decoder, audio, channel, *options))
         apart = out is not None and not one_file
         if apart:
-            results = _written(results, [paths for _, paths in work], outputs)
+            results = _written(results, [paths for _, paths in work], outputs, formats)
         merged = where.merge(results, len(work), "transcribing", "file")
         for result in (each for _, each in merged) if apart else in_order(merged):
             if isinstance(result, SpeechlstmError):
                 progress.write(f"failed: {result}", sys.stderr)
                 failed += 1
             elif result is not None:
-                text = _headed(result, kinds[0], given > 1)
+                text = _headed(result, kinds[0], formats, given > 1)
                 progress.write(text, sys.stdout, end="") if out is None else joined.append(text)
     if out is not None and joined:
         write_atomically(out, "".join(joined))
@@ -107,21 +111,24 @@ def _left(work: list[_Work], overwrite: bool, speaks: bool) -> list[_Work]:
     return left
 
 
-def _written(results: _Results, paths: list[tuple[Path, ...]], outputs: Outputs) -> _Results:
+def _written(
+    results: _Results, paths: list[tuple[Path, ...]], outputs: Outputs, formats: _Formats
+) -> _Results:
     """Write each transcript as soon as it is there, and pass on what has failed."""
     for index, result in results:
         if isinstance(result, Transcript):
             try:
                 for path in paths[index]:
-                    outputs.write(path, FORMATS[path.suffix[1:]](result))
+                    outputs.write(path, formats[path.suffix[1:]](result))
                 result = None
             except SpeechlstmError as error:
                 result = error
         yield index, result
 
 
-def _headed(transcript: Transcript, kind: str, several: bool) -> str:
+def _headed(transcript: Transcript, kind: str, formats: _Formats, several: bool) -> str:
     """Return a transcript as it stands among others: formats without the name of the recording get a heading."""
-    name = {"txt": f"{transcript.audio}: ", "json": "", "ctm": ""}.get(kind, f"==> {transcript.audio} <==\n")
+    name = f"==> {transcript.audio} <==\n" if kind not in _JOINED else ""
+    name = f"{transcript.audio}: " if kind == "txt" else name
     gap = "" if kind in _JOINED or not several else "\n"
-    return f"{name if several else ''}{FORMATS[kind](transcript)}{gap}"
+    return f"{name if several else ''}{formats[kind](transcript)}{gap}"

@@ -14,7 +14,9 @@ from speechlstm.data.audio import AudioInput, audio_name
 from speechlstm.decoders.compiled import compiled
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import formats as transcripts
+from speechlstm.transcription import subtitles
 from speechlstm.transcription.batches import Recognized, SpeechModel, recognize
+from speechlstm.transcription.textgrid import textgrid
 from speechlstm.transcription.transcript import Transcript, Word
 from speechlstm.types import Hypothesis, SpeechlstmError, Utterance, counted
 
@@ -240,13 +242,15 @@ def to_textgrid(alignment: Alignment) -> str:
     """Return a Praat TextGrid with two tiers, `words` and `tokens`."""
     tokens = [token for word in alignment.tokens for token in word]
     tiers = {"words": alignment.transcript.words, "tokens": tokens}
-    return transcripts.textgrid(alignment.transcript.duration, tiers)
+    return textgrid(alignment.transcript.duration, tiers)
 
 
 FORMATS: dict[str, Callable[[Alignment], str]] = {
     "TextGrid": to_textgrid,
     "json": to_json,
     "ctm": lambda alignment: transcripts.to_ctm(alignment.transcript),
-    "srt": lambda alignment: transcripts.to_srt(alignment.transcript),
-    "vtt": lambda alignment: transcripts.to_vtt(alignment.transcript),
+    "srt": lambda alignment: subtitles.to_srt(alignment.transcript),
+    "vtt": lambda alignment: subtitles.to_vtt(alignment.transcript),
+    "ass": lambda alignment: subtitles.to_ass(alignment.transcript),
+    "labels": lambda alignment: transcripts.to_labels(alignment.transcript),
 }

@@ -5,15 +5,20 @@ Every format is a function `Transcript -> str` in `FORMATS`; its name there is a
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechlstm.transcription.subtitles import MAX_PAUSE, cues, flat, timed
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from speechlstm.transcription.segments import segments
+from speechlstm.transcription.subtitles import Style, flat, parts, timed, to_ass, to_srt, to_vtt
+from speechlstm.transcription.textgrid import textgrid
 from speechlstm.types import UsageError
 
 if TYPE_CHECKING:
@@ -21,22 +26,20 @@ if TYPE_CHECKING:
 
 
 def to_txt(transcript: Transcript) -> str:
-    """Return the text on a line of its own, or a line for each turn of a channel."""
+    """Return the text on a line of its own, or a line for each segment of a channel."""
     if not transcript.channels:
         return flat(transcript.text) + "\n"
-    turns: list[tuple[str, list[Word]]] = []
-    for label, words in _parts(transcript):
-        for before, word in zip([None, *words], words, strict=False):
-            if before is None or word.start - before.end > MAX_PAUSE:
-                turns.append((label, []))
-            turns[-1][1].append(word)
-    turns.sort(key=lambda turn: turn[1][0].start)
-    return "".join(f"{label}: {flat(' '.join(word.text for word in words))}\n" for label, words in turns)
+    return "".join(f"channel {each.channel}: {flat(each.text)}\n" for each in segments(transcript))
 
 
 def to_json(transcript: Transcript) -> str:
     """Return everything as one line of JSON: seconds, scores in natural log (null if infinite)."""
     document = {"audio": transcript.audio, "duration": round(transcript.duration, 3), **_contents(transcript)}
+    document["segments"] = [
+        {"id": each.id, "start": round(each.start, 3), "end": round(each.end, 3), "text": each.text}
+        | {"channel": each.channel, "words": [as_entry(word) for word in each.words]}
+        for each in segments(transcript)
+    ]
     if transcript.warnings:
         document["warnings"] = transcript.warnings
     if transcript.channels:
@@ -55,27 +58,6 @@ def _contents(transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def _parts(transcript: Transcript) -> list[tuple[str, Sequence[Word]]]:
-    """Return the words of each channel with its name, or all of them with an empty one."""
-    if not transcript.channels:
-        return [("", transcript.words)]
-    return [(f"channel {number}", each.words) for number, each in enumerate(transcript.channels)]
-
-
-def _labeled(transcript: Transcript, mark: str) -> list[tuple[int, int, str, str]]:
-    """Return `(start, end, channel, text)` of subtitles in milliseconds, by their start.
-
-    Args:
-        transcript: of one channel or several.
-        mark: how a cue of several channels begins, such as `[{}]`.
-    """
-    found = []
-    for label, words in _parts(transcript):
-        for start, end, text in cues(words, mark.format(label) if label else ""):
-            found.append((start, end, label, text))
-    return sorted(found, key=lambda cue: cue[0])
-
-
 def _scores(found: Transcript | Alternative) -> dict[str, Any]:
     """Return the score and, if the decoder tells, its parts."""
     parts = {name: finite(value) for name, value in found.parts.items()}
@@ -88,36 +70,14 @@ def as_entry(word: Word) -> dict[str, Any]:
     return {"text": word.text, **times, "confidence": round(word.confidence, 4)}
 
 
-def to_srt(transcript: Transcript) -> str:
-    """Return SubRip subtitles, in brackets the channel if there are several; without words the file is empty."""
-    # The format has no escapes; an arrow in the text would be taken for a time line.
-    return "".join(
-        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text.replace('-->', '-- >')}\n\n"
-        for number, (start, end, _, text) in enumerate(_labeled(transcript, "[{}]"), 1)
-    )
-
-
-def to_vtt(transcript: Transcript) -> str:
-    """Return WebVTT subtitles, with `&`, `<` and `>` escaped; channels are voices."""
-    shown = "".join(
-        f"\n{_clock(start, '.')} --> {_clock(end, '.')}\n"
-        + (f"<v {label}>" if label else "")
-        + text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        + "\n"
-        for start, end, label, text in _labeled(transcript, "")
-    )
-    return "WEBVTT\n" + shown
-
-
 def to_ctm(transcript: Transcript) -> str:
     """Return NIST's time-marked words: `file channel start duration word confidence`.
 
-    The file is named without folder and suffix, as scorers expect, and with `_` for spaces. Without words
-    there is one comment.
+    Without words there is one comment.
     """
-    name = re.sub(r"\s|^;", "_", Path(transcript.audio).stem) or "_"
+    name = _name(transcript)
     lines = []
-    for channel, (_, words) in enumerate(_parts(transcript), 1):
+    for channel, (_, words) in enumerate(parts(transcript), 1):
         for word, start, end in timed(words):
             times = f"{start / 1000:.3f} {(end - start) / 1000:.3f}"
             text = re.sub(r"\s+", "_", word.text.strip())
@@ -125,48 +85,64 @@ def to_ctm(transcript: Transcript) -> str:
     return "".join(lines) or f";; {name}: no words\n"
 
 
+def to_stm(transcript: Transcript) -> str:
+    """Return NIST's segment time marks: `file channel speaker start end text`; speakers are named after channels."""
+    name = _name(transcript)
+    lines = []
+    for each in segments(transcript):
+        channel = 1 + (each.channel or 0)
+        times = f"{each.start:.3f} {max(each.end, each.start + 1e-3):.3f}"
+        lines.append(f"{name} {channel} {name}-{channel} {times} {flat(each.text)}\n")
+    return "".join(lines) or f";; {name}: no words\n"
+
+
+def to_trn(transcript: Transcript) -> str:
+    """Return NIST's transcript: `text (file)` on a line, or `text (file-channel)` for each channel.
+
+    Brackets, which mark alternatives there, and a semicolon that would begin a comment are left out.
+    """
+    name = _name(transcript)
+    named = [(f"{name}-{number}", each) for number, each in enumerate(transcript.channels, 1)]
+    return "".join(
+        flat(f"{re.sub(r'[(){}]|^[; ]+', ' ', flat(each.text))} ({label})") + "\n"
+        for label, each in named or [(name, transcript)]
+    )
+
+
+def to_tsv(transcript: Transcript) -> str:
+    """Return a table of the segments: start and end in milliseconds, text, and the channel if there are several."""
+    several = bool(transcript.channels)
+    rows = [["start", "end", "text", *["channel"] * several]]
+    rows += [
+        [
+            str(round(each.start * 1000)),
+            str(round(each.end * 1000)),
+            flat(each.text),
+            *[str(each.channel)] * several,
+        ]
+        for each in segments(transcript)
+    ]
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def to_labels(transcript: Transcript) -> str:
+    """Return a label track of Audacity: start and end in seconds, and text, of each word."""
+    lines = [
+        (start, end, f"{label}: {flat(word.text)}" if label else flat(word.text))
+        for label, words in parts(transcript)
+        for word, start, end in timed(words)
+    ]
+    return "".join(f"{start / 1000:.3f}\t{end / 1000:.3f}\t{text}\n" for start, end, text in sorted(lines))
+
+
+def _name(transcript: Transcript) -> str:
+    """Return the name of a recording as scorers expect it: without folder and suffix, and with `_` for spaces."""
+    return re.sub(r"\s|^;", "_", Path(transcript.audio).stem) or "_"
+
+
 def to_textgrid(transcript: Transcript) -> str:
     """Return a Praat TextGrid with one tier, `words`, or one for each channel."""
-    return textgrid(transcript.duration, {label or "words": words for label, words in _parts(transcript)})
-
-
-def textgrid(duration: float, tiers: Mapping[str, Sequence[Word]]) -> str:
-    """Return a Praat TextGrid whose intervals tile the audio in each tier; quotes are doubled.
-
-    Args:
-        duration: seconds of audio.
-        tiers: names, and the words of each in order.
-    """
-    total = max(round(duration * 1000), 1, *map(len, tiers.values()))
-    placed = {name: _within(list(timed(words)), total) for name, words in tiers.items()}
-    lines = [
-        'File type = "ooTextFile"',
-        'Object class = "TextGrid"',
-        "",
-        "xmin = 0",
-        f"xmax = {total / 1000:.3f}",
-        "tiers? <exists>",
-        f"size = {len(placed)}",
-        "item []:",
-    ]
-    for tier, (name, words) in enumerate(placed.items(), 1):
-        intervals = list(_tiled(words, total))
-        lines += [
-            f"    item [{tier}]:",
-            '        class = "IntervalTier"',
-            f'        name = "{name}"',
-            "        xmin = 0",
-            f"        xmax = {total / 1000:.3f}",
-            f"        intervals: size = {len(intervals)}",
-        ]
-        for number, (start, end, text) in enumerate(intervals, 1):
-            lines += [
-                f"        intervals [{number}]:",
-                f"            xmin = {start / 1000:.3f}",
-                f"            xmax = {end / 1000:.3f}",
-                '            text = "{}"'.format(text.replace('"', '""')),
-            ]
-    return "\n".join(lines) + "\n"
+    return textgrid(transcript.duration, {label or "words": words for label, words in parts(transcript)})
 
 
 FORMATS: dict[str, Callable[[Transcript], str]] = {
@@ -174,36 +150,20 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
     "json": to_json,
     "srt": to_srt,
     "vtt": to_vtt,
+    "ass": to_ass,
+    "tsv": to_tsv,
     "ctm": to_ctm,
+    "stm": to_stm,
+    "trn": to_trn,
+    "labels": to_labels,
     "TextGrid": to_textgrid,
 }
 
 
-def _within(placed: list[tuple[Word, int, int]], limit: int) -> list[tuple[Word, int, int]]:
-    """Move words that end after a limit before it, a millisecond each at least."""
-    moved = []
-    for word, start, end in reversed(placed):
-        end = min(end, limit)
-        limit = min(start, end - 1)
-        moved.append((word, limit, end))
-    return moved[::-1]
-
-
-def _tiled(placed: Sequence[tuple[Word, int, int]], total: int) -> Iterator[tuple[int, int, str]]:
-    """Yield intervals from 0 to `total` milliseconds: the words, and empty texts between them."""
-    cursor = 0
-    for word, start, end in placed:
-        if start > cursor:
-            yield cursor, start, ""
-        yield start, end, flat(word.text)
-        cursor = end
-    if cursor < total:
-        yield cursor, total, ""
-
-
-def _clock(milliseconds: int, separator: str) -> str:
-    seconds, milliseconds = divmod(milliseconds, 1000)
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{separator}{milliseconds:03}"
+def styled(style: Style) -> dict[str, Callable[[Transcript], str]]:
+    """Return the formats, with subtitles in a style."""
+    made = {"srt": to_srt, "vtt": to_vtt, "ass": to_ass}
+    return FORMATS | {name: partial(make, style=style) for name, make in made.items()}
 
 
 def find_formats(
@@ -245,8 +205,10 @@ def find_format(name: Any, formats: Collection[str]) -> str:
     """
     known = {each.lower(): each for each in formats}
     if str(name).lower() not in known:
-        close = difflib.get_close_matches(str(name), formats, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        close = process.extractOne(
+            str(name).lower(), list(known), scorer=OSA.normalized_similarity, score_cutoff=0.6
+        )
+        hint = f"; did you mean {known[close[0]]!r}?" if close else ""
         raise UsageError(f"no format {str(name)!r}{hint}; there are: {', '.join(formats)}")
     return known[str(name).lower()]
 

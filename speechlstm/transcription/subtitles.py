@@ -1,57 +1,116 @@
-"""Words as the cues of subtitles: within limits of time and width, also in scripts without spaces."""
+"""Subtitles: words as cues within limits of time and width, also in scripts without spaces; srt, vtt, and ass."""
 
 from __future__ import annotations
 
+import html
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from speechlstm.transcription.transcript import Word
+    from speechlstm.transcription.transcript import Transcript, Word
 
-# Subtitles keep Netflix's limits: seven seconds, two lines of 42 characters.
 MAX_PAUSE = 0.8  # seconds of silence that begin a new cue
-MAX_CUE = 7.0  # seconds a cue may last
-MAX_LINE = 42  # columns of a line; a wide character takes two
-MAX_LINES = 2  # lines of a cue
 _SPACELESS = (
     ("\u0e00", "\u0eff"),
     ("\u0f00", "\u109f"),
     ("\u1780", "\u17ff"),
 )  # Thai, Lao, Tibetan, Burmese, Khmer
+_ASS = (
+    "[Script Info]\nScriptType: v4.00+\nWrapStyle: 2\n\n[V4+ Styles]\n"
+    "Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, "
+    "Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, "
+    "MarginV, Encoding\n"
+    "Style: Default,Arial,16,&H00FFFFFF,&H00A0A0A0,&H00000000,&H80000000,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1\n\n"
+    "[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+)
 
 
-def cues(words: Sequence[Word], mark: str = "") -> Iterator[tuple[int, int, str]]:
-    """Yield `(start, end, text)` of subtitles, in milliseconds, split at pauses and when too long.
+@dataclass(frozen=True, slots=True)
+class Style:
+    """The limits of a cue. The defaults are Netflix's: seven seconds, two lines of 42 characters.
+
+    Attributes:
+        max_width: columns of a line; a wide character takes two.
+        max_lines: of a cue.
+        max_words: of a cue; None sets no limit.
+        max_seconds: that a cue may last.
+        karaoke: each word lights up when it is spoken, in vtt and ass.
+    """
+
+    max_width: int = 42
+    max_lines: int = 2
+    max_words: int | None = None
+    max_seconds: float = 7.0
+    karaoke: bool = False
+
+
+DEFAULT = Style()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a line may be broken between: a word, or characters of a script that has no spaces.
+
+    Attributes:
+        text: on one line.
+        start, end: its share of the time, in milliseconds.
+        joined: whether it follows the one before without a space.
+    """
+
+    text: str
+    start: int
+    end: int
+    joined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A subtitle: start and end in milliseconds, its lines, and the channel if there are several."""
+
+    start: int
+    end: int
+    lines: list[list[Unit]]
+    channel: str = ""
+
+    def text(self, show: Callable[[Unit], str] = lambda unit: unit.text, newline: str = "\n") -> str:
+        """Return the lines, each unit as `show` writes it."""
+        return newline.join(
+            "".join(("" if unit.joined or not at else " ") + show(unit) for at, unit in enumerate(line))
+            for line in self.lines
+        )
+
+
+def cues(words: Sequence[Word], style: Style = DEFAULT, channel: str = "", mark: str = "") -> Iterator[Cue]:
+    """Yield subtitles, split at pauses and where a limit is reached.
 
     Args:
         words: in order.
+        style: the limits.
+        channel: that is spoken on.
         mark: what each cue begins with.
     """
-    first = [mark] if mark else []
-    units = [unit for word, start, end in timed(words) for unit in _units(word.text, start, end)]
-    lines: list[str] = []
-    begin = last = 0
-    for text, start, end, follows in units:
-        longer = _appended(lines or first, text, "" if follows and lines else " ")
-        pause = start - last > MAX_PAUSE * 1000
-        if lines and (pause or end - begin > MAX_CUE * 1000 or len(longer) > MAX_LINES):
+    most = round(style.max_seconds * 1000)
+    lines: list[list[Unit]] = []
+    begin = last = count = 0
+    for unit in (unit for word, start, end in timed(words) for unit in _units(word.text, start, end)):
+        first = [[Unit(mark, unit.start, unit.start)]] if mark else []
+        grown = _appended(lines or first, unit, style.max_width)
+        late = unit.start - last > MAX_PAUSE * 1000 or unit.end - begin > most
+        many = style.max_words is not None and count >= style.max_words and not unit.joined
+        if lines and (late or many or len(grown) > style.max_lines):
             last = max(last, begin + 1)
-            yield begin, last, "\n".join(lines)
-            lines, longer = [], _appended(first, text, " ")
-        begin = begin if lines else max(start, last)
-        lines = longer
-        last = max(min(end, begin + round(MAX_CUE * 1000)), begin)  # of a word that is too long by itself
+            yield Cue(begin, last, lines, channel)
+            lines, grown, count = [], _appended(first, unit, style.max_width), 0
+        begin = begin if lines else max(unit.start, last)
+        lines, count = grown, count + (not unit.joined)
+        last = max(min(unit.end, begin + most), begin)  # of a word that is too long by itself
     if lines:
-        yield begin, max(last, begin + 1), "\n".join(lines)
+        yield Cue(begin, max(last, begin + 1), lines, channel)
 
 
-def _units(text: str, start: int, end: int) -> Iterator[tuple[str, int, int, bool]]:
-    """Yield what a line may be broken between: a word, or characters of a script that has no spaces.
-
-    Yields:
-        the unit, its share of the time, and whether it follows the one before without a space.
-    """
+def _units(text: str, start: int, end: int) -> Iterator[Unit]:
     parts: list[str] = []
     for char in flat(text):
         if parts and not _breaks(parts[-1][-1], char):
@@ -61,8 +120,8 @@ def _units(text: str, start: int, end: int) -> Iterator[tuple[str, int, int, boo
     total, before = max(_columns(flat(text)), 1), 0
     for number, part in enumerate(parts):
         after = before + _columns(part)
-        times = (start + (end - start) * before // total, start + (end - start) * after // total)
-        yield part, times[0], times[1] if number + 1 < len(parts) else end, number > 0
+        begin, stop = (start + (end - start) * columns // total for columns in (before, after))
+        yield Unit(part, begin, stop if number + 1 < len(parts) else end, number > 0)
         before = after
 
 
@@ -86,11 +145,14 @@ def _columns(text: str) -> int:
     return len(text) + wide - sum(unicodedata.category(char) in ("Mn", "Me") for char in text)
 
 
-def _appended(lines: list[str], text: str, gap: str) -> list[str]:
-    """Return lines with a text after them, on the last line if there is room."""
-    if lines and _columns(f"{lines[-1]}{gap}{text}") <= MAX_LINE:
-        return [*lines[:-1], f"{lines[-1]}{gap}{text}"]
-    return [*lines, text]
+def _appended(lines: list[list[Unit]], unit: Unit, width: int) -> list[list[Unit]]:
+    """Return lines with a unit after them, on the last line if there is room."""
+    if lines:
+        line = [*lines[-1], unit]
+        gaps = sum(not each.joined for each in line[1:])
+        if gaps + sum(_columns(each.text) for each in line) <= width:
+            return [*lines[:-1], line]
+    return [*lines, [unit]]
 
 
 def timed(words: Sequence[Word]) -> Iterator[tuple[Word, int, int]]:
@@ -105,3 +167,73 @@ def timed(words: Sequence[Word]) -> Iterator[tuple[Word, int, int]]:
 def flat(text: str) -> str:
     """Return a text on one line."""
     return " ".join(text.split())  # a line break in a word would end the cue, the line or the label
+
+
+def parts(transcript: Transcript) -> list[tuple[str, Sequence[Word]]]:
+    """Return the words of each channel with its name, or all of them with an empty one."""
+    if not transcript.channels:
+        return [("", transcript.words)]
+    return [(f"channel {number}", each.words) for number, each in enumerate(transcript.channels)]
+
+
+def _cues(transcript: Transcript, style: Style, mark: str = "") -> list[Cue]:
+    """Return the cues by their start; `mark` is how one of several channels begins, such as `[{}]`."""
+    found = [
+        cue
+        for label, words in parts(transcript)
+        for cue in cues(words, style, label, mark.format(label) if label else "")
+    ]
+    return sorted(found, key=lambda cue: cue.start)
+
+
+def to_srt(transcript: Transcript, style: Style = DEFAULT) -> str:
+    """Return SubRip subtitles, in brackets the channel if there are several; without words the file is empty."""
+    # The format has no escapes; an arrow in the text would be taken for a time line.
+    return "".join(
+        f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{cue.text().replace('-->', '-- >')}\n\n"
+        for number, cue in enumerate(_cues(transcript, style, "[{}]"), 1)
+    )
+
+
+def to_vtt(transcript: Transcript, style: Style = DEFAULT) -> str:
+    """Return WebVTT subtitles, with `&`, `<` and `>` escaped; channels are voices, karaoke is times inside of cues."""
+
+    def shown(cue: Cue) -> str:
+        def timed_unit(unit: Unit) -> str:
+            inside = style.karaoke and cue.start < unit.start < cue.end
+            return (f"<{clock(unit.start, '.')}>" if inside else "") + html.escape(unit.text, quote=False)
+
+        voice = f"<v {cue.channel}>" if cue.channel else ""
+        return f"\n{clock(cue.start, '.')} --> {clock(cue.end, '.')}\n{voice}{cue.text(timed_unit)}\n"
+
+    return "WEBVTT\n" + "".join(map(shown, _cues(transcript, style)))
+
+
+def to_ass(transcript: Transcript, style: Style = DEFAULT) -> str:
+    """Return Advanced SubStation subtitles; channels are names of speakers, karaoke is how long each word lasts."""
+
+    def shown(cue: Cue) -> str:
+        units = [unit for line in cue.lines for unit in line]
+        ends = [*(after.start for after in units[1:]), cue.end]
+        lasts = {
+            id(unit): max(end // 10 - unit.start // 10, 0) for unit, end in zip(units, ends, strict=True)
+        }
+
+        def tagged(unit: Unit) -> str:
+            # A word joiner after a backslash keeps it from being a command, as in ffmpeg.
+            text = unit.text.replace("\\", "\\\u2060").replace("{", "\\{").replace("}", "\\}")
+            return (f"{{\\k{lasts[id(unit)]}}}" if style.karaoke else "") + text
+
+        start = cue.start // 10 * 10
+        times = (clock(time, ".")[:-1] for time in (start, max(cue.end, start + 10)))
+        return (
+            f"Dialogue: 0,{','.join(times)},Default,{cue.channel},0,0,0,,{cue.text(tagged, chr(92) + 'N')}\n"
+        )
+
+    return _ASS + "".join(map(shown, _cues(transcript, style)))
+
+
+def clock(milliseconds: int, separator: str) -> str:
+    """Return a time as `hours:minutes:seconds` and, after the separator, milliseconds."""
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{separator}{milliseconds:03}"

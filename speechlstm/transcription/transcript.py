@@ -8,8 +8,10 @@ from pathlib import Path
 
 from speechlstm.data.files import write_atomically
 from speechlstm.model.tokenizer import Tokenizer, Words
-from speechlstm.transcription import formats
+from speechlstm.transcription import formats, subtitles
 from speechlstm.transcription.boundaries import at_least, word_times
+from speechlstm.transcription.segments import Segment, segments
+from speechlstm.transcription.subtitles import DEFAULT, Style
 from speechlstm.types import DecoderError, Hypothesis
 
 
@@ -73,20 +75,25 @@ class Transcript:
         """Return the text on a line of its own."""
         return formats.to_txt(self)
 
-    def to_srt(self) -> str:
-        """Return SubRip subtitles."""
-        return formats.to_srt(self)
+    @property
+    def segments(self) -> list[Segment]:
+        """The words between pauses, by their start; those of all channels if each was transcribed."""
+        return segments(self)
 
-    def to_vtt(self) -> str:
+    def to_srt(self, style: Style = DEFAULT) -> str:
+        """Return SubRip subtitles."""
+        return subtitles.to_srt(self, style)
+
+    def to_vtt(self, style: Style = DEFAULT) -> str:
         """Return WebVTT subtitles."""
-        return formats.to_vtt(self)
+        return subtitles.to_vtt(self, style)
 
     def to_json(self) -> str:
         """Return everything as one line of JSON: times in seconds, scores in natural log."""
         return formats.to_json(self)
 
     def save(self, path: str | Path) -> None:
-        """Write the transcript as a file in the format that its ending names: txt, json, srt, vtt, ctm or TextGrid.
+        """Write the transcript as a file in the format that its ending names: txt, json, srt, and so on.
 
         Raises:
             UsageError: there is no such format.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -334,7 +335,7 @@ def test_other_formats_follow_each_other(run: Callable[..., tuple[int, str, str]
     ]
 
 
-@pytest.mark.parametrize("name", ["x.srt", "x.VTT", "deep/x.TextGrid", "x.json", "x.ctm", "x.txt"])
+@pytest.mark.parametrize("name", ["x.srt", "x.VTT", "deep/x.TextGrid", "x.json", "x.labels"])
 def test_a_name_that_ends_in_a_format_is_a_file(name: str, run: Callable[..., tuple[int, str, str]]) -> None:
     write(Path("a.wav"), "no go")
     kind = Path(name).suffix[1:].lower().replace("textgrid", "TextGrid")
@@ -352,6 +353,8 @@ def test_one_file_holds_several_recordings_in_their_order(run: Callable[..., tup
     assert run(*given, "out=all.json")[0] == 3
     lines = Path("all.json").read_text().splitlines()
     assert [json.loads(line)["text"] for line in lines] == ["one", "so", "three"]
+    assert run(*given, "out=all.trn")[0] == 3
+    assert Path("all.trn").read_text() == "one (one)\nso (so)\nthree (three)\n"
     assert run("missing.wav", "out=none.txt")[0] == 1 and not Path("none.txt").exists()
 
 
@@ -374,6 +377,16 @@ def test_several_formats_at_once(run: Callable[..., tuple[int, str, str]]) -> No
         f"1 of 2 {THERE}",
     )
     assert Path("o/t/a.srt").exists()
+
+
+def test_subtitles_have_the_limits_that_are_set(run: Callable[..., tuple[int, str, str]]) -> None:
+    write(Path("a.wav"), "one two three")
+    arguments = ("a.wav", "format=vtt", "subtitles.max_words=2", "subtitles.karaoke=true")
+    assert re.sub(r"\d\d:\d\d:\d\d\.\d{3}", "T", run(*arguments)[1]) == (
+        "WEBVTT\n\nT --> T\none <T>two\n\nT --> T\nthree\n"
+    )
+    status, _, err = run("a.wav", "subtitles.max_width=0")
+    assert status == 2 and "subtitles.max_width is 0, but must be" in err
 
 
 @pytest.mark.parametrize("kind", ["srt", "vtt", "TextGrid"])

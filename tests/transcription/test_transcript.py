@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from speechlstm.model.tokenizer import Characters, Subwords, Words
 from speechlstm.transcription import subtitles as module
-from speechlstm.transcription.formats import FORMATS
+from speechlstm.transcription.formats import FORMATS, styled
 from speechlstm.transcription.transcript import Alternative, Transcript, Word, to_transcript
 from speechlstm.types import DecoderError, Hypothesis
 
@@ -155,20 +155,38 @@ def test_json_stays_json_with_infinite_scores() -> None:
     ]
 
 
-@given(transcripts(), st.sampled_from(["srt", "vtt"]))
-def test_subtitles_read_back_in_order_and_within_limits(transcript: Transcript, format: str) -> None:
-    found = cues(FORMATS[format](transcript))
-    texts = [html.unescape(text) if format == "vtt" else text for *_, text in found]
-    wanted = transcript.text if format == "vtt" else transcript.text.replace("-->", "-- >")
-    assert " ".join(" ".join(texts).split()) == wanted
+STYLES = st.builds(
+    module.Style,
+    max_width=st.integers(1, 50),
+    max_lines=st.integers(1, 3),
+    max_words=st.none() | st.integers(1, 9),
+    max_seconds=st.floats(0.1, 9),
+    karaoke=st.booleans(),
+)
+
+
+@given(transcripts(), st.sampled_from(["srt", "vtt"]), STYLES | st.just(module.DEFAULT))
+def test_subtitles_read_back_in_order_and_within_limits(
+    transcript: Transcript, format: str, style: module.Style
+) -> None:
+    found = cues(styled(style)[format](transcript))
+    if format == "vtt":
+        found = [(start, end, html.unescape(re.sub("<[^>]*>", "", text))) for start, end, text in found]
+    else:
+        found = [(start, end, text.replace("-- >", "-->")) for start, end, text in found]
+    units = [unit.text for word in transcript.words for unit in module._units(word.text, 0, 1)]
+    assert "".join("".join(text.split()) for *_, text in found) == "".join(transcript.text.split())
     last = 0
     for start, end, text in found:
         assert last <= start < end
         last = end
-        assert end - start <= module.MAX_CUE * 1000
-        assert len(text.splitlines()) <= module.MAX_LINES
-        for line in html.unescape(text).splitlines() if format == "vtt" else text.splitlines():
-            assert len(line) <= module.MAX_LINE + 1 or " " not in line.replace("-- >", "-->")
+        assert end - start <= max(style.max_seconds * 1000 + 1, 1)
+        assert len(text.splitlines()) <= style.max_lines
+        assert style.max_words is None or len(text.split()) <= style.max_words
+        for line in text.splitlines():
+            assert len(line) <= style.max_width or line in units
+    if style == module.DEFAULT:
+        assert " ".join(" ".join(text for *_, text in found).split()) == transcript.text
 
 
 @given(transcripts())
@@ -209,15 +227,18 @@ def test_scripts_without_spaces_keep_the_limits(text: str, seconds: float, kind:
     assert "".join("".join(shown.split("\n")) for *_, shown in found) == text
     last = 0
     for start, end, shown in found:
-        assert last <= start < end and end - start <= module.MAX_CUE * 1000
+        assert last <= start < end and end - start <= module.DEFAULT.max_seconds * 1000
         last = end
         lines = shown.split("\n")
-        assert len(lines) <= module.MAX_LINES
+        assert len(lines) <= module.DEFAULT.max_lines
         for line in lines:
             wide = sum(unicodedata.east_asian_width(char) in "WF" for char in line)
             marks = sum(unicodedata.category(char) in ("Mn", "Me") for char in line)
             spaceless = re.search("[^abc]", line)
-            assert len(line) + wide - marks <= module.MAX_LINE + (2 if spaceless else 400) or "abc" in line
+            assert (
+                len(line) + wide - marks <= module.DEFAULT.max_width + (2 if spaceless else 400)
+                or "abc" in line
+            )
             assert unicodedata.category(line[0])[0] != "M" or line is lines[0]
 
 
