@@ -14,11 +14,11 @@ from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
 from speechlstm.data import progress
 from speechlstm.data.audio import parse_channel
 from speechlstm.data.files import Outputs, write_atomically
-from speechlstm.transcription.batches import in_order
-from speechlstm.transcription.channels import transcribe_channels
+from speechlstm.transcription.batches import Part, in_order
+from speechlstm.transcription.channels import transcribe_each
 from speechlstm.transcription.devices import OneDevice
 from speechlstm.transcription.formats import find_formats, styled
-from speechlstm.transcription.inputs import Recording, find, output_paths
+from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.subtitles import Style
 from speechlstm.transcription.transcript import Transcript
@@ -45,6 +45,8 @@ def main(cfg: DictConfig) -> int:
     if len(kinds) > 1 and out is None:
         raise UsageError(f"several formats are for files: add out=FOLDER to format={','.join(kinds)}")
     channel = parse_channel(cfg.channel)
+    number = None if channel is None or channel == "each" else int(channel)
+    start, duration = parse_time("start", cfg.start) or 0.0, parse_time("duration", cfg.duration)
     where = choose_devices(cfg.trainer)
     if channel == "each" and not isinstance(where, OneDevice):
         raise UsageError("channel=each is for one device: add trainer.devices=1")
@@ -71,12 +73,10 @@ def main(cfg: DictConfig) -> int:
     decoder = make_decoder(cfg, bundle)
     joined: list[str] = []
     with where.share(work) as work:
-        audio = [recording.path for recording, _ in work]
+        parts = [Part(each.path, start, duration, number, cfg.track) for each, _ in work]
         options = (cfg.batch_seconds, batch_threads(cfg.threads), where.claim, cfg.strict_audio)
-        if channel is None:
-            results = _warned(transcribe(bundle, decoder, audio, *options))
-        else:
-            results = _warned(transcribe_channels(bundle, decoder, audio, channel, *options))
+        each = transcribe_each if channel == "each" else transcribe
+        results = _warned(each(bundle, decoder, parts, *options))
         apart = out is not None and not one_file
         if apart:
             results = _written(results, [paths for _, paths in work], outputs, formats)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechlstm.data.audio import AudioInput, audio_info, audio_name, load_audio
+from speechlstm.data.audio import AudioInput, audio_info, audio_name, load_audio, stream_audio
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.transcript import Transcript, to_transcript
@@ -57,11 +57,31 @@ class SpeechModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a recording, whose times count from the recording's beginning.
+
+    Attributes:
+        audio: the recording.
+        offset: where the part begins, in seconds.
+        duration: its length in seconds, at most to the end; None: to the end.
+        channel: to take; None mixes all.
+        track: of a container, counted from 0.
+    """
+
+    audio: AudioInput
+    offset: float = 0.0
+    duration: float | None = None
+    channel: int | None = None
+    track: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Recognized:
     """A recording after the model.
 
     Attributes:
         index: of the recording in the inputs.
+        origin: second of the recording that the waveform begins at, if times are to count from there.
         audio: what it is called, as valid Unicode.
         waveform: `(samples,)`.
         sample_rate: Hz of the waveform.
@@ -70,6 +90,7 @@ class Recognized:
     """
 
     index: int
+    origin: float
     audio: str
     waveform: NDArray[np.float32]
     sample_rate: int
@@ -86,7 +107,7 @@ class Recognized:
         made = to_transcript(
             hypotheses, model.tokenizer, model.frame_shift, self.audio, self.seconds, self.pauses()
         )
-        return replace(made, warnings=self.warnings)
+        return replace(made, warnings=self.warnings).shifted(self.origin)
 
     def pauses(self) -> list[tuple[float, float]]:
         """Return the stretches without speech, in seconds, by `speechlstm.transcription.boundaries.find_pauses`."""
@@ -95,14 +116,30 @@ class Recognized:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to read of which recording; `duration` None is all of it, `seconds` its length for sorting."""
+    """What to read of which recording; `seconds` is its length for sorting, `exact` says that it must have it."""
 
     index: int
-    audio: AudioInput
+    part: Part
     seconds: float
-    offset: float = 0.0
-    duration: float | None = None
-    channel: int | None = None
+    exact: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the recording is called."""
+        return audio_name(self.part.audio)
+
+    @property
+    def origin(self) -> float:
+        """Second of the recording that the transcript's times count from."""
+        return 0.0 if self.exact else self.part.offset
+
+    def stream(self, sample_rate: int, strict: bool, warnings: list[str]) -> Iterator[NDArray[np.float32]]:
+        """Yield the samples, as `speechlstm.data.audio.stream_audio` does."""
+        part = self.part
+        return stream_audio(
+            part.audio, sample_rate, part.offset, part.duration, part.channel,
+            track=part.track, clip=not self.exact, strict=strict, warnings=warnings,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +168,7 @@ class RecognizedBatch:
 
 def recognize(
     model: SpeechModel,
-    inputs: Sequence[AudioInput | Utterance],
+    inputs: Sequence[AudioInput | Part | Utterance],
     batch_seconds: float = 120.0,
     threads: int = 1,
     claim: Callable[[], int] | None = None,
@@ -145,7 +182,7 @@ def recognize(
 
     Args:
         model: the recognizer.
-        inputs: whole recordings, or utterances, of which only the stretch they name is read.
+        inputs: whole recordings, or parts or utterances, of which only the stretch they name is read.
         batch_seconds: most seconds in a batch, padding included; a longer recording is a batch by itself.
         threads: how many batches run at once on a CPU.
         claim: returns the number of the batch to do next, each number to one process; None does all of them.
@@ -211,7 +248,10 @@ def begin_thread(device: torch.device) -> None:
 
 
 def _batches(
-    inputs: Sequence[AudioInput | Utterance], readers: ThreadPoolExecutor, batch_seconds: float, cut: bool
+    inputs: Sequence[AudioInput | Part | Utterance],
+    readers: ThreadPoolExecutor,
+    batch_seconds: float,
+    cut: bool,
 ) -> Iterator[list[Job] | tuple[int, AudioError]]:
     """Yield batches, shortest first in each window, and what is unusable with the reason."""
     for start in range(0, len(inputs), _WINDOW):
@@ -222,7 +262,7 @@ def _batches(
                 yield index, job
             elif job.seconds > MAX_SECONDS and not cut:
                 limit = f"at most {MAX_SECONDS:.0f} s are taken whole; cut it into shorter files"
-                yield index, AudioError(f"{audio_name(job.audio)}: {job.seconds:.0f} s long, but {limit}")
+                yield index, AudioError(f"{job.name}: {job.seconds:.0f} s long, but {limit}")
             else:
                 jobs.append(job)
         batch: list[Job] = []
@@ -237,34 +277,30 @@ def _batches(
             yield batch
 
 
-def _job(index: int, given: AudioInput | Utterance) -> Job | AudioError:
+def _job(index: int, given: AudioInput | Part | Utterance) -> Job | AudioError:
     """Learn the length of a recording."""
+    if isinstance(given, Utterance):
+        part = Part(given.audio_filepath, given.offset, given.duration or None, given.channel)
+    else:
+        part = given if isinstance(given, Part) else Part(given)
+    if isinstance(given, Utterance) and part.duration is not None:
+        return Job(index, part, part.duration, exact=True)
     try:
-        if isinstance(given, Utterance):
-            job = Job(
-                index,
-                given.audio_filepath,
-                given.duration,
-                given.offset,
-                given.duration or None,
-                given.channel,
-            )
-        else:
-            job = Job(index, given, 0.0)
-        if job.duration is None:
-            job = replace(job, seconds=audio_info(job.audio, exact=False).duration - job.offset)
-            if job.seconds > MAX_SECONDS:  # that is what the header says
-                job = replace(job, seconds=audio_info(job.audio, strict=False).duration - job.offset)
+        seconds = audio_info(part.audio, exact=False, track=part.track).duration - part.offset
+        if seconds > MAX_SECONDS and part.duration is None:  # that is what the header says
+            seconds = audio_info(part.audio, strict=False, track=part.track).duration - part.offset
     except AudioError as error:
         return error
-    return job
+    return Job(index, part, min(seconds, part.duration or seconds), exact=isinstance(given, Utterance))
 
 
 def _read(job: Job, sample_rate: int, strict: bool) -> _Read:
     warnings: list[str] = []
+    part = job.part
     audio = load_audio(
-        job.audio, sample_rate, job.offset, job.duration, job.channel, strict=strict, warnings=warnings
-    )
+        part.audio, sample_rate, part.offset, part.duration, part.channel,
+        track=part.track, clip=not job.exact, strict=strict, warnings=warnings,
+    )  # fmt: skip
     return audio, warnings
 
 
@@ -281,7 +317,7 @@ def _recognize(model: SpeechModel, reads: list[tuple[Job, Future[_Read]]]) -> Re
         return RecognizedBatch.empty(failures)
     log_probs, lengths = run(model, [waveform for _, waveform, _ in ready])
     recordings = [
-        Recognized(job.index, audio_name(job.audio), waveform, model.sample_rate, row[:length], warnings)
+        Recognized(job.index, job.origin, job.name, waveform, model.sample_rate, row[:length], warnings)
         for (job, waveform, warnings), row, length in zip(ready, log_probs, lengths.tolist(), strict=True)
     ]
     return RecognizedBatch(recordings, failures, log_probs, lengths)

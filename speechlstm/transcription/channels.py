@@ -1,4 +1,4 @@
-"""Channels apart: one of them, or each with a transcript of its own."""
+"""Channels apart, each with a transcript of its own."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ from typing import Any
 
 from speechlstm.data.audio import audio_info
 from speechlstm.decoders import Decoder
-from speechlstm.transcription.batches import SpeechModel
+from speechlstm.transcription.batches import Part, SpeechModel
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import AudioError, Utterance
+from speechlstm.types import AudioError
 
 
-def transcribe_channels(
-    recognizer: SpeechModel, decoder: Decoder, paths: Sequence[str], channel: int | str, *options: Any
+def transcribe_each(
+    recognizer: SpeechModel, decoder: Decoder, inputs: Sequence[Part], *options: Any
 ) -> Iterator[tuple[int, Transcript | AudioError]]:
-    """Transcribe one channel of each file, or all of them.
+    """Transcribe each channel of each recording by itself; the transcript holds one of each.
 
     Args:
         recognizer: gives the log-probabilities.
         decoder: turns them into hypotheses.
-        paths: of the files.
-        channel: which one, counted from 0; `"each"` all of them, and the transcript holds one of each.
+        inputs: the recordings, or parts of them.
         *options: the further arguments of `speechlstm.transcription.recognizer.transcribe`.
 
     Yields:
-        `(index in paths, transcript or the reason why there is none)`, each as soon as it is done.
+        `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
     """
-    counts = [1 if channel != "each" else _channels(path) for path in paths]
+    counts = [_channels(part) for part in inputs]
     parts = [(index, number) for index, count in enumerate(counts) for number in range(count)]
-    wanted = [
-        Utterance(paths[index], 0.0, "", "", channel=number if channel == "each" else int(channel))
-        for index, number in parts
-    ]
+    wanted = [replace(inputs[index], channel=number) for index, number in parts]
     done: dict[int, dict[int, Transcript | AudioError]] = {}
     for place, result in transcribe(recognizer, decoder, wanted, *options):
         index, number = parts[place]
@@ -44,9 +40,9 @@ def transcribe_channels(
             yield index, _merged([found[number] for number in sorted(found)])
 
 
-def _channels(path: str) -> int:
+def _channels(part: Part) -> int:
     try:
-        return audio_info(path, exact=False).channels
+        return audio_info(part.audio, exact=False, track=part.track).channels
     except AudioError:  # reading it will tell
         return 1
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from speechlstm.data.audio import AUDIO_SUFFIXES, search
 from speechlstm.types import AudioError, UsageError
 
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", re.ASCII)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -59,6 +60,24 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
             recording = Recording(str(file), str(name / file.relative_to(path)))
             found.setdefault(file.absolute(), recording)
     return list(found.values()), problems, notes
+
+
+def parse_time(name: str, value: object) -> float | None:
+    """Return the seconds that a setting gives as a number, or as `minutes:seconds` or `hours:minutes:seconds`.
+
+    Raises:
+        UsageError: it is neither, or not above 0; a `start` may be 0.
+    """
+    if value is None:
+        return None
+    match = _TIME.fullmatch(str(value).strip())
+    seconds = 0.0
+    for part in match.groups() if match else ():
+        seconds = seconds * 60 + float(part or 0)
+    if match is None or (not seconds and name != "start"):
+        least = "0 or more" if name == "start" else "above 0"
+        raise UsageError(f"{name}={value}, but must be seconds, {least}, or a time such as 1:30 or 1:02:03.5")
+    return seconds
 
 
 def output_paths(recordings: Sequence[Recording], folder: str | Path, suffix: str) -> list[Path]:

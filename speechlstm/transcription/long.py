@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -213,7 +213,7 @@ def joined(audio: str, duration: float, parts: Iterable[tuple[float, Transcript]
     sums: dict[str, float] = {}
     for start, each in parts:
         texts += [each.text] if each.text else []
-        words += [replace(word, start=start + word.start, end=start + word.end) for word in each.words]
+        words += each.shifted(start).words
         tokens += each.tokens
         score += each.score
         for name, value in each.parts.items():

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from speechlstm import decoders
-from speechlstm.data.audio import AudioInput, audio_name, stream_audio
+from speechlstm.data.audio import AudioInput
 from speechlstm.decoders import Decoder
 from speechlstm.model.bundle import Bundle, load_bundle
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import long
 from speechlstm.transcription.align import Alignment, align
-from speechlstm.transcription.batches import Job, SpeechModel, in_order, recognize
+from speechlstm.transcription.batches import Job, Part, SpeechModel, in_order, recognize
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
 from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
@@ -210,7 +210,7 @@ def load(
 def transcribe(
     recognizer: SpeechModel,
     decoder: Decoder,
-    inputs: Sequence[AudioInput | Utterance],
+    inputs: Sequence[AudioInput | Part | Utterance],
     batch_seconds: float = 120.0,
     threads: int = 1,
     claim: Callable[[], int] | None = None,
@@ -223,7 +223,7 @@ def transcribe(
     Args:
         recognizer: gives the log-probabilities.
         decoder: turns them into hypotheses.
-        inputs: whole recordings, or utterances, of which only the stretch they name is read.
+        inputs: whole recordings, or parts or utterances, of which only the stretch they name is read.
         batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.recognize`.
         threads: how many batches run at once on a CPU, see there.
         claim: says which batches are this process's, see there.
@@ -252,18 +252,9 @@ def _cut(
 ) -> Transcript | AudioError:
     """Transcribe a recording of any length."""
     warnings: list[str] = []
-    blocks = stream_audio(
-        job.audio,
-        recognizer.sample_rate,
-        job.offset,
-        job.duration,
-        job.channel,
-        strict=strict,
-        warnings=warnings,
-    )
+    blocks = job.stream(recognizer.sample_rate, strict, warnings)
     try:
-        name = audio_name(job.audio)
-        made = long.transcribe(recognizer, decoder, blocks, name, job.seconds, batch_seconds, threads)
+        made = long.transcribe(recognizer, decoder, blocks, job.name, job.seconds, batch_seconds, threads)
     except AudioError as error:
         return error
-    return replace(made, warnings=warnings)
+    return replace(made, warnings=warnings).shifted(job.origin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from speechlstm.data.files import write_atomically
@@ -43,7 +43,7 @@ class Transcript:
         text: the best text.
         words: its words with times in seconds and confidences.
         score: the decoder's score of the best text, natural log.
-        duration: seconds of audio.
+        duration: seconds of audio, or of a part of it, from the beginning of the recording to the end of the part.
         parts: what the score is made of, if the decoder provides it, by name: see `Hypothesis`.
         alternatives: further texts, best first, without the best one.
         tokens: what the best text was made of, such as phones.
@@ -70,6 +70,13 @@ class Transcript:
     tokens: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     channels: list[Transcript] = field(default_factory=list)
+
+    def shifted(self, seconds: float) -> Transcript:
+        """Return the transcript as that of a recording in which it begins later."""
+        if not seconds:
+            return self
+        words = [replace(word, start=word.start + seconds, end=word.end + seconds) for word in self.words]
+        return replace(self, words=words, duration=self.duration + seconds)
 
     def to_txt(self) -> str:
         """Return the text on a line of its own."""

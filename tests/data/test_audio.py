@@ -94,6 +94,27 @@ def test_every_wav(tmp_path: Path, kind: str, subtype: str) -> None:
     np.testing.assert_allclose(waveform, chirp(), atol=exact)
 
 
+def test_a_track_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    levels = (0.25, -0.5)
+    with av.open(str(path), "w") as file:
+        streams = [file.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in levels]
+        for level, stream in zip(levels, streams, strict=True):
+            samples = np.full((1, RATE), level * 2**15, np.int16)
+            frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+            frame.sample_rate = RATE
+            file.mux([*stream.encode(frame), *stream.encode(None)])
+    for track, level in enumerate(levels):
+        assert audio_info(path, track=track).duration == 1.0
+        np.testing.assert_allclose(load_audio(path, RATE, track=track), level)
+        assert len(load_audio(path, RATE, 0.75, 9.0, track=track, clip=True)) == RATE // 4
+    for track in (-1, 2):
+        with pytest.raises(AudioError, match=rf"film.mkv: no track {track}; its audio tracks are 0 to 1"):
+            load_audio(path, RATE, track=track)
+    with pytest.raises(AudioError, match="no track 1; an array has one"):
+        load_audio((np.zeros(RATE), RATE), RATE, track=1)
+
+
 # tolerance of the root mean square difference, and of the length in seconds
 FORMATS = {
     "a.flac": (1e-4, 0.0),

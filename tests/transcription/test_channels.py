@@ -11,8 +11,10 @@ import soundfile
 
 import speechlstm
 from speechlstm.data.audio import load_audio, parse_channel
-from speechlstm.transcription.channels import transcribe_channels
+from speechlstm.transcription.batches import Part
+from speechlstm.transcription.channels import transcribe_each
 from speechlstm.transcription.formats import FORMATS
+from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, UsageError
 
@@ -39,7 +41,9 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def one(recognizer: speechlstm.Recognizer, path: str, channel: int | str) -> Transcript | AudioError:
-    ((index, result),) = transcribe_channels(recognizer, recognizer.decoder, [path], channel)
+    parts = [Part(path, channel=None if isinstance(channel, str) else channel)]
+    function = transcribe_each if channel == "each" else transcribe
+    ((index, result),) = function(recognizer, recognizer.decoder, parts)
     assert index == 0
     return result
 

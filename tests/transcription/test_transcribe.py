@@ -27,8 +27,8 @@ from speechlstm.configs.arguments import quoted, split
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import batches as transcriber
 from speechlstm.transcription.align import align
-from speechlstm.transcription.batches import in_order
-from speechlstm.transcription.inputs import Recording, find, output_paths
+from speechlstm.transcription.batches import Part, in_order
+from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, UsageError, Utterance
@@ -222,6 +222,40 @@ def test_only_the_stretch_of_an_utterance_is_read(tmp_path: Path) -> None:
     assert [result.text for _, result in sorted(all_of(stretches))] == ["cd", "a"]
 
 
+@pytest.mark.parametrize("cut", [60.0, 0.1])
+def test_times_of_a_part_count_from_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: float
+) -> None:
+    monkeypatch.setattr(transcriber, "CUT_SECONDS", cut)  # also in windows
+    path = str(write(tmp_path / "a.wav", "no go on"))
+    ((_, whole),) = all_of([path])
+    ((_, part),) = all_of([Part(path, 0.18, 0.12)])
+    assert (part.text, part.duration) == ("go", pytest.approx(0.3))
+    assert part.words[0].start == pytest.approx(0.18, abs=0.03)
+    assert part.words[0].end == pytest.approx(whole.words[1].end, abs=0.03)
+    ((_, rest),) = all_of([Part(path, 0.36, 5.0)])
+    assert (rest.text, rest.duration) == ("on", pytest.approx(whole.duration))
+    ((_, error),) = all_of([Part(path, 5.0)])
+    assert str(error) == f"{path}: segment begins at 5 s, but the file ends before"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(None, None), (90, 90.0), ("1.5", 1.5), ("1:30", 90.0), ("1:02:03.5", 3723.5), ("00:00:07", 7.0)],
+)
+def test_times_are_numbers_or_clocks(value: object, seconds: float | None) -> None:
+    assert parse_time("duration", value) == seconds
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "1:", ":30", "1:2:3:4", "inf", "nan", True, 0, "0:00", "١"])
+def test_other_times_are_refused(value: object) -> None:
+    with pytest.raises(
+        UsageError, match=f"duration={value}, but must be seconds, above 0, or a time such as 1:30"
+    ):
+        parse_time("duration", value)
+    assert parse_time("start", 0) == 0.0
+
+
 def test_threads_change_nothing_but_the_time(tmp_path: Path) -> None:
     paths = [str(write(tmp_path / f"{text}.wav", text, 1.0)) for text in "abcdefghijk"]
     before = torch.get_num_threads()
@@ -377,6 +411,20 @@ def test_several_formats_at_once(run: Callable[..., tuple[int, str, str]]) -> No
         f"1 of 2 {THERE}",
     )
     assert Path("o/t/a.srt").exists()
+
+
+def test_a_part_is_transcribed(run: Callable[..., tuple[int, str, str]]) -> None:
+    write(Path("a.wav"), "no go on")
+    assert run("a.wav", "start=0:00.18", "duration=0.12")[:2] == (0, "go\n")
+    assert run("a.wav", "start=0:00.18", "format=labels")[1].startswith("0.180\t")
+    status, _, err = run("a.wav", "start=1:x")
+    assert (status, err) == (
+        2,
+        "error: start=1:x, but must be seconds, 0 or more, or a time such as 1:30 or 1:02:03.5\n",
+    )
+    assert "a.wav: segment begins at 3600 s, but the file ends before" in run("a.wav", "start=1:00:00")[2]
+    assert "a.wav: no track 1; its audio tracks are 0 to 0" in run("a.wav", "track=1")[2]
+    assert run("a.wav", "duration=5", "channel=each")[:2] == (0, "no go on\n")
 
 
 def test_subtitles_have_the_limits_that_are_set(run: Callable[..., tuple[int, str, str]]) -> None:

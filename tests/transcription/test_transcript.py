@@ -185,7 +185,7 @@ def test_subtitles_read_back_in_order_and_within_limits(
         assert style.max_words is None or len(text.split()) <= style.max_words
         for line in text.splitlines():
             assert len(line) <= style.max_width or line in units
-    if style == module.DEFAULT:
+    if "日" not in transcript.text:  # which lines break within
         assert " ".join(" ".join(text for *_, text in found).split()) == transcript.text
 
 

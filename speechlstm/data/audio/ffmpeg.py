@@ -65,10 +65,13 @@ class Container:
 
     exact = False
 
-    def __init__(self, path: str, container: Any, file: IO[bytes], link: Link | None) -> None:
-        if not container.streams.audio:
+    def __init__(self, path: str, container: Any, file: IO[bytes], link: Link | None, track: int = 0) -> None:
+        tracks = container.streams.audio
+        if not tracks:
             raise AudioError(f"{path}: has no audio track")
-        self.container, self.stream = container, container.streams.audio[0]
+        if not 0 <= track < len(tracks):
+            raise AudioError(f"{path}: no track {track}; its audio tracks are 0 to {len(tracks) - 1}")
+        self.container, self.stream = container, tracks[track]
         self.codec = self.stream.codec_context
         if self.codec is None:
             raise AudioError(f"{path}: its sound is in a code that cannot be decoded; convert it to wav")

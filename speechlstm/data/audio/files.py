@@ -49,8 +49,8 @@ class Source(Protocol):
 
 
 @contextlib.contextmanager
-def open_audio(path: str) -> Iterator[Source]:
-    """Open a file with the reader that understands it, and turn the readers' exceptions into `AudioError`."""
+def open_audio(path: str, track: int = 0) -> Iterator[Source]:
+    """Open an audio track of a file with the reader that understands it; readers' exceptions become `AudioError`."""
     try:
         with contextlib.ExitStack() as stack:
             file = _open(
@@ -63,10 +63,12 @@ def open_audio(path: str) -> Iterator[Source]:
             links = examine(file) if head.startswith(b"OggS") else []
             mpeg = head.startswith((b"ID3", b"\xff")) or path.lower().endswith((".mp3", ".mp2", ".mpga"))
             source: Source
-            if len(links) > 1:
+            if track:
+                source = _container(path, stack, track=track)
+            elif len(links) > 1:
                 source = _Chain(path, links, stack)
             elif (links and not links[0].whole) or mpeg or (sound := _sndfile(path, file, stack)) is None:
-                source = _container(path, stack, *links)
+                source = _container(path, stack, links[0] if links else None)
             else:
                 source = _Either(path, sound, stack)
             check_header(path, source)
@@ -153,7 +155,7 @@ def _sndfile(path: str, file: IO[bytes], stack: contextlib.ExitStack) -> Sndfile
     return None if sound.misread else sound
 
 
-def _container(path: str, stack: contextlib.ExitStack, link: Link | None = None) -> Container:
+def _container(path: str, stack: contextlib.ExitStack, link: Link | None = None, track: int = 0) -> Container:
     file = (link and link.content) or _open(path, stack)
     file.seek(0)
     options = {"format_whitelist": CONTAINERS}
@@ -164,7 +166,7 @@ def _container(path: str, stack: contextlib.ExitStack, link: Link | None = None)
         container = stack.enter_context(av.open(file, options=options))
     except (av.FFmpegError, ValueError):
         raise AudioError(f"{path}: not audio in a known format, or damaged; try to play it") from None
-    return Container(path, container, _open(path, stack), link)
+    return Container(path, container, _open(path, stack), link, track)
 
 
 def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:

@@ -57,7 +57,7 @@ def parse_channel(value: object) -> int | str | None:
     return int(str(value))
 
 
-def audio_info(audio: AudioInput, exact: bool = True, strict: bool = True) -> AudioInfo:
+def audio_info(audio: AudioInput, exact: bool = True, strict: bool = True, track: int = 0) -> AudioInfo:
     """Return length, rate and channels of a recording.
 
     Args:
@@ -65,13 +65,14 @@ def audio_info(audio: AudioInput, exact: bool = True, strict: bool = True) -> Au
         exact: count what can be read, unless the size of the file proves what its header says; False takes the
             header's word where it has one, which is quick.
         strict: as for `load_audio`.
+        track: likewise.
 
     Raises:
         AudioError: the file is missing, unreadable, no audio, or empty; if `exact` and `strict`, also damaged or
             truncated.
         UsageError: it is no recording at all.
     """
-    with _opened(audio) as (name, source):
+    with _opened(audio, track) as (name, source):
         rate, channels = source.sample_rate, source.channels
         seconds = (source.samples or 0) / rate
         if not source.samples or (exact and not source.exact):
@@ -91,6 +92,8 @@ def load_audio(
     duration: float | None = None,
     channel: int | None = None,
     *,
+    track: int = 0,
+    clip: bool = False,
     strict: bool = True,
     warnings: list[str] | None = None,
 ) -> NDArray[np.float32]:
@@ -106,6 +109,8 @@ def load_audio(
         offset: where the segment begins, in seconds.
         duration: its length in seconds; None reads to the end. Only the segment is decoded.
         channel: index of the channel to take; None takes the mean of all, or the loudest where they cancel each other.
+        track: which audio track of a container, counted from 0.
+        clip: a segment that reaches past the end ends there; False: it is an error.
         strict: what is damaged or truncated is an error; False reads what can be read.
         warnings: gets a line for each stretch that is missing, and for channels that cancel each other.
 
@@ -116,7 +121,17 @@ def load_audio(
         AudioError: the file is missing, unreadable, no audio, too long, or does not contain the segment or channel; if
             `strict`, also damaged, truncated, or with values that are not finite. The message begins with the path.
     """
-    blocks = stream_audio(audio, sample_rate, offset, duration, channel, strict=strict, warnings=warnings)
+    blocks = stream_audio(
+        audio,
+        sample_rate,
+        offset,
+        duration,
+        channel,
+        track=track,
+        clip=clip,
+        strict=strict,
+        warnings=warnings,
+    )
     first = list(itertools.islice(blocks, 2))
     if len(first) == 1:
         return first[0]
@@ -142,6 +157,8 @@ def stream_audio(
     duration: float | None = None,
     channel: int | None = None,
     *,
+    track: int = 0,
+    clip: bool = False,
     strict: bool = True,
     warnings: list[str] | None = None,
 ) -> Iterator[NDArray[np.float32]]:
@@ -157,7 +174,7 @@ def stream_audio(
         raise AudioError(f"{name}: no channel {channel}; they are counted from 0")
     if not 0 <= offset < float("inf") or (duration is not None and not 0 < duration < float("inf")):
         raise AudioError(f"{name}: segment at {offset} s of {duration} s; must be offset >= 0, duration > 0")
-    with _opened(audio) as (path, source):
+    with _opened(audio, track) as (path, source):
         losses = Losses(path, strict, offset, float("inf") if duration is None else offset + duration)
         mixer = Mixer(losses, channel, offset)
         start = round(offset * source.sample_rate)
@@ -174,7 +191,12 @@ def stream_audio(
             raise AudioError(
                 f"{path}: no samples that could be read, or too few; record it again or leave it out"
             )
-        if duration is not None and mixer.read < duration - _END_TOLERANCE and not losses.stretches:
+        if (
+            duration is not None
+            and not clip
+            and mixer.read < duration - _END_TOLERANCE
+            and not losses.stretches
+        ):
             end = offset + mixer.read
             raise AudioError(
                 f"{path}: segment ends at {offset + duration:.3f} s, but the file ends at {end:.3f} s"
@@ -198,12 +220,14 @@ class _Array:
 
 
 @contextlib.contextmanager
-def _opened(audio: AudioInput) -> Iterator[tuple[str, Source]]:
-    """Open a recording, and yield what it is called in messages as well."""
+def _opened(audio: AudioInput, track: int) -> Iterator[tuple[str, Source]]:
+    """Open a track of a recording, and yield what it is called in messages as well."""
     if isinstance(audio, tuple):
+        if track:
+            raise AudioError(f"array: no track {track}; an array has one, 0")
         yield audio_name(audio), _Array(audio)
     else:
-        with _path(audio) as path, open_audio(path) as source:
+        with _path(audio) as path, open_audio(path, track) as source:
             yield path, source
 
 
