@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram, differences
+from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Pcen, Spectrogram, differences
 from speechlstm.types import UsageError
 
 RATE = 16_000
-KINDS: list[Callable[..., Features]] = [LogMel, Mfcc, KaldiFbank, Spectrogram]
+KINDS: list[Callable[..., Features]] = [LogMel, Mfcc, KaldiFbank, Pcen, Spectrogram]
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

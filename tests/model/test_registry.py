@@ -50,6 +50,10 @@ class TestFbank(FeaturesContract):
     name = "fbank"
 
 
+class TestPcen(FeaturesContract):
+    name = "pcen"
+
+
 class TestSpectrogram(FeaturesContract):
     name = "spectrogram"
 

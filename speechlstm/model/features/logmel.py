@@ -47,5 +47,8 @@ class LogMel(Features):
 
     def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
         """See `Features.compute`."""
-        power = self._power(self._frames(waveforms), self.fft_size)
-        return (power @ self.mel.float()).clamp(min=self.floor).log()
+        return self.energies(waveforms).clamp(min=self.floor).log()
+
+    def energies(self, waveforms: Tensor) -> Tensor:
+        """Turn `(batch, samples)`, zero past each length, into mel energies `(batch, frames, num_mels)`."""
+        return self._power(self._frames(waveforms), self.fft_size) @ self.mel.float()
