@@ -56,12 +56,12 @@ def test_a_command_lists_its_own_groups_only() -> None:
 def test_prepare_needs_no_corpus_and_shows_the_one_that_is_given() -> None:
     assert "corpus.held_out" not in helping.command_help("prepare", "Do it.", [])
     text = helping.command_help("prepare", "Do it.", ["corpus=fsdd"])
-    assert re.search(r"  corpus.held_out_speaker=null +all recordings of", text) and "fsdd*" in text
+    assert re.search(r"  corpus.held_out_speaker=null +use all recordings of", text) and "fsdd*" in text
 
 
 def test_an_option_is_shown_with_what_it_builds_on() -> None:
     text = helping.command_help("train", "Do it.", ["encoder=bgru"])
-    assert re.search(r"  encoder.cell=gru +lstm, gru or rnn", text)
+    assert re.search(r"  encoder.cell=gru +lstm, gru, or rnn", text)
     assert re.search(r"  encoder.hidden_size=320 +units of each direction", text)
     assert "bgru*" in text and "blstm*" not in text
 
