@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -122,7 +123,7 @@ def _describe(stage: str, point: EntryPoint, clashes: bool) -> Installed:
         own = {key: value for key, value in _read(path).items() if key != "name"}
         if clashes and registry.entry(stage, point.name) != point:  # or raises, naming all
             raise PluginError(f"{stage} {point.name!r} of {package} {number} is not used: speechlstm has one")
-        if missing := _missing(point):
+        if missing := _missing(tuple(point.dist.requires or ()) if point.dist else ()):
             raise PluginError(
                 f"{stage} {point.name!r} of {package} {number} needs {missing}, which is not installed"
             )
@@ -139,11 +140,12 @@ def _describe_bundle(known: tuple[str, str, str, str], point: EntryPoint) -> Ins
         return Installed(*known, problem=str(error))
 
 
-def _missing(point: EntryPoint) -> str:
-    """Return a package that an entry point's own needs and that is not installed, or nothing."""
+@functools.cache  # the parts of a package need the same
+def _missing(requirements: tuple[str, ...]) -> str:
+    """Return the first requirement of a package that is not installed, or nothing."""
     from packaging.requirements import InvalidRequirement, Requirement  # only for a list of what is installed
 
-    for text in (point.dist.requires or []) if point.dist else []:
+    for text in requirements:
         try:
             needed = Requirement(text)
             if needed.marker is None or needed.marker.evaluate({"extra": ""}):
