@@ -65,7 +65,8 @@ class Pcen(LogMel):
         smoothed = smooth(energies.gather(1, first), start, self.share)
         latest = (speech.cumsum(dim=1) - 1).clamp(min=0).expand_as(energies)
         level = smoothed.gather(1, latest) + self.eps
-        return (energies * level.pow(-self.gain) + self.bias).pow(self.power) - self.bias**self.power
+        compressed = (energies * level.pow(-self.gain) + self.bias).pow(self.power)
+        return compressed - float(self.bias**self.power)
 
 
 def smooth(energies: Tensor, start: Tensor, share: float) -> Tensor:
@@ -80,7 +81,7 @@ def smooth(energies: Tensor, start: Tensor, share: float) -> Tensor:
         share: of a new frame in the sum, above 0 and at most 1.
     """
     batch, frames, bands = energies.shape
-    blocks = F.pad(energies, (0, 0, 0, -frames % _BLOCK)).unflatten(1, (-1, _BLOCK))
+    blocks = F.pad(energies, (0, 0, 0, -frames % _BLOCK)).reshape(batch, -1, _BLOCK, bands)
     place = torch.arange(_BLOCK, device=energies.device)
     own = torch.einsum("ts,bnsf->bntf", share * _decay(place[:, None] - place, share), blocks)
     ends = torch.cat([start[:, None], own[:, :, -1]], dim=1)
