@@ -14,11 +14,12 @@ from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
 from speechlstm.data import progress
 from speechlstm.data.audio import parse_channel
 from speechlstm.data.files import Outputs, write_atomically
-from speechlstm.transcription.batches import Part, in_order
+from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.channels import transcribe_each
 from speechlstm.transcription.devices import OneDevice
 from speechlstm.transcription.formats import find_formats, styled
 from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
+from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.subtitles import Style
 from speechlstm.transcription.transcript import Transcript

@@ -14,19 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechlstm.data.audio import AudioInput, audio_info, audio_name, load_audio, stream_audio
+from speechlstm.data.audio import AudioInput
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription.boundaries import find_pauses
+from speechlstm.transcription.jobs import MAX_SECONDS, Job, Part, Read, find_job
 from speechlstm.transcription.transcript import Transcript, to_transcript
 from speechlstm.types import AudioError, Hypothesis, UsageError, Utterance
 
-MAX_SECONDS = 600.0  # longest recording that the encoder sees whole where it must
 CUT_SECONDS = 60.0  # longest recording that is not cut where it may be, by `speechlstm.transcription.long`
 _WINDOW = 512  # recordings sorted by length at a time: bounds how long results wait for their turn
 _READERS = 2  # threads that decode audio
 
 Result = TypeVar("Result")
-_Read = tuple[NDArray[np.float32], list[str]]  # a waveform, and warnings
 
 
 class SpeechModel(Protocol):
@@ -54,25 +53,6 @@ class SpeechModel(Protocol):
 
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Map `(batch, samples)` and lengths to `(batch, frames, vocab)` and lengths."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a recording, whose times count from the recording's beginning.
-
-    Attributes:
-        audio: the recording.
-        offset: where the part begins, in seconds.
-        duration: its length in seconds, at most to the end; None: to the end.
-        channel: to take; None mixes all.
-        track: of a container, counted from 0.
-    """
-
-    audio: AudioInput
-    offset: float = 0.0
-    duration: float | None = None
-    channel: int | None = None
-    track: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,34 +92,6 @@ class Recognized:
     def pauses(self) -> list[tuple[float, float]]:
         """Return the stretches without speech, in seconds, by `speechlstm.transcription.boundaries.find_pauses`."""
         return find_pauses(self.waveform, self.sample_rate)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to read of which recording; `seconds` is its length for sorting, `exact` says that it must have it."""
-
-    index: int
-    part: Part
-    seconds: float
-    exact: bool = False
-
-    @property
-    def name(self) -> str:
-        """What the recording is called."""
-        return audio_name(self.part.audio)
-
-    @property
-    def origin(self) -> float:
-        """Second of the recording that the transcript's times count from."""
-        return 0.0 if self.exact else self.part.offset
-
-    def stream(self, sample_rate: int, strict: bool, warnings: list[str]) -> Iterator[NDArray[np.float32]]:
-        """Yield the samples, as `speechlstm.data.audio.stream_audio` does."""
-        part = self.part
-        return stream_audio(
-            part.audio, sample_rate, part.offset, part.duration, part.channel,
-            track=part.track, clip=not self.exact, strict=strict, warnings=warnings,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +164,7 @@ def recognize(
                 empty = RecognizedBatch.empty
                 yield empty([batch]) if isinstance(batch, tuple) else empty([], batch[0])
                 continue
-            reads = [(job, readers.submit(_read, job, model.sample_rate, strict_audio)) for job in batch]
+            reads = [(job, readers.submit(job.read, model.sample_rate, strict_audio)) for job in batch]
             ahead.append(models.submit(_recognize, model, reads))
             if len(ahead) > workers:
                 yield ahead.popleft().result()
@@ -257,7 +209,9 @@ def _batches(
     for start in range(0, len(inputs), _WINDOW):
         window = range(start, min(start + _WINDOW, len(inputs)))
         jobs: list[Job] = []
-        for index, job in zip(window, readers.map(_job, window, inputs[start : window.stop]), strict=True):
+        for index, job in zip(
+            window, readers.map(find_job, window, inputs[start : window.stop]), strict=True
+        ):
             if isinstance(job, AudioError):
                 yield index, job
             elif job.seconds > MAX_SECONDS and not cut:
@@ -277,34 +231,7 @@ def _batches(
             yield batch
 
 
-def _job(index: int, given: AudioInput | Part | Utterance) -> Job | AudioError:
-    """Learn the length of a recording."""
-    if isinstance(given, Utterance):
-        part = Part(given.audio_filepath, given.offset, given.duration or None, given.channel)
-    else:
-        part = given if isinstance(given, Part) else Part(given)
-    if isinstance(given, Utterance) and part.duration is not None:
-        return Job(index, part, part.duration, exact=True)
-    try:
-        seconds = audio_info(part.audio, exact=False, track=part.track).duration - part.offset
-        if seconds > MAX_SECONDS and part.duration is None:  # that is what the header says
-            seconds = audio_info(part.audio, strict=False, track=part.track).duration - part.offset
-    except AudioError as error:
-        return error
-    return Job(index, part, min(seconds, part.duration or seconds), exact=isinstance(given, Utterance))
-
-
-def _read(job: Job, sample_rate: int, strict: bool) -> _Read:
-    warnings: list[str] = []
-    part = job.part
-    audio = load_audio(
-        part.audio, sample_rate, part.offset, part.duration, part.channel,
-        track=part.track, clip=not job.exact, strict=strict, warnings=warnings,
-    )  # fmt: skip
-    return audio, warnings
-
-
-def _recognize(model: SpeechModel, reads: list[tuple[Job, Future[_Read]]]) -> RecognizedBatch:
+def _recognize(model: SpeechModel, reads: list[tuple[Job, Future[Read]]]) -> RecognizedBatch:
     """Run one batch through the model, leaving out what could not be read."""
     failures: list[tuple[int, AudioError]] = []
     ready: list[tuple[Job, NDArray[np.float32], list[str]]] = []

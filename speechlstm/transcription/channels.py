@@ -8,7 +8,8 @@ from typing import Any
 
 from speechlstm.data.audio import audio_info
 from speechlstm.decoders import Decoder
-from speechlstm.transcription.batches import Part, SpeechModel
+from speechlstm.transcription.batches import SpeechModel
+from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError

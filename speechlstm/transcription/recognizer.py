@@ -17,8 +17,9 @@ from speechlstm.model.bundle import Bundle, load_bundle
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import long
 from speechlstm.transcription.align import Alignment, align
-from speechlstm.transcription.batches import Job, Part, SpeechModel, in_order, recognize
+from speechlstm.transcription.batches import SpeechModel, in_order, recognize
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
+from speechlstm.transcription.jobs import Job, Part
 from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance

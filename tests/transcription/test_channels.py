@@ -11,9 +11,9 @@ import soundfile
 
 import speechlstm
 from speechlstm.data.audio import load_audio, parse_channel
-from speechlstm.transcription.batches import Part
 from speechlstm.transcription.channels import transcribe_each
 from speechlstm.transcription.formats import FORMATS
+from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, UsageError

@@ -27,8 +27,9 @@ from speechlstm.configs.arguments import quoted, split
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import batches as transcriber
 from speechlstm.transcription.align import align
-from speechlstm.transcription.batches import Part, in_order
+from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
+from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, UsageError, Utterance

@@ -97,10 +97,9 @@ def load_audio(
     strict: bool = True,
     warnings: list[str] | None = None,
 ) -> NDArray[np.float32]:
-    """Read a recording, or a segment of it, as one channel at the wanted rate.
+    """Read a recording, or a segment of it, as one channel at the wanted rate; gaps between time stamps are silence.
 
-    Where the file's time stamps leave gaps there is silence. `.raw` files have no header and are taken for 16-bit
-    big-endian mono at 16 kHz.
+    `.raw` files have no header and are taken for 16-bit big-endian mono at 16 kHz.
 
     Args:
         audio: any audio file, or one inside a tar archive: `shard.tar@1024/name.flac`; or samples with their rate; or
@@ -135,18 +134,16 @@ def load_audio(
     first = list(itertools.islice(blocks, 2))
     if len(first) == 1:
         return first[0]
-    whole = bytearray()  # grows in place
+    name, whole = audio_name(audio), bytearray()  # grows in place
     try:
         for block in itertools.chain(first, blocks):
             whole += block.data.cast("B")
             if len(whole) > 4 * sample_rate * 3600 * _MAX_HOURS:
                 raise AudioError(
-                    f"{audio_name(audio)}: over {_MAX_HOURS} hours long; take a part with offset and duration"
+                    f"{name}: over {_MAX_HOURS} hours long; take a part with offset and duration"
                 )
     except MemoryError:
-        raise AudioError(
-            f"{audio_name(audio)}: does not fit into memory; cut it into shorter files"
-        ) from None
+        raise AudioError(f"{name}: does not fit into memory; cut it into shorter files") from None
     return np.frombuffer(whole, np.float32)
 
 
