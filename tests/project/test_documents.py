@@ -34,7 +34,7 @@ TOP = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 DOCUMENTS = [*TOP, *sorted((ROOT / "docs").rglob("*.md"))]
 # A block that does not run says so in a comment above it: what is tested instead, and why.
 REASONS = {
-    "composed": {"needs several devices", "needs a phone lexicon", "takes hours"},
+    "composed": {"needs several devices", "needs a phone lexicon", "takes hours", "runs until it is stopped"},
     "not run": {"installs packages", "runs the tests themselves"},
 }
 SHRUNK = {  # settings of every training, for the sake of time

@@ -1,0 +1,129 @@
+"""The application: routes, who may call them, and how they answer.
+
+The interface is that of OpenAI's transcriptions: https://platform.openai.com/docs/api-reference/audio
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from speechlstm.serving.answers import RESPONSE_FORMATS, RequestError, answer
+from speechlstm.serving.batcher import Batcher, BusyError
+from speechlstm.serving.metrics import Metrics
+from speechlstm.serving.uploads import Limits, read_wish
+from speechlstm.types import AudioError
+
+
+class Service:
+    """What the routes answer from.
+
+    Args:
+        batcher: transcribes.
+        model: the name of the model.
+        limits: what is taken.
+        metrics: what is counted.
+        key: that clients must bring; empty: none.
+    """
+
+    def __init__(self, batcher: Batcher, model: str, limits: Limits, metrics: Metrics, key: str = "") -> None:
+        self._batcher, self._model, self._limits, self._metrics = batcher, model, limits, metrics
+        self._key, self._started = key, int(time.time())
+
+    def check_key(self, request: Request) -> None:
+        """Raise a RequestError unless the client brings the key, if there is one."""
+        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if self._key and not hmac.compare_digest(given.encode("latin-1"), self._key.encode()):
+            message = "no or a wrong API key: send 'Authorization: Bearer KEY'"
+            raise RequestError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+
+    async def transcriptions(self, request: Request) -> Response:
+        """Transcribe an upload: `POST /v1/audio/transcriptions`."""
+        status = 500
+        try:
+            made = await self._transcribe(request)
+            status = made.status_code
+            return made
+        except RequestError as error:
+            status = error.status
+            raise
+        finally:
+            self._metrics.requests.labels(status).inc()
+
+    async def _transcribe(self, request: Request) -> Response:
+        self.check_key(request)
+        wish = await read_wish(request, self._limits, self._model)
+        begin = time.perf_counter()
+        try:
+            made = await asyncio.wrap_future(self._batcher.submit(wish.audio))
+        except BusyError as error:
+            raise RequestError(503, str(error), code="overloaded", headers={"Retry-After": "1"}) from None
+        except AudioError as error:
+            raise RequestError(400, str(error), "file") from None
+        self._metrics.seconds.observe(time.perf_counter() - begin)
+        self._metrics.audio.inc(made.duration)
+        content = answer(made, wish.response_format, wish.granularities, wish.language)
+        return Response(content, media_type=RESPONSE_FORMATS[wish.response_format])
+
+    async def models(self, request: Request) -> Response:
+        """List the model: `GET /v1/models`."""
+        self.check_key(request)
+        return JSONResponse({"object": "list", "data": [self._about()]})
+
+    async def model(self, request: Request) -> Response:
+        """Describe the model: `GET /v1/models/NAME`."""
+        self.check_key(request)
+        if (name := request.path_params["name"]) != self._model:
+            message = f"the model {name!r} does not exist; there is {self._model!r}"
+            raise RequestError(404, message, "model", "model_not_found")
+        return JSONResponse(self._about())
+
+    def _about(self) -> dict[str, str | int]:
+        return {"id": self._model, "object": "model", "created": self._started, "owned_by": "speechlstm"}
+
+    async def health(self, request: Request) -> Response:
+        """Say that the server works, and how many recordings wait: `GET /health`."""
+        return JSONResponse({"status": "ok", "model": self._model, "waiting": self._batcher.waiting()})
+
+    async def metrics(self, request: Request) -> Response:
+        """Return the counts: `GET /metrics`."""
+        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def create_app(service: Service) -> FastAPI:
+    """Return the application with all routes."""
+    app = FastAPI(title="speechlstm", docs_url=None, redoc_url=None, openapi_url=None)
+    for path, route, method in (
+        ("/v1/audio/transcriptions", service.transcriptions, "POST"),
+        ("/v1/models", service.models, "GET"),
+        ("/v1/models/{name:path}", service.model, "GET"),
+        ("/health", service.health, "GET"),
+        ("/metrics", service.metrics, "GET"),
+    ):
+        app.add_api_route(path, route, methods=[method], response_model=None)
+    app.add_exception_handler(RequestError, _refused)
+    app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(Exception, _failed)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return JSONResponse(error.content(), error.status, dict(error.headers))
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    what = f"{request.method} {request.url.path}"
+    known = RequestError(error.status_code, f"{what}: {error.detail}", code="unknown_url")
+    return JSONResponse(known.content(), error.status_code, error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    message = f"{type(error).__name__}: {error}"
+    return JSONResponse(RequestError(500, message, code="internal_error").content(), 500)

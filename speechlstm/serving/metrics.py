@@ -1,0 +1,42 @@
+"""What a server counts, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """Counts of one server.
+
+    Args:
+        waiting: returns how many recordings wait.
+
+    Attributes:
+        requests: transcriptions by status.
+        seconds: from the end of an upload to its answer.
+        audio: seconds of audio transcribed.
+        batches: recordings that were taken together.
+    """
+
+    def __init__(self, waiting: Callable[[], int]) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "speechlstm_requests", "Transcriptions by HTTP status", ["status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "speechlstm_request_seconds", "From the end of an upload to its answer", registry=registry,
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+        )  # fmt: skip
+        self.audio = Counter("speechlstm_audio_seconds", "Seconds of audio transcribed", registry=registry)
+        self.batches = Histogram(
+            "speechlstm_batch_size", "Recordings taken together", registry=registry,
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+        )  # fmt: skip
+        queue = Gauge("speechlstm_queue_length", "Recordings that wait", registry=registry)
+        queue.set_function(waiting)
+
+    def text(self) -> bytes:
+        """Return all counts in Prometheus' format."""
+        return bytes(generate_latest(self._registry))

@@ -1,0 +1,139 @@
+"""Uploads: read within limits of size and time, and kept in memory alone."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from speechlstm.data.audio import audio_info
+from speechlstm.serving.answers import RESPONSE_FORMATS, RequestError
+from speechlstm.types import AudioError
+
+_FIELDS = 100  # of a form, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server takes.
+
+    Attributes:
+        megabytes: of an upload.
+        seconds: of a recording.
+        upload_seconds: that an upload may take.
+    """
+
+    megabytes: float
+    seconds: float
+    upload_seconds: float
+
+
+class Upload(io.BytesIO):
+    """A recording in memory, with the name that the client gave it."""
+
+    name = "upload"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asks for.
+
+    Attributes:
+        audio: the recording.
+        response_format: of the answer.
+        granularities: what the answer has the times of.
+        language: that the client has named.
+    """
+
+    audio: Upload
+    response_format: str
+    granularities: frozenset[str]
+    language: str
+
+
+async def read_wish(request: Request, limits: Limits, model: str) -> Wish:
+    """Read and check the form of a transcription.
+
+    Raises:
+        RequestError: it is too large or too slow, or a field is missing or wrong.
+    """
+    try:
+        async with asyncio.timeout(limits.upload_seconds):
+            form = await _form(request, await _body(request, limits.megabytes))
+    except TimeoutError:
+        raise RequestError(408, f"the upload took more than {limits.upload_seconds:g} s") from None
+    file = form.get("file")
+    if file is None or isinstance(file, str):
+        raise RequestError(400, "no file: send the recording in the field 'file'", "file")
+    wanted = str(form.get("model") or model)
+    if wanted != model:
+        message = f"the model {wanted!r} does not exist; there is {model!r}"
+        raise RequestError(404, message, "model", "model_not_found")
+    kind = str(form.get("response_format") or "json")
+    if kind not in RESPONSE_FORMATS:
+        known = ", ".join(RESPONSE_FORMATS)
+        raise RequestError(400, f"response_format is {kind!r}, but must be one of {known}", "response_format")
+    if str(form.get("stream") or "false").lower() != "false":
+        raise RequestError(400, "stream=true is not supported: the answer comes as a whole", "stream")
+    audio = Upload(await file.read())
+    audio.name = str(file.filename or "upload")
+    await file.close()
+    await _check_length(audio, limits.seconds)
+    return Wish(audio, kind, _granularities(form, kind), str(form.get("language") or "unknown"))
+
+
+async def _body(request: Request, megabytes: float) -> bytes:
+    most = int(megabytes * 1e6)
+    too_large = RequestError(413, f"the upload is larger than {megabytes:g} MB, the limit here", "file")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > most:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise too_large
+    return bytes(body)
+
+
+async def _form(request: Request, body: bytes) -> Any:
+    kind = request.headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        raise RequestError(400, f"the request must be multipart/form-data, but is {kind or 'of no type'}")
+
+    async def whole() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(request.headers, whole(), max_files=_FIELDS, max_fields=_FIELDS)
+    parser.spool_max_size = len(body) + 1  # never onto the disk
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        raise RequestError(400, f"the form cannot be read: {error.message}") from None
+
+
+def _granularities(form: Any, kind: str) -> frozenset[str]:
+    found = frozenset(map(str, form.getlist("timestamp_granularities[]")))
+    name = "timestamp_granularities"
+    if wrong := found - {"word", "segment"}:
+        raise RequestError(400, f"{name} has {min(wrong)!r}, but may have word and segment", name)
+    if found and kind != "verbose_json":
+        raise RequestError(400, f"{name} is for response_format=verbose_json, not {kind}", name)
+    return found or frozenset({"segment"})
+
+
+async def _check_length(audio: Upload, seconds: float) -> None:
+    try:
+        info = await run_in_threadpool(audio_info, audio, exact=False)
+    except AudioError as error:
+        raise RequestError(400, str(error), "file") from None
+    audio.seek(0)
+    if info.duration > seconds:
+        limit = f"{audio.name}: {info.duration:.0f} s long, but at most {seconds:g} s are taken here"
+        raise RequestError(413, limit, "file")

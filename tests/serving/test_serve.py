@@ -1,0 +1,315 @@
+"""The server as its clients meet it: a process of its own, OpenAI's package, and what goes wrong."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import speechlstm
+from speechlstm.data.audio import load_audio
+from speechlstm.data.manifest import read_manifest
+from speechlstm.transcription.formats import to_srt, to_vtt
+
+for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
+    pytest.importorskip(package, reason=f"{package} is not installed: pip install 'speechlstm[server]'")
+openai = pytest.importorskip("openai", reason="openai is not installed")
+
+SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
+STOP = SAMPLES / "stop.flac"
+
+
+@dataclass
+class Server:
+    """A running server: its process, where it listens, the folder it works in, and the folder for its files."""
+
+    process: subprocess.Popen[str]
+    port: int
+    folder: Path
+
+    def client(self, key: str = "none") -> Any:
+        return openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key=key, max_retries=0)
+
+    def transcribe(self, path: Path | tuple[str, bytes] = STOP, **options: Any) -> Any:
+        options = {"model": "letters-digits-commands", **options}
+        return self.client().audio.transcriptions.create(file=path, **options)
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection.request(method, path, body, headers)
+        answered = connection.getresponse()
+        return answered.status, answered.read()
+
+    def count(self, name: str) -> float:
+        text = self.ask("GET", "/metrics")[1].decode()
+        return sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)))
+
+
+def start(folder: Path, *settings: str, key: str = "") -> Server:
+    for name in ("here", "temporary"):
+        (folder / name).mkdir(parents=True)
+    environment = {**os.environ, "TMPDIR": str(folder / "temporary"), "SPEECHLSTM_API_KEY": key}
+    environment |= {"OMP_NUM_THREADS": "1", "SPEECHLSTM_CACHE": str(folder / "cache")}
+    command = [
+        sys.executable,
+        "-m",
+        "speechlstm",
+        "serve",
+        "bundle=small",
+        "port=0",
+        "trainer=cpu",
+        *settings,
+    ]
+    process = subprocess.Popen(
+        command,
+        cwd=folder / "here",
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    address = re.match(r"letters-digits-commands: http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\)", line)
+    assert address, line + process.stdout.read()
+    return Server(process, int(address[1]), folder)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = start(tmp_path_factory.mktemp("server"))
+    yield made
+    made.process.kill()
+    made.process.wait()
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that takes little, and asks for a key."""
+    limits = ("max_megabytes=0.5", "max_seconds=4", "upload_seconds=1")
+    made = start(tmp_path_factory.mktemp("narrow"), *limits, key="sésame")
+    yield made
+    made.process.kill()
+    made.process.wait()
+
+
+@pytest.fixture(scope="module")
+def wanted() -> Any:
+    return speechlstm.load("small").transcribe(str(STOP))
+
+
+def test_openai_s_client_gets_every_format(server: Server, wanted: Any) -> None:
+    assert server.transcribe().text == "stop"
+    assert server.transcribe(response_format="text") == "stop\n"
+    assert server.transcribe(response_format="srt") == to_srt(wanted)
+    assert server.transcribe(response_format="vtt") == to_vtt(wanted)
+    verbose = server.transcribe(response_format="verbose_json", language="en")
+    assert (verbose.text, verbose.language) == ("stop", "en")
+    assert verbose.duration == pytest.approx(wanted.duration, abs=1e-3) and verbose.words is None
+    (segment,) = verbose.segments
+    assert segment.text == "stop" and segment.avg_logprob == pytest.approx(
+        np.log(wanted.words[0].confidence), abs=1e-3
+    )
+
+
+def test_words_have_times_when_asked_for(server: Server, wanted: Any) -> None:
+    verbose = server.transcribe(response_format="verbose_json", timestamp_granularities=["word"])
+    (word,) = verbose.words
+    (same,) = wanted.words
+    assert (word.word, word.start, word.end) == ("stop", round(same.start, 3), round(same.end, 3))
+    assert word.confidence == round(same.confidence, 4) and verbose.segments is None
+    both = server.transcribe(response_format="verbose_json", timestamp_granularities=["word", "segment"])
+    assert both.words and both.segments
+
+
+def test_the_model_is_listed(server: Server) -> None:
+    (model,) = server.client().models.list()
+    assert model.id == "letters-digits-commands" and model.owned_by == "speechlstm"
+    assert server.client().models.retrieve(model.id).id == model.id
+    assert json.loads(server.ask("GET", "/health")[1])["status"] == "ok"
+    with pytest.raises(
+        openai.NotFoundError, match="the model 'whisper-1' does not exist; there is 'letters-"
+    ):
+        server.transcribe(model="whisper-1")
+    with pytest.raises(openai.NotFoundError, match="GET /v1/nonsense"):
+        server.client().get("/nonsense", cast_to=object)
+
+
+@pytest.mark.parametrize(
+    ("options", "param", "message"),
+    [
+        ({"response_format": "xml"}, "response_format", "must be one of json, verbose_json, text, srt, vtt"),
+        (
+            {"timestamp_granularities": ["word"]},
+            "timestamp_granularities",
+            "for response_format=verbose_json",
+        ),
+        (
+            {"response_format": "verbose_json", "timestamp_granularities": ["phone"]},
+            "timestamp_granularities",
+            "has 'phone', but may have word and segment",
+        ),
+        ({"stream": True}, "stream", "stream=true is not supported"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(
+    server: Server, options: dict[str, Any], param: str, message: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=message) as refused:
+        server.transcribe(**options)
+    assert refused.value.param == param and refused.value.type == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 5000, b"RIFF\xff\xff\xff\xffWAVEfmt ", STOP.read_bytes()[:60]]
+)
+def test_uploads_without_audio_are_refused_by_name(server: Server, content: bytes) -> None:
+    with pytest.raises(openai.BadRequestError, match=r"talk\.wav") as refused:
+        server.transcribe(("talk.wav", content))
+    assert refused.value.param == "file"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (b"", "", "must be multipart/form-data, but is of no type"),
+        (b"{}", "application/json", "must be multipart/form-data, but is application/json"),
+        (b"x", "multipart/form-data", "the form cannot be read: Missing boundary"),
+        (b"garbage", "multipart/form-data; boundary=b", "the form cannot be read"),
+        (b"--b--\r\n", "multipart/form-data; boundary=b", "no file"),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
+            "multipart/form-data; boundary=b",
+            "no file",
+        ),
+    ],
+)
+def test_broken_forms_are_refused(server: Server, body: bytes, kind: str, message: str) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    status, answered = server.ask("POST", "/v1/audio/transcriptions", body, **headers)
+    assert status == 400 and message in json.loads(answered)["error"]["message"]
+
+
+def test_many_clients_are_answered_together_and_each_with_its_own(server: Server) -> None:
+    utterances = [u for u in read_manifest(SAMPLES / "samples.jsonl") for _ in range(4)]
+    expected = [
+        made.text for made in speechlstm.load("small").transcribe([u.audio_filepath for u in utterances])
+    ]
+    before = [server.count(f"speechlstm_batch_size_{name}") for name in ("sum", "count")]
+
+    def ask(number: int) -> str:
+        if number % 5 == 4:
+            with pytest.raises(openai.BadRequestError):
+                server.transcribe(("broken.wav", b"no audio"))
+        return str(server.transcribe(Path(utterances[number].audio_filepath)).text)
+
+    with ThreadPoolExecutor(16) as clients:
+        assert list(clients.map(ask, range(len(utterances)))) == expected
+    after = [server.count(f"speechlstm_batch_size_{name}") for name in ("sum", "count")]
+    taken, times = (later - earlier for later, earlier in zip(after, before, strict=True))
+    assert taken == len(utterances) and times < taken
+    assert server.count("speechlstm_queue_length") == 0
+
+
+def test_nothing_is_kept_on_disk(server: Server) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.tile(load_audio(STOP, 16_000), 60), 16_000, format="WAV")
+    assert len(buffer.getvalue()) > 1_500_000, "more than what forms are kept in memory for by default"
+    assert server.transcribe(("long.wav", buffer.getvalue())).text.startswith("stop stop")
+    assert not list((server.folder / "here").iterdir()) and not list((server.folder / "temporary").iterdir())
+
+
+def test_a_key_is_asked_for(narrow: Server) -> None:
+    for key in ("wrong", "sésam", ""):
+        status, answered = narrow.ask(
+            "POST", "/v1/audio/transcriptions", Authorization=f"Bearer {key}".encode().decode("latin-1")
+        )
+        assert status == 401 and json.loads(answered)["error"]["code"] == "invalid_api_key"
+    assert narrow.ask("GET", "/v1/models")[0] == 401
+    assert narrow.ask("GET", "/health")[0] == 200
+
+
+KEY = {"Authorization": "Bearer sésame".encode().decode("latin-1")}
+
+
+def form(content: bytes) -> tuple[bytes, dict[str, str]]:
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    return head + content + b"\r\n--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b", **KEY}
+
+
+def test_what_is_too_large_or_too_long_is_refused(narrow: Server) -> None:
+    body, headers = form(STOP.read_bytes())
+    assert json.loads(narrow.ask("POST", "/v1/audio/transcriptions", body, **headers)[1]) == {"text": "stop"}
+    body, headers = form(bytes(600_000))
+    status, answered = narrow.ask("POST", "/v1/audio/transcriptions", body, **headers)
+    assert status == 413 and "larger than 0.5 MB" in answered.decode()
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros(5 * 16_000), 16_000, format="WAV")
+    status, answered = narrow.ask("POST", "/v1/audio/transcriptions", form(buffer.getvalue())[0], **headers)
+    assert status == 413 and "a.wav: 5 s long, but at most 4 s are taken here" in answered.decode()
+
+
+def test_a_large_upload_without_a_length_is_cut_off(narrow: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", narrow.port, timeout=60)
+    chunks = (bytes(100_000) for _ in range(7))
+    connection.request("POST", "/v1/audio/transcriptions", chunks, form(b"")[1], encode_chunked=True)
+    assert connection.getresponse().status == 413
+
+
+def test_an_upload_that_stops_is_given_up(narrow: Server) -> None:
+    body, headers = form(STOP.read_bytes())
+    with socket.create_connection(("127.0.0.1", narrow.port), timeout=60) as half:
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = [
+            "POST /v1/audio/transcriptions HTTP/1.1",
+            "Host: here",
+            f"Content-Length: {len(body)}",
+            *lines,
+        ]
+        half.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + body[:100])
+        assert b" 408 " in half.recv(1000).partition(b"\r\n")[0]
+
+
+def test_a_signal_ends_it_after_what_has_begun(tmp_path: Path) -> None:
+    made = start(tmp_path)
+    made.transcribe()  # now it is warm
+    samples = np.tile(load_audio(STOP, 16_000), 250)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 16_000, format="FLAC")
+    answers: list[str] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(made.transcribe(("a.flac", buffer.getvalue())).text)
+    )
+    asking.start()
+    while made.count("speechlstm_batch_size_count") < 2:
+        time.sleep(0.05)
+    assert not answers, "it works still"
+    made.process.send_signal(signal.SIGTERM)
+    asking.join(300)
+    assert answers and answers[0].startswith("stop stop")
+    assert made.process.wait(60) == 143
+    assert made.process.stdout is not None and made.process.stdout.read() == ""
+
+
+def test_an_address_that_is_taken_is_said(server: Server) -> None:
+    command = [sys.executable, "-m", "speechlstm", "serve", "bundle=small", f"port={server.port}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"host=127.0.0.1 port={server.port} cannot be listened on: Address already in use" in done.stderr
