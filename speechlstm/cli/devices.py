@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
 from speechlstm.decoders import Decoder
@@ -55,20 +56,27 @@ def batch_threads(threads: int | None) -> int:
 def make_decoder(cfg: DictConfig, recognizer: Recognizer) -> Decoder:
     """Return the decoder that a command's settings name, or the one that belongs to the bundle.
 
-    `lm` also replaces the language model of a decoder that the bundle brings.
-
     Raises:
         UsageError: there is no such decoder, or it takes no such settings.
     """
-    if cfg.get("decoder") is not None:
-        decoder: Decoder = configs.build_part("decoder", cfg.decoder, tokenizer=recognizer.tokenizer)
-        return decoder
-    replaced = cfg.get("lm") is not None and "lm" in recognizer.bundle.decoder
-    return recognizer.create_decoder(**({"lm": cfg.lm} if replaced else {}))
+    settings = decoder_settings(cfg, recognizer)
+    decoder: Decoder = configs.build_part("decoder", settings, tokenizer=recognizer.tokenizer)
+    return decoder
 
 
-def decoder_name(cfg: DictConfig, recognizer: Recognizer) -> str:
-    """Return the name of that decoder."""
-    if cfg.get("decoder") is not None:
-        return str(cfg.decoder.name)
-    return str(recognizer.bundle.decoder.get("name", "greedy"))
+def decoder_settings(cfg: DictConfig, recognizer: Recognizer) -> dict[str, Any]:
+    """Return the name and the settings of that decoder.
+
+    A bundle may bring a decoder with its settings, such as a lexicon. If `decoder=` names the same decoder, these take
+    the place of its defaults, and the settings on the command line go before them.
+    """
+    own = {"name": "greedy", **recognizer.bundle.decoder}
+    if cfg.get("decoder") is None:
+        return own | ({"lm": cfg.lm} if "lm" in own and cfg.get("lm") is not None else {})
+    settings = cast(dict[str, Any], OmegaConf.to_container(cfg.decoder, resolve=True))
+    given = configs.given_settings("decoder", own["name"])
+    if given is None:
+        return settings
+    if cfg.get("lm") is not None:
+        given.add("lm")
+    return settings | {key: value for key, value in own.items() if key not in given}

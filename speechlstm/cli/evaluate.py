@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads, choose_devices, decoder_name, make_decoder
+from speechlstm.cli.devices import batch_threads, choose_devices, decoder_settings, make_decoder
 from speechlstm.data import progress
 from speechlstm.data.audio import holder
 from speechlstm.data.files import Outputs
@@ -55,7 +55,11 @@ def main(cfg: DictConfig) -> int:
         seconds = time.perf_counter() - begin
     if not where.is_first:
         return 0
-    setup = {"manifest": cfg.manifest, "bundle": recognizer.name, "decoder": decoder_name(cfg, recognizer)}
+    setup = {
+        "manifest": cfg.manifest,
+        "bundle": recognizer.name,
+        "decoder": decoder_settings(cfg, recognizer)["name"],
+    }
     status = conclude(cfg, recognizer, utterances, outcomes, others, seconds, setup, outputs)
     return status or (SOME_FAILED if bad else 0)
 

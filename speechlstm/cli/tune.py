@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads
+from speechlstm.cli.devices import batch_threads, decoder_settings
 from speechlstm.data import progress
 from speechlstm.data.files import Outputs, write_atomically
 from speechlstm.data.manifest import read_usable
@@ -29,9 +28,9 @@ def main(cfg: DictConfig) -> int:
     """Tune on `cfg.manifest`. Exit status 3 when some of its audio could not be read."""
     out = Path(str(cfg.out)).expanduser()
     _check(cfg, out)
-    settings = cast(dict[str, Any], OmegaConf.to_container(cfg.decoder, resolve=True))
-    spans = tuning.ranges(settings, cfg.search)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
+    settings = decoder_settings(cfg, bundle)
+    spans = tuning.ranges(settings, cfg.search)
     utterances, bad = read_usable(cfg.manifest)
     if not cfg.on_training_data:
         _refuse_training_data(bundle, utterances, cfg.manifest)

@@ -11,6 +11,7 @@ from speechlstm.model.installed import CONF as CONF
 if TYPE_CHECKING:
     from speechlstm.configs.building import build as build
     from speechlstm.configs.building import build_part as build_part
+    from speechlstm.configs.composing import given_settings as given_settings
     from speechlstm.configs.composing import load as load
     from speechlstm.configs.composing import task_overrides as task_overrides
     from speechlstm.configs.program import arguments_again as arguments_again
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "building": ("build", "build_part"),
-    "composing": ("load", "task_overrides"),
+    "composing": ("given_settings", "load", "task_overrides"),
     "program": ("arguments_again", "inputs", "main", "reads"),
 }
 

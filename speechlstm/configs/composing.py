@@ -87,6 +87,14 @@ def task_overrides() -> list[str]:
     return list(task)
 
 
+def given_settings(group: str, option: str) -> set[str] | None:
+    """Return which settings of a group the command line gives; None unless the option of that name is chosen."""
+    if not HydraConfig.initialized() or HydraConfig.get().runtime.choices.get(group) != option:
+        return None
+    keys = (override.partition("=")[0].lstrip("+~") for override in task_overrides())
+    return {key.split(".")[1] for key in keys if key.startswith(f"{group}.")}
+
+
 def composed(config_name: str, overrides: list[str], with_hydra: bool = False) -> DictConfig:
     """Compose a config, beside the command that may be running; errors are Hydra's."""
     register_plugins()

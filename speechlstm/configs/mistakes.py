@@ -69,6 +69,10 @@ def _faults(config_name: str, arguments: Sequence[str], composed: Composed) -> I
             yield from _option_faults(group, given[group].value(), arguments)
     selected = [str(each.input_line) for each in overrides if each.key_or_group in groups]
     keys = [each for each in overrides if each.key_or_group not in groups]
+    for group, _, setting in (each.key_or_group.partition(".") for each in keys):
+        if setting and group not in given and groups.get(group, REQUIRED) is None:
+            options = ", ".join(folders.option_names(group, arguments))
+            yield f"{group}.{setting} needs a {group} to be chosen: add {group}=... with one of: {options}"
     yield from _key_faults(lambda: composed(config_name, selected), keys)
 
 
