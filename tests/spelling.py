@@ -21,6 +21,7 @@ class SpellingBundle:
     """Hears token `i` where the waveform is `i / 64`, the blank where it is 0; records batch shapes."""
 
     name, sample_rate, frame_shift, tokenizer = "spelling", RATE, FRAME / RATE, TOKENS
+    path = Path("a folder that is not there")
 
     device = torch.device("cpu")
     bundle = SimpleNamespace(decoder={})

@@ -20,16 +20,19 @@ from speechlstm.transcription.devices import OneDevice
 from speechlstm.transcription.formats import find_formats, styled
 from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
 from speechlstm.transcription.jobs import Part
+from speechlstm.transcription.journal import Journals
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.subtitles import Style
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import SpeechlstmError, UsageError, counted, report_failures
+from speechlstm.types import AudioError, OutputError, SpeechlstmError, UsageError, counted, report_failures
 
 _Results = Iterator[tuple[int, Transcript | SpeechlstmError | None]]  # None: written already
 
 _Work = tuple[Recording, tuple[Path, ...]]  # and where its transcripts go
 
 _Formats = dict[str, Callable[[Transcript], str]]
+
+_IRRELEVANT = ("inputs", "format", "out", "overwrite", "subtitles", "batch_seconds", "threads", "debug")
 
 _JOINED = ("txt", "json", "ctm", "stm", "trn")  # one file can hold several recordings
 
@@ -66,8 +69,7 @@ def main(cfg: DictConfig) -> int:
         work = _left(list(zip(recordings, paths, strict=True)), cfg.overwrite, where.is_first)
     failed = len(problems)
     if where.is_first:
-        for line in [f"note: {note}" for note in notes] + [f"failed: {problem}" for problem in problems]:
-            print(line, file=sys.stderr)
+        _report(notes, problems)
     if not work:
         return report_failures(failed, given) if where.is_first else 0
     bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision, runtime=cfg.runtime)
@@ -75,12 +77,13 @@ def main(cfg: DictConfig) -> int:
     joined: list[str] = []
     with where.share(work) as work:
         parts = [Part(each.path, start, duration, number, cfg.track) for each, _ in work]
-        options = (cfg.batch_seconds, batch_threads(cfg.threads), where.claim, cfg.strict_audio)
+        apart = out is not None and not one_file
+        journals = _journals(cfg, work, out, bundle.path, apart or isinstance(where, OneDevice))
+        options = (cfg.batch_seconds, batch_threads(cfg.threads), where.claim, cfg.strict_audio, journals)
         each = transcribe_each if channel == "each" else transcribe
         results = _warned(each(bundle, decoder, parts, *options))
-        apart = out is not None and not one_file
         if apart:
-            results = _written(results, [paths for _, paths in work], outputs, formats)
+            results = _written(results, work, outputs, formats, journals)
         merged = where.merge(results, len(work), "transcribing", "file")
         for result in (each for _, each in merged) if apart else in_order(merged):
             if isinstance(result, SpeechlstmError):
@@ -91,7 +94,14 @@ def main(cfg: DictConfig) -> int:
                 progress.write(text, sys.stdout, end="") if out is None else joined.append(text)
     if out is not None and joined:
         write_atomically(out, "".join(joined))
+        for recording in recordings:
+            journals.remove(recording.path)
     return report_failures(failed, given) if where.is_first else 0
+
+
+def _report(notes: list[str], problems: list[AudioError]) -> None:
+    for line in [f"note: {note}" for note in notes] + [f"failed: {problem}" for problem in problems]:
+        print(line, file=sys.stderr)
 
 
 def _warned(results: _Results) -> _Results:
@@ -101,6 +111,13 @@ def _warned(results: _Results) -> _Results:
             for warning in result.warnings:
                 progress.write(f"warning: {result.audio}: {warning}", sys.stderr)
         yield index, result
+
+
+def _journals(cfg: DictConfig, work: list[_Work], out: Path | None, bundle: Path, known: bool) -> Journals:
+    """Return the journals of recordings that become files, if it is `known` here when they are written."""
+    targets = {each.path: paths[0] if paths else out for each, paths in work} if out and known else {}
+    relevant = str({key: value for key, value in cfg.items() if key not in _IRRELEVANT})
+    return Journals(targets, relevant, [*configs.reads(cfg), *sorted(bundle.rglob("*"))])
 
 
 def _left(work: list[_Work], overwrite: bool, speaks: bool) -> list[_Work]:
@@ -113,17 +130,19 @@ def _left(work: list[_Work], overwrite: bool, speaks: bool) -> list[_Work]:
 
 
 def _written(
-    results: _Results, paths: list[tuple[Path, ...]], outputs: Outputs, formats: _Formats
+    results: _Results, work: list[_Work], outputs: Outputs, formats: _Formats, journals: Journals
 ) -> _Results:
     """Write each transcript as soon as it is there, and pass on what has failed."""
     for index, result in results:
         if isinstance(result, Transcript):
             try:
-                for path in paths[index]:
+                for path in work[index][1]:
                     outputs.write(path, formats[path.suffix[1:]](result))
                 result = None
             except SpeechlstmError as error:
                 result = error
+        if not isinstance(result, OutputError):
+            journals.remove(work[index][0].path)
         yield index, result
 
 

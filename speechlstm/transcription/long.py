@@ -8,10 +8,12 @@ for the decoder. So memory does not grow with the recording, and every frame is 
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 
 import numpy as np
@@ -23,6 +25,7 @@ from speechlstm.data import progress
 from speechlstm.decoders import Decoder
 from speechlstm.transcription.batches import SpeechModel, begin_thread, run
 from speechlstm.transcription.boundaries import find_pauses
+from speechlstm.transcription.journal import Done, Journal
 from speechlstm.transcription.transcript import Transcript, Word, to_transcript
 from speechlstm.types import Hypothesis
 
@@ -44,6 +47,7 @@ class Window:
         start: sample of the recording with which it begins.
         first, after: its own samples of the waveform; the rest is its neighbors'. `after` is None for the last window.
         closes: whether a stretch ends with it.
+        shared: samples before its own last one that the next window begins with.
     """
 
     waveform: Waveform
@@ -51,6 +55,7 @@ class Window:
     first: int
     after: int | None
     closes: bool
+    shared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +66,36 @@ class Stretch:
         start: sample of the recording with which it begins.
         waveform: `(samples,)`.
         log_probs: `(frames, vocab)` natural logs.
+        shared: samples before its end that the next window begins with.
     """
 
     start: int
     waveform: Waveform
     log_probs: Tensor
+    shared: int = 0
+
+    @property
+    def end(self) -> int:
+        """Sample of the recording after its last."""
+        return self.start + len(self.waveform)
 
 
-def windows(blocks: Iterable[Waveform], sample_rate: int, step: int) -> Iterator[Window]:
-    """Cut a recording.
+def windows(
+    blocks: Iterable[Waveform], sample_rate: int, step: int, end: int = 0, shared: int = 0
+) -> Iterator[Window]:
+    """Cut a recording, or what is left of it.
 
     Args:
         blocks: its samples.
         sample_rate: Hz.
         step: samples of an encoder frame; windows begin with whole frames.
+        end: sample at which a stretch ended that was done before.
+        shared: samples before it that the next window begins with.
     """
-    longest, shared = (round(seconds * sample_rate) // step * step for seconds in (LONGEST, OVERLAP))
-    held, start, before, joined = np.zeros(0, np.float32), 0, 0, 1  # `before`: samples of the window before
-    for block in blocks:
+    longest, overlap = (round(seconds * sample_rate) // step * step for seconds in (LONGEST, OVERLAP))
+    start, before, joined = end - shared, shared, 1  # `before`: samples of the window before
+    held = np.zeros(0, np.float32)
+    for block in _after(blocks, start):
         held = np.concatenate((held, block))
         while len(held) > longest:
             cut = _pause(held[:longest], sample_rate, before) // step * step
@@ -87,12 +104,21 @@ def windows(blocks: Iterable[Waveform], sample_rate: int, step: int) -> Iterator
                 before, joined = 0, 1
             else:
                 closes = joined == MOST_WINDOWS
-                cut = longest - shared
-                yield Window(held[:longest], start, before, longest - shared // 2, closes)
-                before, joined = shared // 2, joined % MOST_WINDOWS + 1
+                cut = longest - overlap
+                shared = overlap // 2
+                yield Window(held[:longest], start, before, longest - overlap + shared, closes, shared)
+                before, joined = shared, joined % MOST_WINDOWS + 1
             held, start = held[cut:], start + cut
     if len(held) > before or not start:
         yield Window(held, start, before, None, True)
+
+
+def _after(blocks: Iterable[Waveform], sample: int) -> Iterator[Waveform]:
+    """Yield what blocks hold from a sample on."""
+    for block in blocks:
+        if sample < len(block):
+            yield block[sample:]
+        sample = max(sample - len(block), 0)
 
 
 def _pause(waveform: Waveform, sample_rate: int, before: int) -> int:
@@ -107,7 +133,12 @@ def _pause(waveform: Waveform, sample_rate: int, before: int) -> int:
 
 
 def stretches(
-    model: SpeechModel, blocks: Iterable[Waveform], batch: int = 4, threads: int = 1
+    model: SpeechModel,
+    blocks: Iterable[Waveform],
+    batch: int = 4,
+    threads: int = 1,
+    end: int = 0,
+    shared: int = 0,
 ) -> Iterator[list[Stretch]]:
     """Run a recording through the model.
 
@@ -116,12 +147,14 @@ def stretches(
         blocks: the samples of the recording, at the model's rate.
         batch: windows recognized together.
         threads: how many batches are recognized at once.
+        end: sample at which a stretch ended that was done before.
+        shared: samples before it that the next window begins with.
 
     Yields:
         the stretches that each batch of windows completes, in order; together they are the whole recording.
     """
     step = round(model.frame_shift * model.sample_rate)
-    cut = windows(blocks, model.sample_rate, step)
+    cut = windows(blocks, model.sample_rate, step, end, shared)
     ahead: deque[Future[list[tuple[Window, Tensor]]]] = deque()
     part: list[tuple[Window, Tensor]] = []  # of a stretch that has not ended
     with ThreadPoolExecutor(threads, "window", begin_thread, (model.device,)) as pool:
@@ -153,7 +186,8 @@ def _recognize(model: SpeechModel, group: list[Window], step: int) -> list[tuple
 def _stretch(part: list[tuple[Window, Tensor]]) -> Stretch:
     begin = part[0][0].start + part[0][0].first
     waveform = np.concatenate([window.waveform[window.first : window.after] for window, _ in part])
-    return Stretch(begin, waveform, torch.cat([log_probs for _, log_probs in part]))
+    log_probs = torch.cat([log_probs for _, log_probs in part])
+    return Stretch(begin, waveform, log_probs, part[-1][0].shared)
 
 
 def transcribe(
@@ -164,6 +198,7 @@ def transcribe(
     seconds: float,
     batch_seconds: float = 120.0,
     threads: int = 1,
+    journal: Journal | None = None,
 ) -> Transcript:
     """Transcribe a recording of any length.
 
@@ -175,23 +210,29 @@ def transcribe(
         seconds: its length as far as it is known, for the progress bar.
         batch_seconds: most seconds of the windows that are recognized together.
         threads: how many batches are recognized at once on a CPU.
+        journal: what of it was done before, and gets what is done now.
 
     Raises:
         AudioError: while the blocks are read.
     """
-    rate, end = model.sample_rate, 0
-    parts: list[tuple[float, Transcript]] = []
+    rate = model.sample_rate
+    done = list(journal.done) if journal else []
+    end, shared = (done[-1].end, done[-1].shared) if done else (0, 0)
+    if end:
+        progress.write(f"{audio}: goes on at {timedelta(seconds=end // rate)}", sys.stderr)
     batch = max(1, int(batch_seconds // LONGEST))
     workers = threads if model.device.type == "cpu" else 1
-    with progress.bar(audio, round(seconds), "second") as bar:
-        for group in stretches(model, blocks, batch, workers):
+    with progress.bar(audio, round(seconds), "second", done=end // rate) as bar:
+        for group in stretches(model, blocks, batch, workers, end, shared):
             for each, hypotheses in zip(group, decode(decoder, group), strict=True):
                 length, pauses = len(each.waveform) / rate, find_pauses(each.waveform, rate)
                 made = to_transcript(hypotheses, model.tokenizer, model.frame_shift, audio, length, pauses)
-                parts.append((each.start / rate, made))
-                end = each.start + len(each.waveform)
-            bar.update(round(end / rate) - bar.n)
-    return joined(audio, end / rate, parts)
+                done.append(Done(each.start, each.end, each.shared, made))
+                if journal:
+                    journal.add(done[-1])
+            bar.update(done[-1].end // rate - bar.n if done else 0)
+    parts = [(each.start / rate, each.transcript) for each in done]
+    return joined(audio, done[-1].end / rate if done else 0.0, parts)
 
 
 def decode(decoder: Decoder, group: list[Stretch]) -> list[list[Hypothesis]]:

@@ -19,7 +19,8 @@ from speechlstm.transcription import long
 from speechlstm.transcription.align import Alignment, align
 from speechlstm.transcription.batches import SpeechModel, in_order, recognize
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
-from speechlstm.transcription.jobs import Job, Part
+from speechlstm.transcription.jobs import Part
+from speechlstm.transcription.journal import Journal
 from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
@@ -216,6 +217,7 @@ def transcribe(
     threads: int = 1,
     claim: Callable[[], int] | None = None,
     strict_audio: bool = False,
+    journal: Callable[[Part], Journal | None] | None = None,
 ) -> Iterator[tuple[int, Transcript | AudioError]]:
     """Transcribe recordings in batches of similar length; a broken one does not stop the others.
 
@@ -229,6 +231,7 @@ def transcribe(
         threads: how many batches run at once on a CPU, see there.
         claim: says which batches are this process's, see there.
         strict_audio: damaged or truncated audio fails, see there.
+        journal: returns the journal of a recording that is cut, by which an interrupted one goes on.
 
     Yields:
         `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
@@ -239,23 +242,16 @@ def transcribe(
     for batch in recognize(recognizer, inputs, batch_seconds, threads, claim, strict_audio, cut=True):
         yield from batch.failures
         if batch.long is not None:
-            yield (
-                batch.long.index,
-                _cut(recognizer, decoder, batch.long, batch_seconds, threads, strict_audio),
-            )
+            job, warnings = batch.long, list[str]()
+            blocks = job.stream(recognizer.sample_rate, strict_audio, warnings)
+            try:
+                made = long.transcribe(
+                    recognizer, decoder, blocks, job.name, job.seconds, batch_seconds, threads,
+                    journal(job.part) if journal else None,
+                )  # fmt: skip
+                yield job.index, replace(made, warnings=warnings).shifted(job.origin)
+            except AudioError as error:
+                yield job.index, error
         hypotheses = decoder(batch.log_probs, batch.lengths) if batch.recordings else []
         for recording, found in zip(batch.recordings, hypotheses, strict=True):
             yield recording.index, recording.transcript(found, recognizer)
-
-
-def _cut(
-    recognizer: SpeechModel, decoder: Decoder, job: Job, batch_seconds: float, threads: int, strict: bool
-) -> Transcript | AudioError:
-    """Transcribe a recording of any length."""
-    warnings: list[str] = []
-    blocks = job.stream(recognizer.sample_rate, strict, warnings)
-    try:
-        made = long.transcribe(recognizer, decoder, blocks, job.name, job.seconds, batch_seconds, threads)
-    except AudioError as error:
-        return error
-    return replace(made, warnings=warnings).shifted(job.origin)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from spelling import FRAME, RATE, SpellingBundle, spell
+from spelling import FRAME, RATE, TOKENS, SpellingBundle, spell
 
+from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import long
+from speechlstm.transcription.journal import Done, Journal
 from speechlstm.transcription.long import joined, stretches, windows
 from speechlstm.transcription.transcript import Transcript, Word
 
@@ -64,6 +67,50 @@ def test_log_probs_are_those_of_the_whole(pause: int, batch: int, threads: int) 
     assert (torch.cat([part.log_probs for part in parts]) == whole[0, :length]).all()
     places = np.cumsum([0, *(len(part.log_probs) for part in parts)])[:-1] * FRAME
     assert [part.start for part in parts] == places.tolist()
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("pause", [0, 5])
+def test_an_interrupted_recording_goes_on_exactly(pause: int, tmp_path: Path) -> None:
+    waveform = spell("yes no oh now " * 12, pause)
+    model, decoder = SpellingBundle(), GreedyDecoder(tokenizer=TOKENS)
+
+    def transcribed(journal: Journal) -> Transcript:
+        made = long.transcribe(model, decoder, blocks(waveform, 999), "x", 9.0, 0.1, journal=journal)
+        journal.close()
+        return made
+
+    path = tmp_path / "journal"
+    whole = transcribed(Journal(path, "a"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 3
+    for count in range(len(lines) + 1):
+        torn = lines[count][:-9] if count < len(lines) else b""  # killed while it wrote
+        path.write_bytes(b"".join(lines[:count]) + torn)
+        batches = len(model.batches)
+        journal = Journal(path, "a")
+        assert len(journal.done) == max(count - 1, 0)
+        assert transcribed(journal) == whole
+        assert path.read_bytes() == b"".join(lines)
+        assert (len(model.batches) > batches) == (count < len(lines))
+    assert Journal(path, "b").done == []  # something has changed
+    assert path.read_bytes() == b"b\n"
+
+
+def test_a_journal_is_one_process_s(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    first = Journal(path, "a")
+    first.add(Done(0, 9, 0, Transcript("", "a", [], 0.0, 0.0)))
+    second = Journal(path, "b")
+    second.add(Done(0, 5, 0, Transcript("", "b", [], 0.0, 0.0)))
+    second.remove()
+    assert path.read_bytes().count(b"\n") == 2
+    first.remove()
+    assert not path.exists()
+    nowhere = Journal(path / "file" / "journal", "a")
+    path.touch()
+    Journal(path / "journal", "a").add(Done(0, 5, 0, Transcript("", "b", [], 0.0, 0.0)))
+    nowhere.remove()
 
 
 @pytest.mark.usefixtures("short")

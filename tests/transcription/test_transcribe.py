@@ -565,6 +565,48 @@ def test_what_is_done_is_on_disk_before_the_next_begins(
     assert sorted(path.name for path in Path("o").iterdir()) == ["a.txt", "b.txt"]
 
 
+def test_an_interrupted_recording_goes_on_unless_something_changed(
+    run: Callable[..., tuple[int, str, str]], bundle: SpellingBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = spell("the quick brown fox jumps over the lazy dog")
+    soundfile.write("a.wav", np.tile(np.pad(sentence, (0, 2 * RATE)), 90), RATE)
+    arguments = ("a.wav", "format=json", "batch_seconds=30", "threads=1")
+    assert run(*arguments, "out=whole")[0] == 0
+    batches, log_probs = len(bundle.batches), bundle.log_probs
+
+    def interrupted(*more: str, change: Callable[[], object] = lambda: None) -> int:
+        """Interrupt in mid-recording, change something, run it again, and return how many batches that took."""
+        bundle.batches.clear()
+        with monkeypatch.context() as patch:
+
+            def power_cut(waveforms: object, lengths: object) -> object:
+                if len(bundle.batches) == batches // 2:
+                    raise KeyboardInterrupt
+                return log_probs(waveforms, lengths)
+
+            patch.setattr(bundle, "log_probs", power_cut)
+            assert run(*arguments, "out=o")[0] == 130
+        change()
+        bundle.batches.clear()
+        status, _, err = run(*arguments, "out=o", *more)
+        assert status == 0 and ("a.wav: goes on at 0:0" in err) == (len(bundle.batches) < batches)
+        (written,) = Path("o").iterdir()  # and no journal
+        assert written.read_text() == Path("whole/a.json").read_text()
+        written.unlink()
+        return len(bundle.batches)
+
+    assert interrupted() <= batches // 2 + 2
+    assert interrupted("overwrite=true") <= batches // 2 + 2
+    assert interrupted("strict_audio=true") == batches
+    assert interrupted("duration=9999") == batches
+    content = Path("a.wav").read_bytes()
+    assert interrupted(change=lambda: Path("a.wav").write_bytes(content)) == batches
+    Path("model").mkdir()
+    monkeypatch.setattr(bundle, "path", Path("model"))
+    assert interrupted() < batches
+    assert interrupted(change=lambda: Path("model/weights").write_text("other")) == batches
+
+
 def test_a_full_disk_is_named(
     run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
