@@ -68,9 +68,7 @@ def _taken(override: str, sweeps: bool, texts: Collection[str]) -> str:
 def quoted(argument: str, sweeps: bool = False) -> str:
     """Return an override, its value quoted if Hydra's grammar cannot take it bare, such as `out=été`.
 
-    Args:
-        argument: the override.
-        sweeps: whether `a,b` or `range(2,5)` are several values, as with `--multirun`; otherwise they are text.
+    With `sweeps` `a,b` and `range(2,5)` are several values, as for `--multirun`; otherwise they are text.
     """
     key, equals, value = argument.partition("=")
     try:

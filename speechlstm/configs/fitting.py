@@ -23,12 +23,8 @@ def check(
 ) -> None:
     """See that a config has only the settings that its options have, with values that fit.
 
-    Args:
-        cfg: as composed.
-        plain: composed of the same options, without an experiment and without settings.
-        config_name: of the command.
-        choices: the option of each group.
-        overrides: of the command line; what they add by a + may be new.
+    `plain` is composed of the same options, without an experiment and without settings. What `overrides` add by a + may
+    be new.
 
     Raises:
         UsageError: a setting of the experiment that the options do not have, or a value that does not fit.

@@ -92,15 +92,8 @@ def tune(
 ) -> Iterator[Trial]:
     """Try numbers, first those that the decoder has, then where Optuna's tree of Parzen estimators expects the best.
 
-    Bergstra et al., "Algorithms for hyper-parameter optimization", 2011.
-
-    Args:
-        make: parameters -> decoder.
-        dev: log-probabilities of the development set, with its texts.
-        spans: least and greatest value of each parameter; whole numbers are searched if both ends and the start are.
-        start: what to try first.
-        trials: how many to try.
-        seed: of the search.
+    Bergstra et al., "Algorithms for hyper-parameter optimization", 2011. Each of `spans` is the least and greatest
+    value of a parameter; `start` is tried first.
 
     Yields:
         each trial, as it is done.

@@ -69,13 +69,7 @@ Gates = LSTMGates | GRUGates | RNNGates
 
 
 class Affine(nn.Module):
-    """W x + U h + b: what every gate is before its nonlinearity.
-
-    Args:
-        input_size: of x.
-        hidden_size: of h.
-        units: of the result.
-    """
+    """W x + U h + b: what every gate is before its nonlinearity."""
 
     def __init__(self, input_size: int, hidden_size: int, units: int) -> None:
         super().__init__()

@@ -25,9 +25,6 @@ class Checkpoints(TorchCheckpointIO):
 
     Lightning's own stages it in the system's temporary folder: a full disk then costs the good checkpoint that was
     there before, and a folder without permission to write is not complained about.
-
-    Args:
-        settings: of the model, by stage; kept in each checkpoint.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:

@@ -233,11 +233,8 @@ class TrainingModule(pl.LightningModule):
 def scheduled(make: Callable[..., LRScheduler], optimizer: Optimizer, steps: int) -> LRScheduler:
     """Return the learning-rate schedule of a training of so many updates.
 
-    Args:
-        make: optimizer -> schedule, with a parameter for the updates of the whole training if it has need of them:
-            `total_steps` or `T_max`, as PyTorch's schedules call it.
-        optimizer: whose rate is scheduled.
-        steps: updates of the whole training.
+    A schedule that has need of the updates of the whole training has a parameter `total_steps` or `T_max`, as PyTorch's
+    have.
     """
     try:
         parameters = inspect.signature(make).parameters

@@ -34,11 +34,9 @@ GRACE = 8.0  # seconds in which a rank ends by itself after another has ended
 class DataParallel(DDPStrategy):
     """A process for each device, each with batches of its own, their gradients averaged (data parallel).
 
-    Alone on a machine it starts the other processes itself, with the command that started this one; torchrun and
-    SLURM start them all. A process that fails, is killed or loses its first process ends all of them.
-
-    Args:
-        timeout: seconds that a device waits for the others before it gives them up.
+    Alone on a machine it starts the other processes itself, with the command that started this one; torchrun and SLURM
+    start them all. A process that fails, is killed or loses its first process ends all of them. It waits `timeout`
+    seconds for the other devices before it gives them up.
     """
 
     def __init__(self, timeout: float = 1800.0, **options: Any) -> None:

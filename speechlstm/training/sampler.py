@@ -23,19 +23,10 @@ class BucketSampler(Sampler[list[Key]]):
     at the same places, and shuffles the batches. So all epochs have equally many batches, and everything follows
     from `seed` and the epoch.
 
-    Several devices get equally many batches: where the number does not come out even, the largest batches are cut
-    in two, and no utterance is repeated or left out. The devices' batches of one step are neighbors in length, so
-    that none waits long for another.
-
-    Args:
-        durations: seconds of each utterance.
-        batch_seconds: bound on `utterances x longest`, in seconds, even when all are played at their slowest.
-        shuffle: false keeps the utterances sorted by length and the batches in order, for validation.
-        speed: draws the speeds; null plays all as they are.
-        seed: of speeds and order.
-        position: returns the current epoch and how many of its batches are done already.
-        ranks: how many devices share the batches.
-        rank: which of them this is, from 0.
+    Several devices get equally many batches: where the number does not come out even, the largest batches are cut in
+    two, and no utterance is repeated or left out. The devices' batches of one step are neighbors in length, so that
+    none waits long for another. `batch_seconds` bounds `utterances x longest`, even when all are played at their
+    slowest; `position` returns the current epoch and how many of its batches are done.
 
     Raises:
         UsageError: an utterance is longer than `batch_seconds`, or the utterances cannot be shared among the ranks.

@@ -73,11 +73,6 @@ class Hotwords:
     Each token of a phrase adds its boost; what a phrase has gathered is taken back when it breaks off or its last
     word goes on, except what a whole phrase within it has earned. Phrases begin where words do.
 
-    Args:
-        phrases: token ids of each, not empty.
-        boosts: of each, natural log for each token.
-        kind: of each token, whether it begins or separates words.
-
     Attributes:
         trie: of the phrases.
         fail: `(nodes,)` the longest other beginning of a phrase that a node ends with; 0 for none.

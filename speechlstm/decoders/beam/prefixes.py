@@ -62,12 +62,8 @@ def begin(times, index, before, frame, probability):
 def describe(nodes, times, index, voters, weights):
     """Return the tokens of a prefix, and how certain they are.
 
-    Args:
-        nodes: the tree.
-        times: where the tokens lie.
-        index: the prefix.
-        voters: `(prefixes,)` that are asked which tokens they have, too, about where it does; itself among them.
-        weights: `(prefixes,)` of their votes.
+    The `voters`, itself among them, are asked whether they have the same tokens, too, about where it does; `weights`
+    are those of their votes.
 
     Returns:
         `(tokens, 4)` token, start, end and word, and `(tokens,)` the greatest probability of each within its frames

@@ -148,9 +148,7 @@ def _fill(file: BufferedReader, content: NDArray[np.uint8], begin: int, table: s
 def _sound(model: NGram, most: int) -> bool:
     """Return whether a query ends, whatever the word and the state, and stays within the arrays.
 
-    Args:
-        model: what a cache has.
-        most: the greatest `next` of its table; below 0 is far too large.
+    `most` is the greatest `next` of its table; below 0 is far too large.
     """
     table, states, unigrams, places = model.arrays
     count = len(states)

@@ -143,10 +143,8 @@ class NGram:
     def score(self, words: Sequence[str], bos: bool = True, eos: bool = True) -> list[float]:
         """Return the natural log probability of each word, given those before it.
 
-        Args:
-            words: a sentence; a word that the model does not have is scored as `<unk>`.
-            bos: whether it begins after `<s>`; else with no context.
-            eos: whether `</s>` is scored too, as the last.
+        A word that the model does not have is scored as `<unk>`. Without `bos` there is no context, with `eos` `</s>`
+        is scored, too.
         """
         ids = [self.ids.get(word, self.unk) for word in words] + [self.eos] * eos
         start = self.start if bos else self.null

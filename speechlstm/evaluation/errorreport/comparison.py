@@ -80,14 +80,8 @@ def compare(
 ) -> Comparison | None:
     """Test a difference of word error rates by a paired bootstrap over utterances (Bisani and Ney 2004).
 
-    Both recognizers are scored on the same draws, so that what makes an utterance hard for both cancels out.
-
-    Args:
-        ours: word errors by utterance.
-        theirs: those of the other recognizer; utterances that only one of them has are left out.
-        changed: how many hypotheses differ.
-        resamples: how many sets of utterances are drawn.
-        seed: of the draws.
+    Both recognizers are scored on the same draws, so that what makes an utterance hard for both cancels out. Word
+    errors are given by utterance; those that only one recognizer has are left out.
 
     Returns:
         the comparison; None if the utterances of both have no reference words.

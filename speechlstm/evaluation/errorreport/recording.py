@@ -30,10 +30,6 @@ def estimate_snr(waveform: NDArray[np.float32], sample_rate: int) -> float | Non
     The noise is what the quiet frames have, the speech what the others have more; so the noise must be steady, and
     there must be a pause. Stretches of digital silence are left out.
 
-    Args:
-        waveform: `(samples,)`.
-        sample_rate: Hz.
-
     Returns:
         the ratio of the mean power of the speech, without its pauses, to that of the noise, in decibels; None if no
         frame stands out.

@@ -22,10 +22,7 @@ class Characters(Tokenizer):
     def from_texts(cls, texts: Iterable[str], alphabet: str | None = None, **rules: Any) -> Self:  # type: ignore[override]
         """Make the tokenizer of the characters of training texts, or of an alphabet.
 
-        Args:
-            texts: the training texts.
-            alphabet: the characters to use, normalized as the texts are; training leaves out texts with others.
-            **rules: as in `Tokenizer.from_texts`.
+        An alphabet is normalized as the texts are; training leaves out texts with other characters.
 
         Raises:
             TokenizerError: there is no text.

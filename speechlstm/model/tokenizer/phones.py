@@ -20,11 +20,6 @@ class Phones(Tokenizer):
     A text is encoded by each word's first pronunciation. Phones between two boundaries are read back as the
     word that is pronounced so, else as the fewest words that together are, else they stay as phones joined by
     `-`. So a word comes back as the one it sounds like that is the most frequent in the training text.
-
-    Args:
-        tokens: the blank, the boundary, the phones.
-        lexicon: the pronunciations of each word, as `Lexicon` takes them.
-        **rules: as in `Tokenizer`; for the words, never the phones.
     """
 
     kind = "phones"

@@ -16,12 +16,8 @@ from speechlstm.types import TokenizerError
 class Subwords(Tokenizer):
     """Pieces of words by SentencePiece's unigram model (Kudo 2018); `▁` begins a word.
 
-    Only encoding needs the `sentencepiece` package: a bundle with subwords transcribes without it.
-
-    Args:
-        tokens: the pieces; SentencePiece's id 0, its unknown piece, has the blank's place.
-        model: the trained SentencePiece model.
-        **rules: case, punctuation and language, as in `Tokenizer`.
+    Only encoding needs the `sentencepiece` package: a bundle with subwords transcribes without it. SentencePiece's id
+    0, its unknown piece, has the blank's place.
     """
 
     kind = "subwords"
@@ -37,10 +33,7 @@ class Subwords(Tokenizer):
     def from_texts(cls, texts: Iterable[str], vocab_size: Tokens = 256, **rules: Any) -> Self:  # type: ignore[override]
         """Train the pieces on the training texts.
 
-        Args:
-            texts: the training texts.
-            vocab_size: tokens, the blank included; at least one for each character that occurs.
-            **rules: as in `Tokenizer.from_texts`.
+        There must be a token for each character that occurs, and one for the blank.
 
         Raises:
             TokenizerError: sentencepiece is not installed, or cannot make that many pieces of these texts.

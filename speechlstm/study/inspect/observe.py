@@ -62,14 +62,8 @@ def observe(
 ) -> Observation:
     """Observe a recognizer at work on a recording.
 
-    Args:
-        recognizer: whose model is observed.
-        path: audio file.
-        decoder: finds the words, unless `text` gives them.
-        text: the transcript, to be aligned.
-        offset: where the observed stretch begins, in seconds.
-        duration: its length in seconds; None: to the end, but only the first `_STRETCH` of what is longer than
-            `MAX_SECONDS`.
+    Without a text the decoder finds the words. The stretch begins at `offset` and is `duration` long, in seconds;
+    without a duration it goes to the end, but is `_STRETCH` of what is longer than `MAX_SECONDS`.
 
     Raises:
         AudioError: the file cannot be read, or the stretch is too long.
