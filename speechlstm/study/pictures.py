@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from speechlstm.evaluation.plots import can_draw, colormap, figure
 from speechlstm.training.loggers import log_image, shows_images
 from speechlstm.training.module import TrainingModule
-from speechlstm.types import Batch, UsageError
+from speechlstm.types import Batch
 
 _LIKELY = 0.1  # a token is shown where it gets this probability in some frame
 _MOST = 40  # tokens that are shown
@@ -35,16 +35,13 @@ class PosteriorPicture(pl.Callback):
         middle = int(trainer.num_val_batches[dataloader_idx]) // 2
         if trainer.sanity_checking or batch_idx != middle or not trainer.is_global_zero:
             return
-        if not isinstance(pl_module, TrainingModule):
-            raise UsageError(f"posteriors are drawn of a TrainingModule, not of a {type(pl_module).__name__}")
+        assert isinstance(pl_module, TrainingModule)
         boards = [logger for logger in trainer.loggers if shows_images(logger)]
         if not boards or not can_draw():
             return
-        index = int(batch.lengths.argmax())
-        length = batch.lengths[index : index + 1]
-        model = pl_module.acoustic
-        stages = model.trace(batch.waveforms[index : index + 1, : int(length)], length)
-        one = Batch(batch.waveforms, length, batch.targets, batch.target_lengths, [batch.utterances[index]])
+        index, stages = pl_module.trace_longest(batch)
+        model, only = pl_module.acoustic, [batch.utterances[index]]
+        one = Batch(batch.waveforms, batch.lengths, batch.targets, batch.target_lengths, only)
         [(name, reference, hypothesis)] = pl_module.transcripts(one, stages.log_probs, stages.lengths)
         picture = draw(
             stages.features[0, : int(stages.feature_lengths)].float().cpu().numpy(),

@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from speechlstm.study.inspect.gates import listen
 from speechlstm.training.module import TrainingModule
-from speechlstm.types import Batch, UsageError
+from speechlstm.types import Batch
 
 
 class WatchGates(pl.Callback):
@@ -33,11 +33,8 @@ class WatchGates(pl.Callback):
         due = (trainer.current_epoch + 1) % self.every_epochs == 0
         if trainer.sanity_checking or batch_idx or not due or not trainer.is_global_zero:
             return
-        if not isinstance(pl_module, TrainingModule):
-            raise UsageError(f"gates can be watched in a TrainingModule, not in a {type(pl_module).__name__}")
-        model, longest = pl_module.acoustic, int(batch.lengths.argmax())
-        length = batch.lengths[longest : longest + 1]
-        stages = model.trace(batch.waveforms[longest : longest + 1, : int(length)], length)
+        assert isinstance(pl_module, TrainingModule)
+        model, (_, stages) = pl_module.acoustic, pl_module.trace_longest(batch)
         scalars: dict[str, float] = {}
         curves: dict[str, torch.Tensor] = {}
         features = stages.features[:, : int(stages.feature_lengths)]
