@@ -149,7 +149,7 @@ def open_page(path: str | Path, width: int = 1280, dark: bool = False) -> Iterat
     """Open an HTML file and wait until it is loaded; the test is skipped where there is no Chromium.
 
     Args:
-        path: the file.
+        path: the file, or an address that begins with http.
         width: of the window, in pixels.
         dark: whether the reader prefers dark pages.
     """
@@ -173,7 +173,8 @@ def open_page(path: str | Path, width: int = 1280, dark: bool = False) -> Iterat
         os.close(write_answers)
         page = Page(commands, answers)
         try:
-            page._open(Path(path).resolve().as_uri(), width, dark)
+            address = str(path) if str(path).startswith("http") else Path(path).resolve().as_uri()
+            page._open(address, width, dark)
             yield page
             page._session = None
             page.call("Browser.close")

@@ -86,7 +86,7 @@ def _segments(made: Transcript) -> list[dict[str, Any]]:
     """Return the cues of subtitles as whisper's segments; what this recognizer has no figure for is zero."""
     found = []
     for number, cue in enumerate(cues(made.words)):
-        inside = [word.confidence for word in made.words if cue.start <= 1000 * word.start < cue.end]
+        inside = [word.confidence for word in made.words if cue.start <= round(1000 * word.start) < cue.end]
         mean = sum(math.log(max(each, 1e-10)) for each in inside) / max(len(inside), 1)
         text = cue.text(newline=" ")
         raw = text.encode()

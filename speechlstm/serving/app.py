@@ -8,16 +8,26 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
+from importlib import resources
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from speechlstm.evaluation.pages.palette import css
 from speechlstm.serving.answers import RESPONSE_FORMATS, RequestError, answer
 from speechlstm.serving.batcher import Batcher, BusyError
 from speechlstm.serving.metrics import Metrics
 from speechlstm.serving.uploads import Limits, read_wish
 from speechlstm.types import AudioError
+
+_PAGE = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+# The page asks for nothing from elsewhere, and could not.
+_POLICY = "default-src 'self'; img-src data:; media-src blob:"
 
 
 class Service:
@@ -106,10 +116,21 @@ def create_app(service: Service) -> FastAPI:
         ("/metrics", service.metrics, "GET"),
     ):
         app.add_api_route(path, route, methods=[method], response_model=None)
+    for path in _PAGE:
+        app.add_api_route(path, _page, methods=["GET"], response_model=None)
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _unknown)
     app.add_exception_handler(Exception, _failed)
     return app
+
+
+async def _page(request: Request) -> Response:
+    """Return a file of the page."""
+    name, kind = _PAGE[request.url.path]
+    content = resources.files("speechlstm.serving").joinpath("page", name).read_text(encoding="utf-8")
+    if name.endswith(".css"):
+        content = f"{css()}\n{content}"
+    return Response(content, media_type=kind, headers={"Content-Security-Policy": _POLICY})
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -5,109 +5,29 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from service import STOP, Server, start
 
 import speechlstm
 from speechlstm.data.audio import load_audio
 from speechlstm.data.manifest import read_manifest
 from speechlstm.transcription.formats import to_srt, to_vtt
 
-for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
-    pytest.importorskip(package, reason=f"{package} is not installed: pip install 'speechlstm[server]'")
 openai = pytest.importorskip("openai", reason="openai is not installed")
 
-SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
-STOP = SAMPLES / "stop.flac"
-
-
-@dataclass
-class Server:
-    """A running server: its process, where it listens, the folder it works in, and the folder for its files."""
-
-    process: subprocess.Popen[str]
-    port: int
-    folder: Path
-
-    def client(self, key: str = "none") -> Any:
-        return openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key=key, max_retries=0)
-
-    def transcribe(self, path: Path | tuple[str, bytes] = STOP, **options: Any) -> Any:
-        options = {"model": "letters-digits-commands", **options}
-        return self.client().audio.transcriptions.create(file=path, **options)
-
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        connection.request(method, path, body, headers)
-        answered = connection.getresponse()
-        return answered.status, answered.read()
-
-    def count(self, name: str) -> float:
-        text = self.ask("GET", "/metrics")[1].decode()
-        return sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)))
-
-
-def start(folder: Path, *settings: str, key: str = "") -> Server:
-    for name in ("here", "temporary"):
-        (folder / name).mkdir(parents=True)
-    environment = {**os.environ, "TMPDIR": str(folder / "temporary"), "SPEECHLSTM_API_KEY": key}
-    environment |= {"OMP_NUM_THREADS": "1", "SPEECHLSTM_CACHE": str(folder / "cache")}
-    command = [
-        sys.executable,
-        "-m",
-        "speechlstm",
-        "serve",
-        "bundle=small",
-        "port=0",
-        "trainer=cpu",
-        *settings,
-    ]
-    process = subprocess.Popen(
-        command,
-        cwd=folder / "here",
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    address = re.match(r"letters-digits-commands: http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\)", line)
-    assert address, line + process.stdout.read()
-    return Server(process, int(address[1]), folder)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = start(tmp_path_factory.mktemp("server"))
-    yield made
-    made.process.kill()
-    made.process.wait()
-
-
-@pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that takes little, and asks for a key."""
-    limits = ("max_megabytes=0.5", "max_seconds=4", "upload_seconds=1")
-    made = start(tmp_path_factory.mktemp("narrow"), *limits, key="sésame")
-    yield made
-    made.process.kill()
-    made.process.wait()
+SAMPLES = STOP.parent
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +208,7 @@ def test_an_upload_that_stops_is_given_up(narrow: Server) -> None:
 
 
 def test_a_signal_ends_it_after_what_has_begun(tmp_path: Path) -> None:
-    made = start(tmp_path)
+    made = start(tmp_path)  # of its own
     made.transcribe()  # now it is warm
     samples = np.tile(load_audio(STOP, 16_000), 250)
     buffer = io.BytesIO()

@@ -1,0 +1,77 @@
+"""A server in a process of its own, and what tests ask it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import speechlstm
+
+STOP = Path(speechlstm.__file__).parent / "data" / "samples" / "stop.flac"
+
+
+@dataclass
+class Server:
+    """A running server: its process, where it listens, the folder it works in, and the folder for its files."""
+
+    process: subprocess.Popen[str]
+    port: int
+    folder: Path
+
+    def client(self, key: str = "none") -> Any:
+        openai = pytest.importorskip("openai", reason="openai is not installed")
+        return openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key=key, max_retries=0)
+
+    def transcribe(self, path: Path | tuple[str, bytes] = STOP, **options: Any) -> Any:
+        options = {"model": "letters-digits-commands", **options}
+        return self.client().audio.transcriptions.create(file=path, **options)
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection.request(method, path, body, headers)
+        answered = connection.getresponse()
+        return answered.status, answered.read()
+
+    def count(self, name: str) -> float:
+        text = self.ask("GET", "/metrics")[1].decode()
+        return sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)))
+
+
+def start(folder: Path, *settings: str, key: str = "") -> Server:
+    for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'speechlstm[server]'")
+    for name in ("here", "temporary"):
+        (folder / name).mkdir(parents=True)
+    environment = {**os.environ, "TMPDIR": str(folder / "temporary"), "SPEECHLSTM_API_KEY": key}
+    environment |= {"OMP_NUM_THREADS": "1", "SPEECHLSTM_CACHE": str(folder / "cache")}
+    command = [
+        sys.executable,
+        "-m",
+        "speechlstm",
+        "serve",
+        "bundle=small",
+        "port=0",
+        "trainer=cpu",
+        *settings,
+    ]
+    process = subprocess.Popen(
+        command,
+        cwd=folder / "here",
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    address = re.match(r"letters-digits-commands: http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\)", line)
+    assert address, line + process.stdout.read()
+    return Server(process, int(address[1]), folder)

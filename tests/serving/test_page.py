@@ -1,0 +1,159 @@
+"""The page in Chromium: a recording goes in, words come out, can be heard, and are saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from browser import Page, open_page
+from service import STOP, Server
+
+import speechlstm
+from speechlstm.data.audio import load_audio
+from speechlstm.transcription.formats import to_srt, to_vtt
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of two words, a second apart, and noise after them."""
+    stop = load_audio(STOP, 16_000)
+    path = tmp_path_factory.mktemp("talk") / "my talk.wav"
+    soundfile.write(path, np.concatenate((stop, np.zeros(16_000, np.float32), stop)), 16_000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(server: Server) -> Iterator[Page]:
+    with open_page(f"http://127.0.0.1:{server.port}/") as opened:
+        wait(opened, "$('model').textContent")
+        yield opened
+
+
+def wait(page: Page, condition: str) -> None:
+    page.evaluate(
+        f"new Promise(done => {{ const look = () => {condition} ? done() : setTimeout(look, 50); look(); }})"
+    )
+
+
+def choose(page: Page, *files: Path) -> None:
+    """Choose files as a person does, and wait for the answers."""
+    root = page.call("DOM.getDocument")["root"]["nodeId"]
+    field = page.call("DOM.querySelector", nodeId=root, selector="#files")["nodeId"]
+    before = page.evaluate("document.querySelectorAll('article').length")
+    page.call("DOM.setFileInputFiles", nodeId=field, files=[str(file) for file in files])
+    wait(page, f"document.querySelectorAll('article').length === {before + len(files)}")
+    wait(page, "!$('status').textContent")
+
+
+def words(page: Page) -> Any:
+    return page.evaluate(
+        "[...document.querySelector('article').querySelectorAll('.word')].map(w => w.textContent)"
+    )
+
+
+def test_words_appear_and_are_heard_when_clicked(page: Page, talk: Path) -> None:
+    choose(page, talk)
+    wanted = speechlstm.load("small").transcribe(str(talk))
+    assert words(page) == ["stop", "stop"] == [word.text for word in wanted.words]
+    assert page.evaluate("document.querySelector('h2').textContent") == "my talk.wav"
+    doubts = page.evaluate(
+        "[...document.querySelectorAll('article .word')].slice(0, 2)"
+        ".map(w => Number(w.style.getPropertyValue('--doubt')))"
+    )
+    assert doubts == [round(1 - word.confidence, 3) for word in wanted.words]
+    page.evaluate("document.querySelectorAll('article .word')[1].click()")
+    wait(page, "document.querySelector('audio').currentTime > 0")
+    now = page.evaluate("document.querySelector('audio').currentTime")
+    assert now == pytest.approx(wanted.words[1].start, abs=0.5)
+    wait(page, "document.querySelectorAll('article .word')[1].classList.contains('now')")
+
+
+def test_what_is_saved_is_what_the_command_writes(page: Page, talk: Path) -> None:
+    choose(page, talk)
+    wanted = speechlstm.load("small").transcribe(str(talk))
+    page.evaluate(
+        "window.made = {}; const make = URL.createObjectURL; "
+        "URL.createObjectURL = blob => { window.blob = blob; return make(blob) }; "
+        "HTMLAnchorElement.prototype.click = function () { window.made[this.download] = window.blob.text() }; 0"
+    )
+    page.evaluate(
+        "document.querySelectorAll('article .save')[0].querySelectorAll('button').forEach(b => b.click())"
+    )
+    saved = page.evaluate(
+        "Promise.all(Object.entries(window.made).map(async ([name, text]) => [name, await text]))"
+        ".then(Object.fromEntries)"
+    )
+    assert saved["my talk.txt"] == "stop stop\n"
+    assert saved["my talk.srt"] == to_srt(wanted)
+    assert saved["my talk.vtt"] == to_vtt(wanted)
+    assert [word["word"] for word in json.loads(saved["my talk.json"])["words"]] == ["stop", "stop"]
+
+
+def test_it_works_by_keyboard(page: Page, talk: Path) -> None:
+    choose(page, talk)
+
+    def press(key: str, code: int) -> None:
+        for kind in ("keyDown", "keyUp"):
+            text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+            page.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text)
+
+    page.evaluate("document.querySelector('article audio').focus()")
+    page.evaluate("document.querySelector('article .word').focus()")
+    press("ArrowRight", 39)
+    focused = "[...document.querySelectorAll('article .word')].indexOf(document.activeElement)"
+    assert page.evaluate(focused) == 1
+    press("ArrowRight", 39)
+    assert page.evaluate(focused) == 1, "it is the last one"
+    press("Enter", 13)
+    wait(page, "document.querySelector('article audio').currentTime > 1")
+    press("ArrowLeft", 37)
+    assert page.evaluate(focused) == 0
+    assert (
+        page.evaluate(
+            "document.querySelectorAll('article')[0].querySelectorAll('.word[tabindex=\"0\"]').length"
+        )
+        == 1
+    )
+
+
+def test_several_files_and_broken_ones_each_get_their_answer(page: Page, talk: Path, tmp_path: Path) -> None:
+    broken, silent = tmp_path / "<b>broken.wav", tmp_path / "silent.wav"
+    broken.write_bytes(b"no audio at all")
+    soundfile.write(silent, np.zeros(16_000), 16_000)
+    choose(page, broken, silent, talk)
+    shown = page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('article')].slice(0, 3)"
+        ".map(a => [a.querySelector('h2').textContent, a.querySelector('.text').textContent.trim()]))"
+    )
+    assert "<b>broken.wav" in shown["<b>broken.wav"], "the reason names the file, and is shown as text"
+    assert shown["silent.wav"] == "No speech was recognized."
+    assert shown["my talk.wav"].split() == ["stop", "stop"]
+    page.errors[:] = [error for error in page.errors if "400" not in error]
+
+
+def test_it_asks_nobody_else_and_fits_phones_by_day_and_night(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    assert page.errors == []
+    assert all(address.startswith(f"http://127.0.0.1:{server.port}/") for address in page.requests)
+    grounds = []
+    for width, dark in ((1280, False), (1280, True), (360, False)):
+        page.view(width, dark=dark)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        page.screenshot(tmp_path / f"page-{width}-{dark}.png")
+    assert grounds[0] == grounds[2] != grounds[1]
+
+
+def test_a_key_is_asked_for_on_the_page(narrow: Server, talk: Path) -> None:
+    with open_page(f"http://127.0.0.1:{narrow.port}/") as opened:
+        wait(opened, "!$('locked').hidden")
+        opened.evaluate("$('key').value = 'sésame'; $('key').dispatchEvent(new Event('change')); 0")
+        wait(opened, "$('model').textContent")
+        choose(opened, talk)
+        assert words(opened) == ["stop", "stop"]
