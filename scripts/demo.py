@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
             print(f"failed: {error}", file=sys.stderr)
             failed += 1
             continue
-        print(f"{path.name}, {transcript.duration:.1f} s: {transcript.text or '(no words heard)'}")
+        print(f"{path.name}, {transcript.duration:.1f} s: {transcript.text or '(no words recognized)'}")
         for word in transcript.words:
             print(f"  {word.start:6.2f} to {word.end:5.2f} s  {word.confidence:4.0%}  {word.text}")
         print()

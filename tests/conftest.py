@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
+from importlib.metadata import Distribution
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +17,35 @@ from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
+
+
+# Run first in each process of the tests: plugins that are installed where the tests run bring no parts.
+HIDE_PLUGINS = f"""
+from importlib.metadata import Distribution, EntryPoints
+from pathlib import Path
+
+def hide(read=vars(Distribution)["entry_points"].fget, installed=Path({sysconfig.get_path("purelib")!r})):
+    def entry_points(self):
+        points = read(self)
+        if self.name == "speechlstm" or Path(self.locate_file("")) != installed:
+            return points
+        return EntryPoints(each for each in points if not each.group.startswith("speechlstm."))
+    Distribution.entry_points = property(entry_points)
+
+hide()
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Hide installed plugins, here and in what the tests start; yield the module for other environments."""
+    path = tmp_path_factory.mktemp("hidden") / "sitecustomize.py"
+    path.write_text(HIDE_PLUGINS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Distribution, "entry_points", vars(Distribution)["entry_points"])  # put back at the end
+        exec(HIDE_PLUGINS, {})
+        patch.setenv("PYTHONPATH", str(path.parent), prepend=os.pathsep)
+        yield path
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Compare plain RNN, GRU, LSTM and Transformer on long time lags and on speech, on one page."""
+"""Compare plain RNN, GRU, LSTM, and Transformer on long time lags and on speech, on one page."""
 
 from __future__ import annotations
 

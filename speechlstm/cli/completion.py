@@ -1,4 +1,4 @@
-"""Print the script by which bash, zsh or fish complete commands, settings and files on TAB."""
+"""Print a script that completes commands, settings, and files in bash, zsh, or fish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure word and character errors on a manifest, with the mistakes that matter."""
+"""Measure word and character error rates on a manifest, and show the most frequent errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a trained recognizer as an ONNX file, for other programs and phones."""
+"""Export a trained model to ONNX, for other programs and phones."""
 
 from __future__ import annotations
 

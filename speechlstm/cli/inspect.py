@@ -1,4 +1,4 @@
-"""Show gates and memory of a network while it listens, as a page with sound and pictures."""
+"""Show the gates and the memory of a network on a recording, as a page with audio and pictures."""
 
 from __future__ import annotations
 

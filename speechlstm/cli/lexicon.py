@@ -1,4 +1,4 @@
-"""Pronounce the words that a lexicon lacks, as its other words are spelled."""
+"""Predict pronunciations of words that a lexicon lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List the installed parts, check one, write a package for your own, or compare decoders."""
+"""List the installed plugins and parts, check one, create a new one, or compare decoders."""
 
 from __future__ import annotations
 

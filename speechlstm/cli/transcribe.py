@@ -125,7 +125,7 @@ def _left(work: list[_Work], overwrite: bool, speaks: bool) -> list[_Work]:
     left = [(each, paths) for each, paths in work if overwrite or not all(path.is_file() for path in paths)]
     if speaks and len(left) < len(work):
         there = f"{len(work) - len(left)} of {counted(len(work), 'transcript')} there already"
-        print(f"{there}; overwrite=true writes them anew", file=sys.stderr)
+        print(f"{there}; overwrite=true writes them again", file=sys.stderr)
     return left
 
 

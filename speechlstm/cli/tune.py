@@ -1,4 +1,4 @@
-"""Choose a decoder's weights on a development set and write them as an option of decoder=."""
+"""Tune a decoder's settings on a dev set, and save them as an option of decoder=."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find everything that is wrong with a manifest and its audio."""
+"""Check a manifest and its audio for problems."""
 
 from __future__ import annotations
 

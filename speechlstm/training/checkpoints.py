@@ -85,7 +85,7 @@ class Checkpoints(TorchCheckpointIO):
             except Exception as error:  # torch and pickle answer damage with exceptions of many kinds
                 damage = str(error).partition("\n")[0] or type(error).__name__
         raise SpeechlstmError(
-            f"{path}: damaged checkpoint ({damage}); delete it to train anew, or use another out="
+            f"{path}: damaged checkpoint ({damage}); delete it to start over, or use another out="
         )
 
 
@@ -106,7 +106,7 @@ def find_last(folder: Path) -> Path | None:
         return previous if previous.exists() else None
     if not previous.exists():
         raise SpeechlstmError(
-            f"{last}: damaged checkpoint ({damage}); delete it to train anew, or use another out="
+            f"{last}: damaged checkpoint ({damage}); delete it to start over, or use another out="
         )
     if is_first():
         last.replace(broken := last.with_suffix(".damaged"))

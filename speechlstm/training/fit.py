@@ -46,7 +46,7 @@ def fit(
     try:
         _fit(trainer, model, data, last)
     except Interruption as stop:
-        say(f"{stop}; the same command goes on from there")
+        say(f"{stop}; run the same command again to resume")
         if stop.number == signal.SIGUSR1 and trainer.is_global_zero:
             requeue()
         sys.exit(stop.exit_status)
@@ -91,11 +91,11 @@ def lost_loader(reason: str, timeout: float) -> str:
     if "timed out" in reason:
         return (
             f"a loader process has given no batch for {timeout:g} s (data.timeout): it is stopped, or its disk is; "
-            "the same command goes on from the last checkpoint"
+            "run the same command again to resume from the last checkpoint"
         )
     return (
         "a loader process has ended unexpectedly: killed, or out of memory (data.cache=false takes less, "
-        "data.num_workers=0 needs none); the same command goes on from the last checkpoint"
+        "data.num_workers=0 needs none); run the same command again to resume from the last checkpoint"
     )
 
 

@@ -116,7 +116,9 @@ def select(
     name_left_out(part, [f"{name}: {reason}" for name, reason in reasons.items()], len(utterances), cfg)
     kept = [utterance for utterance in utterances if utterance.id not in reasons]
     if not kept:
-        raise ManifestError(f"no utterance of the {part} part can be used; `speechlstm validate` tells more")
+        raise ManifestError(
+            f"no utterance of the {part} part can be used; run `speechlstm validate` for details"
+        )
     return kept
 
 
@@ -195,7 +197,9 @@ def load(
         given = len(dataset)
         name_left_out(part, [str(failure) for failure in dataset.fill()], given, cfg)
         if not dataset.utterances:
-            raise ManifestError(f"no audio of the {part} part can be read; `speechlstm validate` tells more")
+            raise ManifestError(
+                f"no audio of the {part} part can be read; run `speechlstm validate` for details"
+            )
     return data
 
 

@@ -115,7 +115,7 @@ def initialize(
     line = f"init_from={source.name}: {len(fits)} of {len(own)} weights copied, {len(shared)} of "
     line += f"{len(model.tokenizer.tokens)} tokens known"
     line += f", {counted(len(changes), 'setting')} taken over" if changes else ""
-    line += "; verbose=true tells more" if details and not verbose else ""
+    line += "; verbose=true shows details" if details and not verbose else ""
     say(line, *(details if verbose else ()))
 
 

@@ -171,9 +171,8 @@ def test_a_foreign_package_with_broken_entry_points_stops_nothing(
 def test_a_broken_foreign_package_stops_no_command(damage: bytes, tmp_path: Path) -> None:
     (register(tmp_path, "torn", "") / "entry_points.txt").write_bytes(damage)
     command = [sys.executable, "-m", "speechlstm", "verify"]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, cwd=tmp_path
-    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0 and "reproduced" in done.stdout, done.stderr
     assert "torn is installed damaged" in done.stderr and "Traceback" not in done.stderr
 
@@ -390,7 +389,8 @@ def test_a_plugins_own_tests_pass_and_nothing_is_imported_early(plugin: Path, tm
     stage = next(stage for stage, each in GROUPS.items() if each == group)
     register(tmp_path, project["name"], f"{name} = {value}", group)
     configured = "" if stage == "bundle" else f"; configs.load('{stage}/{name}')"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(plugin)])}
+    paths = [str(tmp_path), str(plugin), os.environ["PYTHONPATH"]]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     code = (
         "import sys; from speechlstm import configs; from speechlstm.model import registry\n"
         f"assert {name!r} in registry.names({stage!r}) and 'greedy' in registry.names('decoder'){configured}\n"

@@ -142,7 +142,7 @@ def test_the_list_shows_package_summary_and_parameters(site: Path, run: Run) -> 
         r"^  hears +hears-all 1\.2\n +Takes the best path\.\n +beam_size=4 lm=null$", out, re.MULTILINE
     )
     assert re.search(
-        rf"^  greedy +speechlstm {speechlstm.__version__}\n +The most likely token of each frame",
+        rf"^  greedy +speechlstm {speechlstm.__version__}\n +Best path: the most likely token of each frame",
         out,
         re.MULTILINE,
     )
@@ -448,7 +448,8 @@ def test_each_stage_has_a_package_to_start_from_that_keeps_its_contract(
         lines = "".join(f"{name} = {value}\n" for name, value in points.items())
         (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
     assert "pip install -e my_decoder\n  pytest my_decoder\n" in capsys.readouterr().out
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(f"my_{stage}" for stage in stages)}
+    paths = [*(f"my_{stage}" for stage in stages), os.environ["PYTHONPATH"]]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     tests = [f"my_{stage}" for stage in stages]
     pytest_here = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
     done = subprocess.run(

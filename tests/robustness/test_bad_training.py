@@ -171,7 +171,7 @@ def test_a_lost_loader_is_noticed_and_the_same_command_goes_on(
     with monkeypatch.context() as patch:
         during(patch, 1, lambda: [os.kill(pid, number) for pid in loaders()])
         status, shown = run(*settings)
-    assert status == 1 and answer in shown and "the same command goes on" in shown
+    assert status == 1 and answer in shown and "the same command again to resume" in shown
     assert not loaders(), "none is left, stopped or not"
     assert time.monotonic() - begun < 60
     status, shown = run(*settings)

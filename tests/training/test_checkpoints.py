@@ -208,7 +208,7 @@ def test_nothing_but_damaged_ones_is_an_error(folder: Path) -> None:
     (folder / PREVIOUS).unlink()
     (folder / LAST).write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(
-        SpeechlstmError, match=r"last.ckpt: damaged checkpoint \(.*\); delete it to train anew"
+        SpeechlstmError, match=r"last.ckpt: damaged checkpoint \(.*\); delete it to start over"
     ):
         find_last(folder)
 

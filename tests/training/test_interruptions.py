@@ -204,7 +204,7 @@ def test_a_stopped_training_does_not_look_finished(
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=900)
     assert process.returncode == 130, err
-    assert "stopped by SIGINT after" in err and "the same command goes on from there" in err
+    assert "stopped by SIGINT after" in err and "run the same command again to resume" in err
     assert "Traceback" not in err and not (here / "run/bundle").exists()
     assert last(here / "run")["global_step"] > 0
 

@@ -71,7 +71,7 @@ def test_a_damaged_checkpoint_is_named(
     checkpoint.write_bytes(b"PK\x03\x04 not really")
     assert command(monkeypatch, "out=run") == 1
     said = capfd.readouterr().err
-    assert "last.ckpt: damaged checkpoint" in said and "delete it to train anew" in said
+    assert "last.ckpt: damaged checkpoint" in said and "delete it to start over" in said
     assert "Traceback" not in said
 
 

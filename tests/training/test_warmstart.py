@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_counted_in_a_line_and_named_on_demand(
         assert torch.equal(value, (theirs if name in fits else drawn)[name])
     said = capsys.readouterr().err
     assert said.startswith(f"init_from={path}: {len(fits)} of {len(found)} weights copied")
-    assert said.endswith("; verbose=true tells more\n") and said.count("\n") == 1
+    assert said.endswith("; verbose=true shows details\n") and said.count("\n") == 1
     start(recognizer("ab"), path, verbose=True)
     said = capsys.readouterr().err
     assert "  not copied: encoder.subsample.conv1.weight is of shape 2x1x3x3, there 3x1x3x3\n" in said

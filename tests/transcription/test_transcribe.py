@@ -47,7 +47,7 @@ ODD = [
     "???",
 ]
 
-THERE = "transcripts there already; overwrite=true writes them anew\n"
+THERE = "transcripts there already; overwrite=true writes them again\n"
 
 
 @pytest.fixture
