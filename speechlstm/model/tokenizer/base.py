@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from speechlstm.model import settings
 from speechlstm.types import TokenizerError
@@ -20,7 +20,6 @@ _DOTTED = {"lower": str.maketrans("Iİ", "ıi"), "upper": str.maketrans("iı", "
 Case = Literal["lower", "upper", "keep"]
 Punctuation = Literal["keep", "strip"]
 Language = Literal["tr", "az"]
-CASES = get_args(Case)
 
 
 class Rules(NamedTuple):
