@@ -1,7 +1,8 @@
 """Waveforms to features: log-mel, MFCC, Kaldi filterbank, PCEN, spectrogram.
 
 All of them run batched and in float32 on the waveform's device, are differentiable, and ignore padding: what
-lies past an utterance's length changes nothing, and their output is zero there.
+lies past an utterance's length changes nothing, and their output is zero there. The settings are explained in
+`conf/features/`.
 """
 
 from speechlstm.model.features.base import Features

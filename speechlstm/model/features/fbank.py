@@ -20,14 +20,6 @@ class KaldiFbank(Features):
 
     Frames are cut where they fit whole (Kaldi's `snip_edges`): `1 + (N - window) // hop` of them. An
     utterance shorter than a window is filled up with zeros to one frame, where Kaldi has none.
-
-    Args:
-        sample_rate, window, hop, normalize: see `Features`.
-        num_mels: mel bands.
-        low_freq, high_freq: edges of the lowest and the highest band, in Hz; a `high_freq` of 0 and below
-            counts from half the sample rate.
-        preemphasis: share of the sample before that is subtracted from each.
-        scale: factor for the waveforms; 32768 gives the numbers of programs that read samples as integers.
     """
 
     mel: Tensor

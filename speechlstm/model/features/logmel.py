@@ -14,11 +14,7 @@ _MIN_FFT = 512  # zero padding to this keeps the narrow low mel filters from fal
 class LogMel(Features):
     """Natural logarithm of mel-band energies (Slaney's scale and normalization, as librosa's default).
 
-    Args:
-        sample_rate, window, hop, normalize: see `Features`.
-        num_mels: mel bands.
-        low_freq, high_freq: edges of the lowest and the highest band, in Hz; None is half the sample rate.
-        floor: energies below it count as this; just under the rounding noise of 16-bit audio.
+    The default floor is just under the rounding noise of 16-bit audio.
     """
 
     mel: Tensor

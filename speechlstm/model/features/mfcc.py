@@ -15,15 +15,7 @@ from speechlstm.types import UsageError
 
 
 class Mfcc(Features):
-    """Mel-frequency cepstral coefficients with their first and second differences over time.
-
-    Args:
-        sample_rate, window, hop, normalize: see `Features`.
-        num_coefficients: cepstral coefficients; `deltas` makes it three times as many numbers per frame.
-        deltas: whether the differences follow the coefficients.
-        num_mels: mel bands the coefficients are made of.
-        low_freq, high_freq, floor: see `LogMel`.
-    """
+    """Mel-frequency cepstral coefficients with their first and second differences over time."""
 
     dct: Tensor
 

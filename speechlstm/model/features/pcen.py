@@ -22,15 +22,6 @@ class Pcen(LogMel):
     The same numbers as `librosa.pcen` on a recording that is speech throughout. The smoother starts at the mean of the
     speech (see `speech_frames`) and stands still between stretches of it. A burst after silence would otherwise be
     divided by almost nothing.
-
-    Args:
-        sample_rate, window, hop, normalize: see `Features`.
-        num_mels, low_freq, high_freq: see `LogMel`.
-        gain: exponent of the smoothed energy; at 1 the level of the recording has no effect.
-        bias: added before the root; the larger, the weaker the compression.
-        power: exponent of the root.
-        time_constant: of the smoother, in seconds.
-        eps: added to the smoothed energy, so that silence is not amplified.
     """
 
     def __init__(

@@ -9,13 +9,7 @@ from speechlstm.model.settings import Positive, Rate, Window
 
 
 class Spectrogram(Features):
-    """Natural logarithm of the power spectrum, one number per FFT bin from 0 Hz to half the sample rate.
-
-    Args:
-        sample_rate, window, hop, normalize: see `Features`.
-        window: length of a frame in seconds; `window * sample_rate // 2 + 1` numbers per frame.
-        floor: powers below it count as this.
-    """
+    """Natural logarithm of the power spectrum, one number per FFT bin from 0 Hz to half the sample rate."""
 
     def __init__(
         self,
