@@ -4,8 +4,9 @@
 
 Starts `speechlstm serve` with the further settings, and lets so many clients ask for so many seconds each, as fast as
 they are answered: recordings of 0.5 to 8 s, one upload in twenty cut to pieces. Prints throughput, the median and the
-99 % latency, the server's memory, and how many answers were lost or wrong. In the last line the clients take turns, so
-that no two requests are taken together: the difference is what taking them together gains.
+99 % latency, the server's time of the processor for an answer and its memory, and how many answers were lost or wrong.
+In the last line the clients take turns, so that no two requests are taken together: the difference is what taking them
+together gains.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -47,7 +49,7 @@ def main() -> None:
         assert address, "the server has not begun"
         port = int(address[1])
         expected = {name: ask(port, body)[1] for name, body in uploads.items()}
-        print("clients  answers/s  audio s/s  median ms  99 % ms  MB  lost  wrong")
+        print("clients  answers/s  audio s/s  median ms  99 % ms  CPU ms  MB  lost  wrong")
         for clients in numbers:
             load(server.pid, port, clients, seconds, uploads, expected)
         load(server.pid, port, max(numbers), seconds, uploads, expected, alone=True)
@@ -80,6 +82,12 @@ def ask(port: int, content: bytes) -> tuple[int, str]:
     document = json.loads(answered.read())
     connection.close()
     return answered.status, str(document.get("text", document.get("error")))
+
+
+def processor_time(pid: int) -> float:
+    """Return the seconds that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def load(
@@ -116,17 +124,18 @@ def load(
             wrong[0] += text != expected[name] or status != (400 if name == "broken" else 200)
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    begin = time.monotonic()
+    begin, before = time.monotonic(), processor_time(pid)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     spent = time.monotonic() - begin
+    each = (processor_time(pid) - before) * 1000 / len(latencies)
     (memory,) = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     median, most = np.quantile(latencies, (0.5, 0.99)) * 1000
     print(
         f"{'alone' if alone else clients:>7}  {len(latencies) / spent:9.1f}  {audio[0] / spent:9.1f}  {median:9.0f}"
-        f"  {most:7.0f}  {int(memory) / 1e3:.0f}  {lost[0]}  {wrong[0]}",
+        f"  {most:7.0f}  {each:6.0f}  {int(memory) / 1e3:.0f}  {lost[0]}  {wrong[0]}",
         flush=True,
     )
 

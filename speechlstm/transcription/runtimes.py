@@ -38,7 +38,20 @@ def find_runtime(bundle: Bundle, runtime: str, device: torch.device, precision: 
         )
     from speechlstm.model.export import to_onnx  # an extra
 
-    return _onnx_session(to_onnx(bundle, RUNTIMES[runtime]))
+    session = _onnx_session(to_onnx(bundle, RUNTIMES[runtime]))
+    return _one_by_one(session) if runtime == "onnx-int8" else session
+
+
+def _one_by_one(forward: Forward) -> Forward:
+    """Return the same for each utterance alone: in a batch, the others would have a say in how it is rounded."""
+
+    def alone(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
+        rows = zip(waveforms, lengths, strict=True)
+        found = [forward(row[None, : int(length)], length[None]) for row, length in rows]
+        padded = torch.nn.utils.rnn.pad_sequence([log_probs[0] for log_probs, _ in found], batch_first=True)
+        return padded, torch.cat([frames for _, frames in found])
+
+    return alone
 
 
 def _onnx_session(model: bytes) -> Forward:

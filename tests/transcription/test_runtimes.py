@@ -14,6 +14,7 @@ import speechlstm
 from speechlstm.cli import evaluate, transcribe
 from speechlstm.data.audio import load_audio
 from speechlstm.data.manifest import read_manifest
+from speechlstm.model.selftest import synthesize
 from speechlstm.types import UsageError
 
 SAMPLES = Path(speechlstm.__file__).parent / "data" / "samples"
@@ -36,6 +37,17 @@ def test_transcripts_are_those_of_pytorch() -> None:
         assert [word.start for word in one.words] == [word.start for word in other.words]
     rough = speechlstm.load("small", runtime="onnx-int8").transcribe(files)
     assert sum(one.text != other.text for one, other in zip(rough, wanted, strict=True)) <= 1
+
+
+def test_int8_gives_an_utterance_the_same_alone_and_in_any_batch() -> None:
+    recognizer = speechlstm.load("small", runtime="onnx-int8")
+    waveforms = torch.stack([synthesize(16_000, 1.0), 0.001 * synthesize(16_000, 1.0), torch.zeros(16_000)])
+    together, frames = recognizer.log_probs(waveforms, torch.tensor([16_000, 9000, 0]))
+    for row, length in enumerate((16_000, 9000, 0)):
+        alone, count = recognizer.log_probs(waveforms[row : row + 1, :length], torch.tensor([length]))
+        assert count.tolist() == [frames[row]]
+        assert torch.equal(alone[0], together[row, : int(count)])
+        assert not together[row, int(count) :].any()
 
 
 def test_long_recordings_and_known_texts_are_the_same() -> None:
