@@ -46,13 +46,14 @@ def main(cfg: DictConfig) -> int:
         outputs.check(out)
     names = file_names(utterances)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
-    results = align(bundle, utterances, cfg.batch_seconds, batch_threads(cfg.threads))
+    results = align(bundle, utterances, cfg.batch_seconds, batch_threads(cfg.threads), cfg.strict_audio)
     joined: dict[int, str] = {}
     failed = bad
     for index, result in progress.track(results, "aligning", len(utterances), unit="utterance"):
         try:
             if isinstance(result, SpeechlstmError):
                 raise result
+            progress.warn(names[index], result.transcript.warnings)
             if one_file:
                 joined[index] = FORMATS[kinds[0]](
                     _named(result, names[index]) if kinds == ["ctm"] else result

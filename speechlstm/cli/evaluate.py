@@ -52,6 +52,8 @@ def main(cfg: DictConfig) -> int:
             outcomes.append(outcome)
             if isinstance(outcome[1], AudioError):
                 progress.write(f"failed: {outcome[1]}", sys.stderr)
+            else:
+                progress.warn(utterances[outcome[0]].id, outcome[1].warnings)
         seconds = time.perf_counter() - begin
     if not where.is_first:
         return 0
@@ -72,11 +74,11 @@ def recognize(
     claim: Callable[[], int],
 ) -> Iterator[Outcome]:
     """Transcribe; for the report also find out why a transcript is wrong, which takes longer."""
-    threads = batch_threads(cfg.threads)
+    options = (cfg.batch_seconds, batch_threads(cfg.threads), claim, cfg.strict_audio)
     if cfg.report is not None:
-        yield from errorreport.examine(recognizer, decoder, utterances, cfg.batch_seconds, threads, claim)
+        yield from errorreport.examine(recognizer, decoder, utterances, *options)
         return
-    for index, result in transcribe(recognizer, decoder, utterances, cfg.batch_seconds, threads, claim):
+    for index, result in transcribe(recognizer, decoder, utterances, *options):
         yield index, result, None
 
 

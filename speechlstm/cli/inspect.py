@@ -48,7 +48,10 @@ def main(cfg: DictConfig) -> int:
     for recording, page in progress.track(work, "watching", len(recordings), unit="recording"):
         try:
             outputs.check(page)  # now, not after the work
-            seen = observe(bundle, recording.path, decoder, cfg.text, cfg.offset, cfg.duration)
+            seen = observe(
+                bundle, recording.path, decoder, cfg.text, cfg.offset, cfg.duration, cfg.strict_audio
+            )
+            progress.warn(seen.transcript.audio, seen.transcript.warnings)
             index = choose(seen, cfg.layer, cfg.direction)
             outputs.write(page, render(seen, cfg.layer, cfg.direction))
             if cfg.png:
@@ -63,6 +66,6 @@ def main(cfg: DictConfig) -> int:
         if seen.overview is not None and cfg.duration is None:
             shown = f"{seen.offset:g} to {seen.offset + seen.seconds:g} s of {seen.recording_seconds:.0f} s"
             hint = "on the page you can choose another part"
-            progress.write(f"{recording.path}: showing {shown}; {hint}", sys.stderr)
+            progress.write(f"{seen.transcript.audio}: showing {shown}; {hint}", sys.stderr)
         progress.write(str(page), sys.stdout)
     return report_failures(failed, given)

@@ -27,7 +27,9 @@ from speechlstm.training import summary
 from speechlstm.training.fit import Trained, fit
 from speechlstm.training.messages import is_first, say
 from speechlstm.training.parts import Parts, assemble, check_trainer
-from speechlstm.types import UsageError
+from speechlstm.types import OutputError, UsageError
+
+_WRITTEN = ("checkpoints", "logs", "csv", "score.json")  # beside the bundle
 
 
 @configs.main("train")
@@ -40,6 +42,7 @@ def main(cfg: DictConfig) -> float:
         check_trainer(cfg.trainer)
         check_place(bundle := Path(cfg.bundle.path))  # now, not after hours of training
         if is_first():  # it speaks for all ranks, which write into one folder
+            check_folder(out)
             held.enter_context(locked(out))
             if out.resolve() not in bundle.resolve().parents:
                 reserve(bundle, out, held)
@@ -49,6 +52,14 @@ def main(cfg: DictConfig) -> float:
         say(*summary.beginning(parts.trainer, parts.model, parts.data), file=sys.stdout)
         trained = fit(parts.trainer, parts.model, parts.data, out / "checkpoints", parts.last)
         return export(cfg, parts, trained, Path(cfg.out)) if parts.trainer.is_global_zero else math.nan
+
+
+def check_folder(out: Path) -> None:
+    """Raise an OutputError if a folder holds what a training would write over, and no training has written it."""
+    if not (out / ".holder").exists() and not any(out.glob("checkpoints/*.ckpt")):
+        for name in _WRITTEN:
+            if os.path.lexists(out / name):
+                raise OutputError(f"{out}: holds {name}, which no training has written; choose another out=")
 
 
 def reserve(bundle: Path, out: Path, held: contextlib.ExitStack) -> None:

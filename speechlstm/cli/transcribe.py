@@ -12,7 +12,7 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
 from speechlstm.data import progress
-from speechlstm.data.audio import parse_channel
+from speechlstm.data.audio import is_pipe, parse_channel
 from speechlstm.data.files import Outputs, write_atomically
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.channels import transcribe_each
@@ -52,8 +52,8 @@ def main(cfg: DictConfig) -> int:
     number = None if channel is None or channel == "each" else int(channel)
     start, duration = parse_time("start", cfg.start) or 0.0, parse_time("duration", cfg.duration)
     where = choose_devices(cfg.trainer)
-    if channel == "each" and not isinstance(where, OneDevice):
-        raise UsageError("channel=each is for one device: add trainer.devices=1")
+    if not isinstance(where, OneDevice) and (channel == "each" or any(map(is_pipe, inputs))):
+        raise UsageError("channel=each and pipes are for one device: add trainer.devices=1")
     recordings, problems, notes = find(inputs)
     given = len(recordings) + len(problems)
     if one_file and given > 1 and kinds[0] not in _JOINED:
@@ -108,8 +108,7 @@ def _warned(results: _Results) -> _Results:
     """Pass on the results, and say what of their audio is missing."""
     for index, result in results:
         if isinstance(result, Transcript):
-            for warning in result.warnings:
-                progress.write(f"warning: {result.audio}: {warning}", sys.stderr)
+            progress.warn(result.audio, result.warnings)
         yield index, result
 
 

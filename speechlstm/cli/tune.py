@@ -35,7 +35,8 @@ def main(cfg: DictConfig) -> int:
     if not cfg.on_training_data:
         _refuse_training_data(bundle, utterances, cfg.manifest)
     place = None if cfg.cache is None else Path(cfg.cache).expanduser()
-    dev = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, batch_threads(cfg.threads))
+    options = (cfg.batch_seconds, batch_threads(cfg.threads), cfg.strict_audio)
+    dev = logprobs.compute(bundle, utterances, place, *options)
     if not any(utterance.text.strip() for utterance in dev.utterances):
         raise SpeechlstmError(f"{cfg.manifest}: no texts, so that there is nothing to count errors against")
 

@@ -52,7 +52,7 @@ def _refuse_left_out(cfg: DictConfig, config_name: str, overrides: Sequence[str]
         if key in ("callbacks", "logger"):
             with open_dict(cfg):
                 cfg[key] = {}
-        elif key in file.groups or key in file.settings:
+        elif key in file.groups or any(f"{each}.".startswith(f"{key}.") for each in file.settings):
             raise UsageError(f"{key} cannot be left out by ~{key}: give it another value by {key}=...")
 
 

@@ -49,7 +49,7 @@ def _limit(setting: Setting, of_command: bool) -> Limit:
     elif of_command:
         hint = str | list if re.search(r"several|list|\[", comment) else str
         hint = hint | dict if "{" in comment else hint
-        hint = hint if null or default == "" else Annotated[hint, Filled()]
+        hint = hint if default == "" else Annotated[hint, Filled()]
     return hint | None if null and of_command else hint, not of_command and (not ranged or "null" in comment)
 
 

@@ -31,7 +31,8 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str], compos
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
             group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").rpartition("/")
             return no_option(group.lstrip("/"), name, arguments)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    text = str(error).strip() or str(error.__cause__ or type(error).__name__)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     where = error.full_key if isinstance(error, OmegaConfBaseException) else ""
     detail = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return f"{where}: {detail}" if where else detail

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from speechlstm.configs import arguments, folders
+from speechlstm.configs import arguments, files, folders
 from speechlstm.configs.composing import check_fit, composed, register_plugins, task_overrides
 from speechlstm.configs.help import read
 from speechlstm.configs.limits import accepts, limits
@@ -83,7 +83,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
                 status = 0
             except (SpeechlstmError, OmegaConfBaseException, OSError) as error:
-                if cfg.get("debug"):
+                if cfg.get("debug") is True:
                     raise
                 status = _report(error, config_name)
             except Exception:
@@ -122,9 +122,10 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
 
 
 def _read_command_line(config_name: str) -> None:
-    """Leave in `sys.argv` what Hydra reads."""
+    """Leave in `sys.argv` what Hydra reads, and see that there is what it names."""
     file = read(folders.CONF / f"{config_name}.yaml")
     texts = [key for key, limit in limits(file).items() if accepts("text", limit)]
+    files.check(sys.argv[1:])
     sys.argv[1:], _files[:] = arguments.split(sys.argv[1:], "inputs" in file.settings, texts)
 
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from speechlstm.data import progress
-from speechlstm.data.audio import audio_info, holder, load_audio
+from speechlstm.data.audio import holder
 from speechlstm.data.characters import advice
 from speechlstm.data.manifest import Entry, read_entries
 from speechlstm.data.report import Problem, Report
-from speechlstm.types import AudioError, Utterance, counted
+from speechlstm.data.sound import Decoded, decode_all
+from speechlstm.types import Utterance, counted
 
-SILENCE = 1e-3  # root mean square of the loudest 25 ms, -60 dB of full scale; speech is above even when soft
-CLIPPED = 1e-3  # share of samples at full scale from which it is audible
 OUTLIER = 5.0  # robust standard deviations of the logarithm of characters per second
-DURATION_TOLERANCE = 0.1  # seconds; encoders pad to whole frames, people round
 
 
 class Speller(Protocol):
@@ -84,7 +78,7 @@ def examine(
     """
     entries, problems = _read(manifest)
     others = _read(against)[0] if against is not None else []
-    decoded = _decode_all([*entries, *others], threads, channel)
+    decoded = decode_all([*entries, *others], threads, channel)
     first: dict[str, int] = {}
     for line, utterance in entries:
         found = [*_check_line(utterance, tokenizer, num_encoder_frames), *decoded[id(utterance)].problems]
@@ -109,25 +103,11 @@ def examine(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """What decoding an utterance showed: a digest of its samples (None if they cannot be had), and problems."""
-
-    digest: str | None
-    problems: list[Problem]
-
-
 def _read(manifest: str | Path) -> tuple[list[Entry], list[Problem]]:
     entries, bad = read_entries(manifest)
+    reasons = [(line, str(error).removeprefix(f"{manifest}:{line}: ")) for line, error in bad]
     return entries, [
-        Problem(
-            "bad line",
-            "error",
-            str(error).removeprefix(f"{manifest}:{line}: "),
-            file=str(manifest),
-            line=line,
-        )
-        for line, error in bad
+        Problem("bad line", "error", reason, file=str(manifest), line=line) for line, reason in reasons
     ]
 
 
@@ -160,81 +140,6 @@ def _check_line(
                 yield error("too short for its text", message, frames=frames, needed=needed)
 
 
-def _decode_all(entries: Sequence[Entry], threads: int, channel: int | str | None) -> dict[int, _Decoded]:
-    """Decode every utterance once; the keys are the utterances' `id()`."""
-    files = Counter(utterance.audio_filepath for _, utterance in entries)
-    utterances = [utterance for _, utterance in entries]
-    with ThreadPoolExecutor(threads) as pool:
-        work = pool.map(lambda each: _decode(each, files[each.audio_filepath] == 1, channel), utterances)
-        results = progress.track(work, "decoding audio", len(utterances), unit="file")
-        return {id(utterance): result for utterance, result in zip(utterances, results, strict=True)}
-
-
-def _decode(utterance: Utterance, whole_file: bool, channel: int | str | None) -> _Decoded:
-    """Decode an utterance; `whole_file` says that no other has the same file, so it should last as long."""
-    if not holder(utterance.audio_filepath).is_file():
-        return _Decoded(None, [])  # named already
-    problems: list[Problem] = []
-
-    def report(kind: str, severity: Literal["error", "warning"], message: str, **numbers: Any) -> None:
-        problems.append(Problem(kind, severity, message, utterance.id, numbers=numbers))
-
-    try:
-        info = audio_info(utterance.audio_filepath)
-        end = utterance.offset + utterance.duration
-        short = whole_file and not utterance.offset and end < info.duration - DURATION_TOLERANCE
-        if end > info.duration + DURATION_TOLERANCE or short:
-            message = f"should end at {end:.2f} s, but the file ends at {info.duration:.2f} s"
-            report("wrong duration", "error", message, manifest=end, file=info.duration)
-        duration = min(utterance.duration, info.duration - utterance.offset)
-        if duration <= 0:
-            return _Decoded(None, problems)
-        digest = hashlib.blake2b(digest_size=16)
-        only = utterance.channel if channel in (None, "each") else int(channel or 0)
-        for number in range(info.channels) if channel == "each" else [only]:
-            samples = _examined(utterance, info.sample_rate, duration, number, report)
-            digest.update(samples.tobytes())
-    except AudioError as error:
-        report("unreadable audio", "error", str(error).removeprefix(f"{utterance.audio_filepath}: "))
-        return _Decoded(None, problems)
-    return _Decoded(digest.hexdigest(), problems)
-
-
-def _examined(
-    utterance: Utterance, sample_rate: int, duration: float, channel: int | None, report: Callable[..., None]
-) -> NDArray[np.float32]:
-    """Decode an utterance, and report what is wrong with its sound."""
-    path, notes = utterance.audio_filepath, list[str]()
-    samples = load_audio(path, sample_rate, utterance.offset, duration, channel, warnings=notes)
-    for line in notes:
-        report("channels cancel", "warning", line)
-    if (level := loudest(samples, round(0.025 * sample_rate))) < SILENCE:
-        loudness = (
-            f"never louder than {20 * math.log10(level):.0f} dB of full scale" if level else "only zeros"
-        )
-        report("silence", "error", loudness, level=level)
-    if (clipped := clipped_share(samples)) > CLIPPED:
-        report("clipping", "warning", f"{clipped:.1%} of the samples are at full scale", share=clipped)
-    return samples
-
-
-def loudest(samples: NDArray[np.float32], window: int) -> float:
-    """Return the largest root mean square of the windows of `window` samples that `(samples,)` is cut into."""
-    energy = np.square(samples, dtype=np.float64)
-    sums = np.add.reduceat(energy, np.arange(0, len(samples), window))
-    return math.sqrt(float(sums.max()) / min(window, len(samples)))
-
-
-def clipped_share(samples: NDArray[np.float32]) -> float:
-    """Return the share of samples `(samples,)` that are in runs of two or more at full scale."""
-    full = np.abs(samples) >= 0.999
-    run = np.zeros_like(full)
-    pairs = full[1:] & full[:-1]
-    run[1:] |= pairs
-    run[:-1] |= pairs
-    return float(run.mean())
-
-
 def _outliers(entries: Sequence[Entry]) -> Iterator[Problem]:
     """Find speaking rates far from the others', by median and median absolute deviation of their logarithms."""
     spoken = [(line, u) for line, u in entries if u.text.strip() and u.duration > 0]
@@ -254,7 +159,7 @@ def _outliers(entries: Sequence[Entry]) -> Iterator[Problem]:
             yield Problem("unusual rate", "warning", message, utterance.id, line=line, numbers=numbers)
 
 
-def _duplicates(entries: Sequence[Entry], decoded: dict[int, _Decoded]) -> Iterator[Problem]:
+def _duplicates(entries: Sequence[Entry], decoded: dict[int, Decoded]) -> Iterator[Problem]:
     """Find equal samples; with different texts one of them must be wrong."""
     first: dict[str, Entry] = {}
     for line, utterance in entries:
@@ -272,7 +177,7 @@ def _duplicates(entries: Sequence[Entry], decoded: dict[int, _Decoded]) -> Itera
 
 
 def _overlap(
-    entries: Sequence[Entry], others: Sequence[Entry], decoded: dict[int, _Decoded], file: str, against: str
+    entries: Sequence[Entry], others: Sequence[Entry], decoded: dict[int, Decoded], file: str, against: str
 ) -> Iterator[Problem]:
     """Find what two manifests share: each utterance whose audio is in both, and the speakers and texts."""
     digests = {decoded[id(utterance)].digest: (line, utterance) for line, utterance in others}

@@ -120,6 +120,12 @@ def track(items: Iterable[Item], task: str, total: int | None = None, unit: str 
             shown.update()
 
 
+def warn(name: str, lines: Iterable[str]) -> None:
+    """Write on the standard error stream what is wrong with a recording that is used all the same."""
+    for line in lines:
+        write(f"warning: {name}: {line}", sys.stderr)
+
+
 def write(text: str, file: TextIO | None = None, end: str = "\n") -> None:
     """Print a line above the bar, if there is one."""
     file = file or sys.stdout

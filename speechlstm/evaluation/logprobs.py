@@ -38,11 +38,12 @@ def compute(
     folder: Path | None = None,
     batch_seconds: float = 120.0,
     threads: int = 1,
+    strict_audio: bool = False,
 ) -> LogProbs:
     """Return the log-probabilities of utterances, from the cache if these were computed before.
 
     A cached file is known by the bundle's content and by place, size and time of change of each audio file. It is
-    written when all audio could be read.
+    written when all audio could be read whole.
 
     Raises:
         SpeechlstmError: none of the audio could be read.
@@ -52,10 +53,13 @@ def compute(
         return LogProbs(list(utterances), rows, [])
     computed: dict[int, Tensor] = {}
     problems: list[AudioError] = []
+    whole = True
     with progress.bar("recognizing", len(utterances), "utterance") as bar:
-        for batch in recognize(bundle, utterances, batch_seconds, threads):
+        for batch in recognize(bundle, utterances, batch_seconds, threads, None, strict_audio):
             for recording in batch.recordings:
                 computed[recording.index] = recording.log_probs.float().cpu().clone()
+                progress.warn(utterances[recording.index].id, recording.warnings)
+                whole = whole and not recording.warnings
             for _, problem in batch.failures:
                 progress.write(f"failed: {problem}", sys.stderr)
                 problems.append(problem)
@@ -64,7 +68,7 @@ def compute(
         raise SpeechlstmError(f"none of {counted(len(utterances), 'utterance')} could be read")
     order = sorted(computed)
     rows = [computed[index] for index in order]
-    if not problems:
+    if whole and not problems:
         lengths = torch.tensor([len(row) for row in rows])
         try:
             write_atomically(place, save({"log_probs": torch.cat(rows), "lengths": lengths}))

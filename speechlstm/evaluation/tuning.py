@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,14 +64,21 @@ def ranges(settings: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> dic
                 f"this decoder has none of {', '.join(RANGES)}; name its own: +search.NAME=[low,high]"
             )
         return chosen
+    if not isinstance(wanted, Mapping):
+        raise UsageError(f"search is {wanted!r}, but must be a mapping, as in search={{lm_weight:[0,2]}}")
     chosen = flat(wanted)
     for name, span in chosen.items():
         if name not in known:
             there = ", ".join(key for key in known if key != "name")
             raise UsageError(f"search.{name}: the decoder has no such parameter; it has: {there}")
-        if len(span) != 2 or not float(span[0]) < float(span[1]):
-            raise UsageError(f"search.{name} is {list(span)}, but must be [low, high]")
+        if not _is_range(span):
+            raise UsageError(f"search.{name} is {span}, but must be [low, high], two numbers")
     return {name: (float(low), float(high)) for name, (low, high) in chosen.items()}
+
+
+def _is_range(span: Any) -> bool:
+    numbers = isinstance(span, Sequence) and all(isinstance(end, int | float) for end in span)
+    return numbers and len(span) == 2 and -math.inf < span[0] < span[1] < math.inf
 
 
 def with_values(settings: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,10 @@ from speechlstm.model.restore import described, restore
 from speechlstm.model.settings import shown
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.model.tokenizer.base import encodable
-from speechlstm.types import BundleError, SpeechlstmError, TokenizerError
+from speechlstm.types import BundleError, OutputError, TokenizerError
 
 FORMAT = 2  # raised when an older version could no longer read what is written
+PARTS = frozenset({"config.json", "model.safetensors", "selftest.safetensors", "tokens.txt", "README.md"})
 
 _CONTENT = {"name": str, "sample_rate": int, "features": dict, "encoder": dict, "tokenizer": dict}
 
@@ -68,11 +69,10 @@ class Bundle:
         `selftest` is what `speechlstm.model.selftest.record` gave for the model, `card` is Markdown.
 
         Raises:
-            SpeechlstmError: there is something else than a bundle.
+            OutputError: there is something else than a bundle.
             OSError: no space, no permission; what was there is still there.
         """
         folder = Path(folder)
-        check_place(folder)
         dtype = getattr(torch, self.config.get("dtype", "float32"))
         state = {
             name: value.detach().cpu().to(dtype).contiguous()
@@ -89,6 +89,7 @@ class Bundle:
         }
         if self.decoder:
             files["decoder.json"] = json.dumps(dict(self.decoder), ensure_ascii=False, indent=1) + "\n"
+        check_place(folder, files)
         _replace_folder(folder, files)
 
 
@@ -116,12 +117,33 @@ def _replace_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def check_place(folder: Path) -> None:
-    """Raise a SpeechlstmError unless a bundle may be written here: nothing is there, or a bundle."""
-    if folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir())):
+def check_place(folder: Path, names: Collection[str] = PARTS) -> None:
+    """Raise an OutputError unless a bundle may be written here: nothing is there, or only a bundle.
+
+    Args:
+        folder: where.
+        names: of the files that it will hold.
+    """
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise OutputError(f"{folder}: a file, but must be a folder; choose another place")
         return
-    if folder.exists():
-        raise SpeechlstmError(f"{folder}: holds something else than a bundle; choose another place")
+    there = {path.name for path in folder.iterdir()}
+    if there and not is_bundle(folder):
+        raise OutputError(f"{folder}: holds something else than a bundle; choose another place")
+    if more := sorted(there.difference(names)):
+        raise OutputError(
+            f"{folder}: holds {more[0]}, which would be lost; move it away, or choose another place"
+        )
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder's config.json is that of a bundle, damaged or not."""
+    try:
+        config: Any = read_json(folder / "config.json")
+    except BundleError:
+        return False
+    return isinstance(config, dict) and "format" in config and "tokenizer" in config
 
 
 def load_bundle(path: str | Path | None = None) -> Bundle:

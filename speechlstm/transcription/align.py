@@ -46,6 +46,7 @@ def align(
     inputs: Sequence[Utterance | tuple[AudioInput, str]],
     batch_seconds: float = 120.0,
     threads: int = 1,
+    strict_audio: bool = False,
 ) -> Iterator[tuple[int, Alignment | SpeechlstmError]]:
     """Align recordings with their texts; one that cannot be aligned does not stop the others.
 
@@ -55,6 +56,7 @@ def align(
             whole recordings with their texts.
         batch_seconds: most seconds in a batch, see `speechlstm.transcription.batches.recognize`.
         threads: how many batches run at once on a CPU, see there.
+        strict_audio: damaged or truncated audio fails, see there.
 
     Yields:
         `(index in inputs, alignment or the reason why there is none)`, each as soon as it is done.
@@ -76,7 +78,7 @@ def align(
             continue
         known.append((index, name, model.tokenizer.normalize(text), tokens))
         audio.append(one)
-    for batch in recognize(model, audio, batch_seconds, threads):
+    for batch in recognize(model, audio, batch_seconds, threads, None, strict_audio):
         for position, failure in batch.failures:
             yield known[position][0], failure
         for recording in batch.recordings:

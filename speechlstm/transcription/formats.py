@@ -183,9 +183,10 @@ def find_formats(
     known = {each.lower(): each for each in formats}
     is_folder = out is None or out.is_dir()
     ending = None if out is None or is_folder else known.get(out.suffix.removeprefix(".").lower())
-    names = (
-        str(given).split(",") if isinstance(given, str | int | float) else list(given or [ending or default])
-    )
+    if given is None:
+        names = [ending or default]
+    else:
+        names = str(given).split(",") if isinstance(given, str | int | float) else list(given) or [""]
     kinds = list(dict.fromkeys(find_format(name, formats) for name in names))
     if ending and kinds != [ending]:
         raise UsageError(

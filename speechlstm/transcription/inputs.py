@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechlstm.data.audio import AUDIO_SUFFIXES, search
+from speechlstm.data.audio import AUDIO_SUFFIXES, Piped, audio_name, is_pipe, search
 from speechlstm.types import AudioError, UsageError
 
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", re.ASCII)
@@ -28,7 +28,7 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
 
     A relative path keeps its folders in `name`; of an absolute one, or one with `..`, only the last part is
     kept, for a folder with what lies below. A file met twice counts once. A missing file becomes a recording
-    as well: opening it will fail.
+    as well: opening it will fail. `-` is the standard input, which is read here, as other pipes are.
 
     Returns:
         the recordings in the order given; a complaint for each URL, and each folder without audio or unreadable; and a
@@ -44,6 +44,13 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
             problems.append(
                 AudioError(f"{given}: a URL; download it, as with `curl -LO URL`, and give the file")
             )
+            continue
+        if is_pipe(given):
+            try:
+                pipe = Piped(given)
+                found[path.absolute()] = Recording(pipe, Path(audio_name(pipe)).name)
+            except AudioError as error:
+                problems.append(error)
             continue
         if not path.is_dir():
             found.setdefault(path.absolute(), Recording(given, path.name if outside else str(path)))

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlstm.cli import validate
-from speechlstm.data.doctor import cheap_checks, clipped_share, examine, loudest
+from speechlstm.data.doctor import cheap_checks, examine
 from speechlstm.data.report import Problem, Report
+from speechlstm.data.sound import clipped_share, loudest
 from speechlstm.model.tokenizer import Characters
 from speechlstm.types import ManifestError, Utterance
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from speechlstm.model.features import LogMel
 from speechlstm.model.selftest import save_bundle, synthesize
 from speechlstm.model.selftest import verify as check
 from speechlstm.model.tokenizer import Characters
-from speechlstm.types import BundleError, PluginError, SpeechlstmError
+from speechlstm.types import BundleError, OutputError, PluginError, SpeechlstmError
 
 RATE = 8000
 FEATURES = {"sample_rate": RATE, "num_mels": 16}
@@ -381,7 +382,7 @@ def test_when_the_new_bundle_cannot_take_its_place_the_old_one_returns(
 
 def test_a_file_in_the_way_is_not_destroyed(tmp_path: Path) -> None:
     (tmp_path / "small").write_text("mine")
-    with pytest.raises(SpeechlstmError, match="small: holds something else than a bundle"):
+    with pytest.raises(SpeechlstmError, match="small: a file, but must be a folder"):
         save_bundle(make(), tmp_path / "small", "")
     assert (tmp_path / "small").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
@@ -393,6 +394,35 @@ def test_a_folder_that_is_no_bundle_is_not_destroyed(tmp_path: Path) -> None:
     with pytest.raises(SpeechlstmError, match="thesis: holds something else than a bundle"):
         save_bundle(make(), tmp_path / "thesis", "")
     assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "{}"),
+        ("config.json", '{"format": 2}'),
+        ("config.json", "[["),
+        ("config.json", '["format"]'),
+    ],
+)
+def test_a_config_of_another_program_is_not_a_bundle(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / name).write_text(content)
+    with pytest.raises(OutputError, match="model: holds something else than a bundle"):
+        save_bundle(make(), tmp_path / "model", "")
+    assert (tmp_path / "model" / name).read_text() == content
+
+
+@pytest.mark.parametrize("name", ["lm.arpa", "decoder.json", ".git"])
+def test_what_was_added_to_a_bundle_is_not_lost(name: str, folder: Path) -> None:
+    (folder / name).write_text("by hand")
+    with pytest.raises(
+        OutputError, match=f"small: holds {re.escape(name)}, which would be lost; move it away"
+    ):
+        save_bundle(make(), folder, "")
+    assert (folder / name).read_text() == "by hand"
+    (folder / name).unlink()
+    save_bundle(make(seed=1), folder, "")
 
 
 @pytest.mark.parametrize("stage", ["features", "encoder"])

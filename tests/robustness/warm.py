@@ -63,6 +63,7 @@ class Server:
         *arguments: str,
         out: str = "file",
         err: str = "file",
+        stdin: bytes | str | None = None,
         encoding: str = "utf-8",
         environment: dict[str, str | None] | None = None,
         meanwhile: Callable[[int], None] | None = None,
@@ -74,10 +75,15 @@ class Server:
             *arguments: of the command line.
             out: what the standard output is: file, full, closed, or gone, a pipe that nobody reads.
             err: the same of the standard error stream.
+            stdin: what a pipe holds that is the standard input, or the path of a device; None is an empty one.
             encoding: of both.
             environment: variables to set, or None to remove.
             meanwhile: called with the process's number while it runs.
         """
+        pipe = folder.with_name(f"{folder.name}.in")
+        if isinstance(stdin, bytes):
+            pipe.unlink(missing_ok=True)
+            os.mkfifo(pipe)
         files = {name: folder.with_name(f"{folder.name}.{name}") for name in ("out", "err")}
         request = {
             "arguments": arguments,
@@ -85,6 +91,7 @@ class Server:
             "encoding": encoding,
             "out": out,
             "err": err,
+            "in": os.devnull if stdin is None else stdin if isinstance(stdin, str) else str(pipe),
         }
         request |= {
             "files": {name: str(path) for name, path in files.items()},
@@ -96,6 +103,9 @@ class Server:
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         pid = int(self.process.stdout.readline())
+        if isinstance(stdin, bytes):
+            with contextlib.suppress(BrokenPipeError), pipe.open("wb") as file:
+                file.write(stdin)
         if meanwhile:
             meanwhile(pid)
         status = int(self.process.stdout.readline())
@@ -136,7 +146,7 @@ def _become(request: dict[str, Any]) -> NoReturn:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(request["in"], os.O_RDONLY), 0)
     sys.stdin = open(0)  # noqa: SIM115
     for number, name in ((1, "out"), (2, "err")):
         stream = _stream(number, request[name], request["files"][name], request["encoding"])

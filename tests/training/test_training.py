@@ -257,7 +257,7 @@ def test_the_model_card_and_the_bundle(
         ),
         (["bundle.dtype=float7"], 2, "bundle.dtype is 'float7', but must be float32 or float16"),
         (["out=train.jsonl/run"], 1, "train.jsonl/run"),
-        (["bundle.path=."], 1, r"\.: holds something else than a bundle"),
+        (["bundle.path=."], 2, r"\.: holds something else than a bundle"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

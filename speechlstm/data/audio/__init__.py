@@ -11,21 +11,26 @@ from speechlstm.data.audio.folders import search
 from speechlstm.data.audio.load import (
     AudioInfo,
     AudioInput,
+    audio_format,
     audio_info,
     audio_name,
     load_audio,
     parse_channel,
     stream_audio,
 )
+from speechlstm.data.audio.pipes import Piped, is_pipe
 from speechlstm.data.audio.tar import holder
 
 __all__ = [
     "AUDIO_SUFFIXES",
     "AudioInfo",
     "AudioInput",
+    "Piped",
+    "audio_format",
     "audio_info",
     "audio_name",
     "holder",
+    "is_pipe",
     "load_audio",
     "parse_channel",
     "search",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from speechlstm.data.audio.files import MAX_RATE, MIN_RATE, Block, Source, open_audio
 from speechlstm.data.audio.losses import Losses
 from speechlstm.data.audio.mixing import Mixer, limited, resampled
+from speechlstm.data.audio.pipes import Piped
 from speechlstm.types import AudioError, UsageError
 
 # A path, samples `(samples,)` or `(samples, channels)` with their rate in Hz, or a file that is open for reading.
@@ -39,6 +41,8 @@ def audio_name(audio: AudioInput) -> str:
     """Return what a recording is called in messages and transcripts, as valid Unicode whatever bytes it has."""
     if isinstance(audio, tuple):
         return "array"
+    if isinstance(audio, Piped):
+        return audio.called
     path = os.fspath(audio) if isinstance(audio, str | os.PathLike) else str(getattr(audio, "name", "file"))
     return path.encode(errors="surrogateescape").decode(errors="replace")
 
@@ -83,6 +87,16 @@ def audio_info(audio: AudioInput, exact: bool = True, strict: bool = True, track
         if not seconds:
             raise AudioError(f"{name}: no samples, only a header; record it again or leave it out")
         return AudioInfo(seconds, rate, channels)
+
+
+def audio_format(audio: AudioInput) -> tuple[int, int]:
+    """Return rate, in Hz, and channels of a recording, as its header says; nothing is decoded.
+
+    Raises:
+        AudioError: the file is missing, unreadable, or no audio.
+    """
+    with _opened(audio, 0) as (_, source):
+        return source.sample_rate, source.channels
 
 
 def load_audio(
@@ -231,9 +245,19 @@ def _opened(audio: AudioInput, track: int) -> Iterator[tuple[str, Source]]:
 @contextlib.contextmanager
 def _path(audio: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
     """Yield the path of a recording; an open file is copied to one, because readers move about in it."""
-    if isinstance(audio, str | os.PathLike):
+    if isinstance(audio, str | os.PathLike) and not isinstance(audio, Piped):
         yield os.fspath(audio)
         return
+    with contextlib.nullcontext(audio) if isinstance(audio, Piped) else _copied(audio) as path:
+        try:
+            yield path
+        except AudioError as error:
+            raise AudioError(str(error).replace(path, audio_name(audio), 1)) from None
+
+
+@contextlib.contextmanager
+def _copied(audio: Any) -> Iterator[str]:
+    """Copy an open file, from where it stands to its end, and yield the path of the copy."""
     if isinstance(audio, np.ndarray):
         raise UsageError(
             "audio is an array without its sample rate; give (array, sample_rate), the rate in Hz"
@@ -242,19 +266,16 @@ def _path(audio: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
         raise UsageError(
             f"audio is a {type(audio).__name__}, but must be a path, (array, sample_rate) or an open binary file"
         )
-    content = audio.read()
-    if not isinstance(content, bytes):
+    if not isinstance(audio.read(0), bytes):
         raise UsageError(f"{audio_name(audio)}: open it in binary mode, 'rb'")
-    if audio.seekable():
-        audio.seek(-len(content), os.SEEK_CUR)  # so that its length can be asked before it is read
+    start = audio.tell() if audio.seekable() else None
     suffix = os.path.splitext(audio_name(audio))[1]  # noqa: PTH122  (a name, no path)
     with tempfile.NamedTemporaryFile(suffix=suffix) as file:
-        file.write(content)
+        shutil.copyfileobj(audio, file, 1 << 20)
         file.flush()
-        try:
-            yield file.name
-        except AudioError as error:
-            raise AudioError(str(error).replace(file.name, audio_name(audio), 1)) from None
+        if start is not None:
+            audio.seek(start)  # so that its length can be asked before it is read
+        yield file.name
 
 
 def _array(audio: tuple[NDArray[Any], int]) -> tuple[NDArray[np.float32], int]:

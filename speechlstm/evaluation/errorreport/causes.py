@@ -52,6 +52,7 @@ def examine(
     batch_seconds: float = 120.0,
     threads: int = 1,
     claim: Callable[[], int] | None = None,
+    strict_audio: bool = False,
 ) -> Iterator[tuple[int, Transcript | AudioError, Cause | None]]:
     """Transcribe utterances as `speechlstm.transcription.recognizer.transcribe` does, and find the cause of each error.
 
@@ -63,7 +64,7 @@ def examine(
     Raises:
         UsageError: `batch_seconds` or `threads` is no positive number.
     """
-    for batch in recognize(bundle, utterances, batch_seconds, threads, claim):
+    for batch in recognize(bundle, utterances, batch_seconds, threads, claim, strict_audio):
         for index, failure in batch.failures:
             yield index, failure, None
         decoded = decoder(batch.log_probs, batch.lengths) if batch.recordings else []

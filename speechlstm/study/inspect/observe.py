@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speechlstm.data.audio import audio_info, load_audio
+from speechlstm.data.audio import audio_info, audio_name, load_audio
 from speechlstm.decoders import Decoder
 from speechlstm.model.acoustic import Stages
 from speechlstm.study.inspect.gates import Direction, listen
@@ -59,6 +59,7 @@ def observe(
     text: str | None = None,
     offset: float = 0.0,
     duration: float | None = None,
+    strict_audio: bool = False,
 ) -> Observation:
     """Observe a recognizer at work on a recording.
 
@@ -74,15 +75,16 @@ def observe(
     if seconds > MAX_SECONDS:
         if duration is not None or text is not None:
             limit = f"{seconds:.0f} s long, but at most {MAX_SECONDS:.0f} s can be shown"
-            raise AudioError(f"{path}: {limit}; choose a stretch with offset= and duration=")
+            raise AudioError(f"{audio_name(path)}: {limit}; choose a stretch with offset= and duration=")
         duration = _STRETCH
-    rate, model = recognizer.sample_rate, recognizer.bundle.model
-    waveform = load_audio(path, rate, offset, duration, strict=False)
+    rate, model, warnings = recognizer.sample_rate, recognizer.bundle.model, list[str]()
+    waveform = load_audio(path, rate, offset, duration, strict=strict_audio, warnings=warnings)
     seconds = len(waveform) / rate
     with torch.no_grad():
         stages = model.trace(torch.from_numpy(waveform).unsqueeze(0), torch.tensor([len(waveform)]))
     hypotheses = _hypotheses(recognizer, decoder, stages, text)
-    context = (recognizer.tokenizer, model.frame_shift, str(path), seconds, find_pauses(waveform, rate))
+    pauses = find_pauses(waveform, rate)
+    context = (recognizer.tokenizer, model.frame_shift, audio_name(path), seconds, pauses)
     reaches, shares = influence(model.encoder, stages.features, model.feature_shift)
     return Observation(
         model=recognizer.name,
@@ -91,7 +93,7 @@ def observe(
         sample_rate=rate,
         log_probs=stages.log_probs[0].numpy(),
         frame_shift=model.frame_shift,
-        transcript=to_transcript(hypotheses, *context),
+        transcript=replace(to_transcript(hypotheses, *context), warnings=warnings),
         aligned=text is not None,
         directions=listen(model.encoder, stages.features, model.frame_shift),
         reaches=reaches,

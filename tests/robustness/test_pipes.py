@@ -1,0 +1,100 @@
+"""Audio through pipes: as good as the file it was, and named when it is no audio."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+from warm import Server
+
+import speechlstm
+
+NUMBER = Path(speechlstm.__file__).parent / "data/samples/number.flac"
+WORDS = "four one two five five one nine\n"
+
+
+def encoded(ending: str, tmp_path: Path) -> bytes:
+    soundfile.write(tmp_path / f"a.{ending}", *soundfile.read(NUMBER, dtype="float32"))
+    return (tmp_path / f"a.{ending}").read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
+def test_the_standard_input_is_transcribed(ending: str, warm: Server, work: Path, tmp_path: Path) -> None:
+    ended = warm.run(work, "transcribe", "-", stdin=encoded(ending, tmp_path))
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.split()[-2:] == ["one", "nine"]
+
+
+def test_a_header_of_unknown_length(warm: Server, work: Path, tmp_path: Path) -> None:
+    content = bytearray(encoded("wav", tmp_path))
+    place = content.find(b"data") + 4
+    content[4:8] = content[place : place + 4] = b"\xff" * 4  # as ffmpeg writes to a pipe
+    ended = warm.run(work, "transcribe", "-", stdin=bytes(content))
+    assert (ended.status, ended.out, ended.err) == (0, WORDS, "")
+
+
+def test_outputs_are_as_for_files(warm: Server, work: Path) -> None:
+    content = NUMBER.read_bytes()
+    assert warm.run(work, "transcribe", "-", "out=o", "format=srt,json", stdin=content).status == 0
+    assert sorted(path.name for path in (work / "o").iterdir()) == ["stdin.json", "stdin.srt"]
+    assert json.loads((work / "o/stdin.json").read_text())["audio"] == "stdin"
+    assert warm.run(work, "transcribe", "-", "out=talk.vtt", stdin=content).status == 0
+    assert (work / "talk.vtt").read_text().startswith("WEBVTT")
+    ended = warm.run(work, "transcribe", "-", "stop.flac", "gone.wav", "channel=each", stdin=content)
+    assert (ended.status, ended.out) == (3, f"stdin: {WORDS}stop.flac: stop\n")
+    assert "gone.wav: no such file" in ended.err and "stdin" not in ended.err
+
+
+def test_what_is_damaged_is_named(warm: Server, work: Path, tmp_path: Path) -> None:
+    content = encoded("wav", tmp_path)
+    ended = warm.run(work, "transcribe", "-", stdin=content[: len(content) // 2])
+    assert ended.status == 0 and ended.err.startswith("warning: stdin: ") and "missing at" in ended.err
+    ended = warm.run(work, "transcribe", "-", "strict_audio=true", stdin=content[: len(content) // 2])
+    assert ended.status == 1 and ended.err.startswith("failed: stdin: damaged or truncated")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty (0 bytes)"),
+        (b"R", "not audio in a known format"),
+        (b"hello\n" * 1000, "not audio in a known format"),
+        (struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36, b"WAVE", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16, b"data", 0),
+         "no samples"),
+    ],
+)  # fmt: skip
+def test_what_is_no_audio_is_named(content: bytes, reason: str, warm: Server, work: Path) -> None:
+    ended = warm.run(work, "transcribe", "-", "number.flac", stdin=content)
+    assert (ended.status, ended.out) == (3, f"number.flac: {WORDS}")
+    assert ended.err.startswith(f"failed: stdin: {reason}") and ended.err.count("\n") == 2
+
+
+def test_a_terminal_is_not_waited_for(warm: Server, work: Path) -> None:
+    master, slave = pty.openpty()
+    ended = warm.run(work, "transcribe", "-", stdin=os.ttyname(slave))
+    os.close(master)
+    os.close(slave)
+    assert ended.status == 2 and ended.err.startswith(
+        "error: -: the standard input is a terminal; pipe audio"
+    )
+    assert ended.err.count("\n") == 1
+
+
+def test_a_file_of_that_name_is_given_by_its_folder(warm: Server, work: Path) -> None:
+    (work / "-").write_bytes((work / "stop.flac").read_bytes())
+    assert warm.run(work, "transcribe", "./-").out == "stop\n"
+
+
+def test_a_pipe_of_the_shell(work: Path) -> None:
+    command = f"{sys.executable} -m speechlstm transcribe <(cat number.flac) stop.flac"
+    ended = subprocess.run(["bash", "-c", command], cwd=work, capture_output=True, text=True, check=True)
+    lines = ended.stdout.splitlines()
+    assert lines[0].startswith("/dev/fd/") and lines[0].endswith(WORDS[:-1])
+    assert lines[1:] == ["stop.flac: stop"]
