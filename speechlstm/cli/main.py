@@ -12,7 +12,7 @@ from speechlstm.data import console
 _FOLDER = Path(__file__).parent
 _NO_COMMANDS = ("__init__", "main", "devices")
 _GROUPS = {  # what people come to do
-    "transcribe recordings": ("transcribe", "serve", "align", "verify", "export"),
+    "transcribe recordings": ("transcribe", "live", "serve", "align", "verify", "export"),
     "train a recognizer": ("prepare", "validate", "listen", "train"),
     "measure and decode": ("evaluate", "lm", "lexicon", "tune", "plugins"),
     "understand the networks": ("inspect", "compare"),

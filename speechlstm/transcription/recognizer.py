@@ -21,6 +21,7 @@ from speechlstm.transcription.batches import SpeechModel, in_order, recognize
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.journal import Journal
+from speechlstm.transcription.live import Stream
 from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
@@ -155,6 +156,24 @@ class Recognizer:
                 raise result
             made.append(result)
         return made if isinstance(audio, list) else made[0]
+
+    def stream(self, step: float = 0.32, pause: float = 0.8) -> Stream:
+        """Begin to recognize live speech, which is given to `accept` in blocks, at `sample_rate` Hz.
+
+        Args:
+            step: seconds of audio between two recognitions of the last seconds.
+            pause: seconds without a word that make an endpoint.
+
+        Raises:
+            UsageError: one of them is not above 0.
+
+        Examples:
+            >>> stream = recognizer.stream()
+            >>> updates = [*stream.accept(samples), stream.finish()]
+            >>> [word.text for update in updates for word in update.words]
+            ['stop']
+        """
+        return Stream(self, self.decoder, step, pause)
 
     def align(self, audio: AudioInput, text: str) -> Alignment:
         """Find when each word and token of a known text is spoken.

@@ -1,0 +1,144 @@
+"""Speech as it is spoken: what is stable stays, what is not is shown as partial text.
+
+Encoders that read in both directions have no state to carry on, so the last seconds are recognized again and again,
+each time with some that follow. A word is final once two recognitions in a row agree on it and on all before it (Liu et
+al., Interspeech 2020: local agreement), or at a pause. Final words are never taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from speechlstm.decoders import Decoder
+from speechlstm.transcription.batches import SpeechModel, run
+from speechlstm.transcription.boundaries import find_pauses
+from speechlstm.transcription.transcript import Word, to_transcript
+from speechlstm.types import UsageError
+
+CONTEXT = 6.0  # seconds before the first word that is not final which are recognized again
+LONGEST = 20.0  # seconds that are recognized at once: where two recognitions never agree, the first half becomes final
+LAG = 0.3  # seconds after its end before which a word is not final
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What a stretch of live speech has brought.
+
+    Attributes:
+        time: seconds of audio so far.
+        words: those that have become final, with times from the beginning.
+        partial: text after them that may still change.
+        endpoint: whether the speaker has paused, so that a new line may begin.
+    """
+
+    time: float
+    words: list[Word] = field(default_factory=list)
+    partial: str = ""
+    endpoint: bool = False
+
+
+class Stream:
+    """Recognizes live speech: `accept` blocks of it, and `finish`.
+
+    Args:
+        model: gives the log-probabilities.
+        decoder: turns them into hypotheses.
+        step: seconds of audio between two recognitions.
+        pause: seconds without a word that make an endpoint.
+
+    Raises:
+        UsageError: `step` or `pause` is not above 0.
+    """
+
+    def __init__(self, model: SpeechModel, decoder: Decoder, step: float = 0.32, pause: float = 0.8) -> None:
+        for name, value in (("step", step), ("pause", pause)):
+            if not 0 < value < float("inf"):
+                raise UsageError(f"{name} is {value}, but must be a number of seconds above 0")
+        self.model, self.decoder, self.pause = model, decoder, pause
+        self._step = max(1, round(step * model.sample_rate))
+        self._frame = round(model.frame_shift * model.sample_rate)
+        self._held = np.zeros(0, np.float32)
+        self._start = self._end = 0  # samples of what is held
+        self._line = 0  # sample in the last pause, from which the decoder begins
+        self._next = self._step  # sample at which to recognize again
+        self._before: list[str] = []  # words not final in the recognition before
+        self._last = Word("", 0.0, 0.0, 1.0)  # the last final one
+        self._spoken = False  # since the last endpoint
+
+    def accept(self, samples: NDArray[np.float32]) -> Iterator[Update]:
+        """Take `(samples,)` at the model's rate, full scale 1, and yield what each step brings.
+
+        Raises:
+            UsageError: it is no such array.
+        """
+        if samples.ndim != 1 or samples.dtype != np.float32:
+            raise UsageError(
+                f"samples of shape {samples.shape} and type {samples.dtype}, but must be (samples,) of float32"
+            )
+        while len(samples):
+            block, samples = np.split(samples, [self._next - self._end])
+            self._held = np.concatenate((self._held, block))
+            self._end += len(block)
+            if self._end == self._next:
+                self._next += self._step
+                yield self._recognize(last=False)
+
+    def finish(self) -> Update:
+        """Return the words that were not final, which they are now."""
+        return self._recognize(last=True)
+
+    def _recognize(self, last: bool) -> Update:
+        rate, now = self.model.sample_rate, self._end / self.model.sample_rate
+        words = [word for word in self._words() if self._follows(word)]
+        quiet = now - words[-1].end if words else now - self._last.end
+        endpoint = last or quiet >= self.pause
+        late = now - LONGEST / 2 if now - self._start / rate > LONGEST else 0.0
+        final = 0
+        for index, word in enumerate(words):
+            agreed = self._before[: index + 1] == [each.text for each in words[: index + 1]]
+            if endpoint or (agreed and word.end <= now - LAG) or word.end <= late:
+                final = index + 1
+        done, rest = words[:final], words[final:]
+        if done:
+            self._last, self._spoken = done[-1], True
+        self._before = [word.text for word in rest]
+        ended, self._spoken = endpoint and self._spoken, self._spoken and not endpoint
+        if endpoint:
+            self._line = max(self._line, self._whole(now - self.pause / 2))
+        self._trim(now if endpoint else rest[0].start if rest else self._last.end, late)
+        return Update(now, done, " ".join(self._before), ended)
+
+    def _words(self) -> list[Word]:
+        """Recognize what is held."""
+        rate, before = self.model.sample_rate, max(self._line - self._start, 0)
+        line = self._held[before:]  # what lies before gives the encoder context
+        seconds = len(line) / rate
+        if seconds < 2 * self.model.frame_shift:
+            return []
+        with torch.inference_mode():
+            log_probs, lengths = run(self.model, [self._held])
+            skipped = before // self._frame
+            (hypotheses,) = self.decoder(log_probs[:, skipped:], lengths - skipped)
+        tokenizer, shift = self.model.tokenizer, self.model.frame_shift
+        made = to_transcript(hypotheses, tokenizer, shift, "live", seconds, find_pauses(line, rate))
+        return made.shifted((self._start + before) / rate).words
+
+    def _follows(self, word: Word) -> bool:
+        """Whether a word comes after the last final one, whose times may differ a little in another recognition."""
+        again = word.text == self._last.text and word.start < self._last.end
+        return (word.start + word.end) / 2 > self._last.end and not again
+
+    def _trim(self, needed: float, late: float) -> None:
+        """Let go of what lies long before a second that is still needed, in whole frames."""
+        cut = self._whole(max(needed, late) - CONTEXT) - self._start
+        if cut > 0:
+            self._held, self._start = self._held[cut:], self._start + cut
+
+    def _whole(self, seconds: float) -> int:
+        """Return the sample at which the encoder's frame of a second begins."""
+        return int(seconds * self.model.sample_rate) // self._frame * self._frame

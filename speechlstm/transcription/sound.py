@@ -1,0 +1,125 @@
+"""Live sound as blocks of samples: from a pipe, raw or as wav, or from a microphone."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from speechlstm.types import AudioError, UsageError
+
+BLOCK = 0.02  # seconds that are read at a time
+
+_CONVERT = "convert it with `ffmpeg -i FILE -f s16le -ar 16000 -ac 1 -`"
+
+
+def from_pipe(file: BinaryIO, rate: int, channels: int, wanted: int) -> Iterator[NDArray[np.float32]]:
+    """Yield what a pipe brings as one channel, as soon as it is there.
+
+    Args:
+        file: raw PCM in 16 bits, little-endian, or wav with such samples, whose header then counts.
+        rate: Hz of raw PCM.
+        channels: of raw PCM.
+        wanted: Hz of the result.
+
+    Raises:
+        AudioError: a wav in another format.
+    """
+    head = file.read(4)
+    if head == b"RIFF":
+        rate, channels = _wav_header(file)
+        head = b""
+    resampler = soxr.ResampleStream(rate, wanted, 1)
+    size = 2 * channels
+    held = head
+    while block := _read(file, size * max(1, round(BLOCK * rate))):
+        held += block
+        whole = len(held) // size * size
+        samples = np.frombuffer(held[:whole], "<i2").reshape(-1, channels)
+        held = held[whole:]
+        made = resampler.resample_chunk(samples.mean(1, dtype=np.float32) / np.float32(2**15))
+        if len(made):
+            yield made
+    rest = np.frombuffer(held[: len(held) // size * size], "<i2").reshape(-1, channels)
+    yield resampler.resample_chunk(rest.mean(1, dtype=np.float32) / np.float32(2**15), last=True)
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    """Return what is there, at most so many bytes, or wait for it; nothing at the end."""
+    read = getattr(file, "read1", file.read)
+    return bytes(read(size))
+
+
+def _wav_header(file: BinaryIO) -> tuple[int, int]:
+    """Return rate and channels of a wav whose first four bytes are read, and read up to its samples."""
+    if file.read(8)[4:] != b"WAVE":
+        raise AudioError(f"standard input: RIFF, but not wav; {_CONVERT}")
+    form = b""
+    while len(head := file.read(8)) == 8:
+        kind, size = head[:4], int.from_bytes(head[4:], "little")
+        if kind == b"data":
+            break
+        if size > 1 << 20:
+            raise AudioError(f"standard input: a wav with a damaged header; {_CONVERT}")
+        content = file.read(size + size % 2)
+        form = content if kind == b"fmt " else form
+    code, channels, rate, bits = (
+        int.from_bytes(form[start:end], "little") for start, end in ((0, 2), (2, 4), (4, 8), (14, 16))
+    )
+    if code == 0xFFFE:  # extensible
+        code = int.from_bytes(form[24:26], "little")
+    if (code, bits) != (1, 16) or not 1 <= channels <= 64 or not 1000 <= rate <= 768_000:
+        raise AudioError(f"standard input: a wav that is not PCM in 16 bits; {_CONVERT}")
+    return rate, channels
+
+
+def _sounddevice() -> Any:
+    try:
+        import sounddevice
+    except ImportError:
+        raise UsageError("a microphone needs the extra live: pip install 'speechlstm[live]'") from None
+    except OSError as error:
+        raise UsageError(f"a microphone needs the PortAudio library: {error}") from None
+    return sounddevice
+
+
+def list_microphones() -> list[str]:
+    """Return a line for each device that can record: its number, name, and channels."""
+    return [
+        f"{number}  {device['name']}, {device['max_input_channels']} channels, {device['default_samplerate']:.0f} Hz"
+        for number, device in enumerate(_sounddevice().query_devices())
+        if device["max_input_channels"] > 0
+    ]
+
+
+def from_microphone(device: int | str | None, wanted: int) -> Iterator[NDArray[np.float32]]:
+    """Yield what a microphone records, at its own rate resampled to `wanted` Hz, until it goes away.
+
+    Raises:
+        UsageError: there is no such device, or none at all.
+        AudioError: it was unplugged.
+    """
+    sounddevice = _sounddevice()
+    blocks: queue.SimpleQueue[NDArray[np.float32]] = queue.SimpleQueue()
+    try:
+        rate = int(sounddevice.query_devices(device, "input")["default_samplerate"])
+        stream = sounddevice.InputStream(
+            rate, round(BLOCK * rate), device, 1, "float32",
+            callback=lambda samples, *_: blocks.put(samples[:, 0].copy()),
+        )  # fmt: skip
+    except (ValueError, sounddevice.PortAudioError) as error:
+        name = "a microphone" if device is None else f"device={device}"
+        raise UsageError(f"{name} cannot be opened ({error}); devices=true lists what there is") from None
+    resampler = soxr.ResampleStream(rate, wanted, 1)
+    with stream:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                yield resampler.resample_chunk(blocks.get(timeout=2.0))
+                continue
+            if not stream.active:
+                raise AudioError("the microphone has gone away")
