@@ -28,14 +28,14 @@ from tqdm import tqdm
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import choose_devices, decoder_name, make_decoder
+from speechlstm.cli.devices import choose_devices, make_decoder
 from speechlstm.data.audio import load_audio
 from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders import Decoder
 from speechlstm.transcription.align import forced_alignment
 from speechlstm.transcription.batches import recognize
-from speechlstm.transcription.formats import textgrid
 from speechlstm.transcription.recognizer import Recognizer
+from speechlstm.transcription.textgrid import textgrid
 from speechlstm.transcription.transcript import Word
 from speechlstm.types import Hypothesis, SpeechlstmError, Utterance
 
@@ -64,7 +64,7 @@ def main() -> None:
             references = {path.stem: path for path in Path(places[1]).rglob("*.TextGrid")}
         errors, total = measure(bundle, decoder, cfg, utterances, references)
     print(
-        f"{bundle.name}, decoder {decoder_name(cfg, bundle)}, {len(utterances)} utterances, {total} words with times\n"
+        f"{bundle.name}, decoder {type(decoder).__name__}, {len(utterances)} utterances, {total} words with times\n"
     )
     print(f"{'':<25} {'':>6}  {'start':^29}  {'end':^29}")
     columns = "  median   mean   90 %   bias"
