@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,9 +61,16 @@ def test_weights_and_prices_are_searched_unless_others_are_named() -> None:
         ({"lm_wait": [0, 1]}, "no such parameter; it has: lm, lm_weight"),
         ({"lm_weight": [1, 1]}, r"search\.lm_weight is \[1, 1\], but must be \[low, high\]"),
         ({"lm_weight": [1]}, r"must be \[low, high\]"),
+        ({"lm_weight": 5}, r"must be \[low, high\]"),
+        ({"lm_weight": None}, r"must be \[low, high\]"),
+        ({"lm_weight": ["a", "b"]}, r"must be \[low, high\]"),
+        ({"lm_weight": [float("nan"), 1]}, r"must be \[low, high\]"),
+        ({"lm_weight": [0, float("inf")]}, r"must be \[low, high\]"),
+        ("x", "search is 'x', but must be a mapping, as in"),
+        ([1, 2], "but must be a mapping, as in"),
     ],
 )
-def test_a_range_that_is_none_is_refused(wanted: dict[str, list[float]], complaint: str) -> None:
+def test_a_range_that_is_none_is_refused(wanted: Any, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         tuning.ranges(BEAM, wanted)
     with pytest.raises(UsageError, match=r"none of lm_weight, .*\+search\.NAME"):

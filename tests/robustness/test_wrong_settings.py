@@ -1,0 +1,91 @@
+"""Settings of a wrong kind or out of range: one line that names the setting, before a command does anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from speechlstm import configs
+from speechlstm.configs import arguments, folders
+from speechlstm.configs.composing import register_plugins
+from speechlstm.configs.help import read
+from speechlstm.configs.limits import accepts, limits
+from speechlstm.types import UsageError
+
+# command and the beginning of its command line -> wrong settings
+CASES: dict[tuple[str, str], list[str]] = {
+    ("transcribe", "number.flac"): [
+        "threads=0", "threads=-1", "threads=1.5", "threads=many", "threads=nan", "threads=inf", "threads=[1]",
+        "threads=true", "threads=", "threads=1e30", "batch_seconds=0", "batch_seconds=-inf", "batch_seconds=nan",
+        "batch_seconds=inf", "batch_seconds=null", "batch_seconds='120'", "batch_seconds={a:1}", "batch_seconds=",
+    ],
+    ("evaluate", "manifest=samples.jsonl"): [
+        "format=xml", "format=null", "report_audio=-1", "report_audio=nan", "report_audio=much", "manifest=null",
+        "manifest=[samples.jsonl]", "manifest=", "out=[a]", "compare_with={a:1}", "report=[a]",
+    ],
+    ("evaluate", "manifest=samples.jsonl decoder=beam"): [
+        "decoder.beam_size=many", "decoder.lm_weight=heavy", "decoder.lm_weight=nan", "decoder.beam=-1",
+        "decoder.nope=1",
+    ],
+    ("align", "manifest=samples.jsonl out=o"): [
+        "threads=0", "batch_seconds=none", "device=", "device=[cpu]", "overwrite=yess", "out=null", "out=",
+    ],
+    ("tune", "manifest=samples.jsonl decoder=beam on_training_data=true out=t.yaml"): [
+        "trials=0", "trials=1.5", "trials=x", "seed=-1", "seed=x", "seed=1e20", "seed=null",
+    ],
+    ("validate", "manifest=samples.jsonl"): [
+        "threads=0", "threads=5000", "examples=-1", "examples=x", "sample_rate=10", "sample_rate=1e9",
+        "sample_rate=null", "format=yaml", "tokenizer=none", "against=[a]",
+    ],
+    ("prepare", "corpus=text_files root=. out=p"): [
+        "threads=0", "dev_fraction=1", "dev_fraction=-0.1", "dev_fraction=nan", "dev_fraction=half", "seed=-1",
+        "strict_audio=5", "corpus=nope", "root=[a]", "corpus.speaker_from_folder=5", "overwrite=null",
+    ],
+    ("listen", "manifest=samples.jsonl out=l"): [
+        "number=x", "number=0", "number=nan", "epoch=-1", "seed=x", "seed=1e20", "sample_rate=5", "augment=loud",
+    ],
+    ("lm", "text=text.txt out=x.arpa"): [
+        "order=0", "order=7", "order=x", "order=2.5", "order=null", "order=[2]", "prune=x", "prune=5",
+        "vocab_size=0", "vocab_size=x", "unit=sound", "unit=5", "unit=null", "case=camel", "case=null", "out=null",
+    ],
+    ("lexicon", "lexicon=x.dic words=text.txt out=y.dic"): [
+        "variants=0", "variants=11", "variants=x", "case=camel", "test=0", "test=1", "test=x", "out=[a]",
+        "words={a:1}",
+    ],
+    ("inspect", "number.flac"): [
+        "layer=0", "layer=x", "layer=1.5", "direction=up", "direction=null", "offset=-1", "offset=nan",
+        "duration=0", "duration=61", "duration=x", "png=2", "out=[a]", "text=[a]", "out=null",
+    ],
+    ("verify", ""): [
+        "tolerance=0", "tolerance=x", "tolerance=nan", "device=", "bundle=[a]",
+    ],
+    ("export", "out=e"): [
+        "quantize=null", "out=null", "overwrite=2",
+    ],
+    ("compare", ""): [
+        "seeds=5", "seeds=[x]", "seeds=[-1]", "tasks=5", "networks=lstm", "parameters=0", "batch_size=0",
+        "max_updates=x", "workers=0", "learning_rates.lstm=x", "out=null",
+    ],
+    ("plugins", "bench=samples.jsonl"): [
+        "beam_sizes=5", "format=xml", "settings=5", "threads=0",
+    ],
+    ("train", "data.train=samples.jsonl data.dev=samples.jsonl out=run"): [
+        "seed=-1", "seed=x", "seed=1e20", "seed=1.5", "seed=null", "sample_rate=100", "freeze=5", "name=",
+        "name=[a]", "name=null", "out=", "out=null", "data.batch_seconds=0", "data.batch_seconds=nan",
+        "data.min_seconds=-1",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "begin", "wrong"), [(*line, wrong) for line, cases in CASES.items() for wrong in cases]
+)
+def test_a_wrong_setting_is_named(command: str, begin: str, wrong: str) -> None:
+    register_plugins()
+    file = read(folders.CONF / f"{command}.yaml")
+    texts = [key for key, limit in limits(file).items() if accepts("text", limit)]
+    with pytest.raises(UsageError) as raised:
+        overrides, _ = arguments.split([*begin.split(), wrong], "inputs" in file.settings, texts)
+        configs.load(command, overrides)
+    message, key = str(raised.value), wrong.strip("+~").partition("=")[0]
+    assert raised.value.exit_status == 2 and "\n" not in message
+    assert any(name in message for name in (key, key.rpartition(".")[2], key.partition(".")[0]))
