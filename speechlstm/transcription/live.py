@@ -130,7 +130,7 @@ class Stream:
 
     def _follows(self, word: Word) -> bool:
         """Whether a word comes after the last final one, whose times may differ a little in another recognition."""
-        again = word.text == self._last.text and word.start < self._last.end
+        again = word.text == self._last.text and word.start < (self._last.start + self._last.end) / 2
         return (word.start + word.end) / 2 > self._last.end and not again
 
     def _trim(self, needed: float, late: float) -> None:
