@@ -13,7 +13,7 @@ from torch import Tensor
 
 from speechlstm.model.export.graph import Graph
 from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram
-from speechlstm.model.features.base import ABOVE_NOISE, LOWEST, MARGIN, PREEMPHASIS, SPEECH_RANGE
+from speechlstm.model.features.base import ABOVE_NOISE, LOWEST, MARGIN, PREEMPHASIS, SPEECH_RANGE, ZEROS
 from speechlstm.types import UsageError
 
 KINDS = (LogMel, Mfcc, KaldiFbank, Spectrogram)
@@ -149,7 +149,8 @@ def _speech_frames(graph: Graph, levels: str, within: str) -> str:
     shape = {"kernel_shape": [2 * MARGIN + 1], "pads": [MARGIN, MARGIN]}
     near = graph("MaxPool", graph("Unsqueeze", graph.cast(loud, np.float32), [1]), **shape)
     near = graph("Greater", graph("Squeeze", near, [1]), 0.0)
-    return graph("Unsqueeze", graph("And", near, sounding), [2])
+    apart = graph("And", within, graph("GreaterOrEqual", levels, graph("Sub", loudest, ZEROS)))
+    return graph("Unsqueeze", graph("And", near, apart), [2])
 
 
 def _quantile(graph: Graph, values: str, counted: str, share: float) -> str:

@@ -15,6 +15,7 @@ from speechlstm.types import UsageError
 
 Normalize = Literal["utterance", "global", "none"]
 SPEECH_RANGE = 30.0  # dB below the loudest frame to which speech reaches
+ZEROS = 100.0  # dB below the loudest frame, where nothing but digital zeros is
 ABOVE_NOISE = 10.0  # dB by which it stands out from the quietest tenth of the frames
 MARGIN = 30  # frames before and after loud ones that count as speech, too
 LOWEST = -3.0  # least value of a normalized feature
@@ -187,8 +188,8 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
     """Return `(batch, frames, 1)`: true in the frames of an utterance that have speech in them, or are near to it.
 
     Speech is what lies within `SPEECH_RANGE` of the loudest frame, and stands out from the utterance's noise. Silence
-    around the speech then has no part in the statistics of the utterance, however long it is. An utterance of nothing
-    but digital zeros is all speech.
+    around the speech then has no part in the statistics of the utterance, however long it is, nor have digital zeros.
+    An utterance of nothing but digital zeros is all speech.
 
     Args:
         levels: `(batch, frames)`, dB.
@@ -196,13 +197,13 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
     """
     within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
     loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
-    # Digital zeros are neither noise, whose level is that of the quietest tenth of the rest, nor near to speech.
-    sounding = within & (levels >= loudest - 2 * SPEECH_RANGE)
-    noise = levels.masked_fill(~sounding, math.nan).nanquantile(0.1, dim=1, keepdim=True)
+    # Digital zeros are not noise, whose level is that of the quietest tenth of the rest.
+    sounding = levels.masked_fill(~within | (levels < loudest - 2 * SPEECH_RANGE), math.nan)
+    noise = sounding.nanquantile(0.1, dim=1, keepdim=True)
     threshold = (noise + ABOVE_NOISE).minimum(loudest - SPEECH_RANGE / 2).maximum(loudest - SPEECH_RANGE)
     loud = (levels >= threshold) & within
     near = F.max_pool1d(loud.float().unsqueeze(1), 2 * MARGIN + 1, stride=1, padding=MARGIN).squeeze(1) > 0
-    return (near & sounding).unsqueeze(-1)
+    return (near & within & (levels >= loudest - ZEROS)).unsqueeze(-1)
 
 
 def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
