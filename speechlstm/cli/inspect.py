@@ -1,4 +1,4 @@
-"""Show the gates and the memory of a network on a recording, as a page with audio and pictures."""
+"""Show the gates and the memory of a network on a recording, as a page with pictures."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_names_and_help_import_no_plugin_and_no_torch(site: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "plugins      List the installed parts" in done.stdout
+    assert "plugins      List the installed plugins and parts" in done.stdout
 
 
 # check=
@@ -411,7 +411,7 @@ def test_the_clock_runs_while_decoding_only() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["format=xml"], 2, "error: no format 'xml'; there are: table, json"),
+        (["format=xml"], 2, "error: format is 'xml', but must be one of table, json, as in format=table"),
         (["check=greedy", "bench=m.jsonl"], 2, "error: new, check= and bench= are three commands"),
         (["check=gredy"], 2, "error: no part 'gredy'; did you mean 'greedy'?"),
         (["bench=gone.jsonl"], 1, "error: gone.jsonl: cannot read the manifest"),
