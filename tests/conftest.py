@@ -27,9 +27,10 @@ from pathlib import Path
 def hide(read=vars(Distribution)["entry_points"].fget, installed=Path({sysconfig.get_path("purelib")!r})):
     def entry_points(self):
         points = read(self)
-        if self.name == "speechlstm" or Path(self.locate_file("")) != installed:
-            return points
-        return EntryPoints(each for each in points if not each.group.startswith("speechlstm."))
+        others = EntryPoints(each for each in points if not each.group.startswith("speechlstm."))
+        if len(others) == len(points) or Path(self.locate_file("")) != installed or self.name == "speechlstm":
+            return points  # to read the name of every package takes long
+        return others
     Distribution.entry_points = property(entry_points)
 
 hide()

@@ -168,7 +168,8 @@ class Recognizer:
             UsageError: one of them is not above 0.
 
         Examples:
-            >>> stream = recognizer.stream()
+            >>> samples, _ = soundfile.read("call.wav", dtype="float32")
+            >>> stream = speechlstm.load("small").stream()
             >>> updates = [*stream.accept(samples), stream.finish()]
             >>> [word.text for update in updates for word in update.words]
             ['stop']
