@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 import speechlstm
 from speechlstm import configs
 from speechlstm.model.acoustic import AcousticModel
-from speechlstm.model.bundle import SHIPPED, Bundle
+from speechlstm.model.bundle import Bundle
 from speechlstm.model.selftest import save_bundle
 from speechlstm.model.tokenizer import Characters
 
@@ -28,9 +28,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "speechlstm"
 
 pytestmark = pytest.mark.slow
-needs_bundle = pytest.mark.skipif(
-    not (SHIPPED / "config.json").is_file(), reason="no bundle ships with this checkout"
-)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +95,6 @@ def test_wheel_has_the_package_and_its_configs_and_nothing_else(names: set[str])
     } <= names
 
 
-@needs_bundle
 def test_wheel_has_the_bundle(names: set[str], wheel: Path) -> None:
     parts = ("model.safetensors", "config.json", "tokens.txt", "selftest.safetensors", "README.md")
     assert {f"speechlstm/model/pretrained/{part}" for part in parts} <= names
@@ -166,14 +162,12 @@ def test_a_bundle_of_this_checkout_is_reproduced(installed: Path) -> None:
     assert ": reproduced: " in run(installed, "speechlstm", "verify", f"bundle={installed / 'tiny'}")
 
 
-@needs_bundle
 def test_the_shipped_bundle_is_reproduced(installed: Path) -> None:
     shown = run(installed, "speechlstm", "verify")
     assert ": reproduced: " in shown
     assert str(installed / "env") in shown
 
 
-@needs_bundle
 def test_the_shipped_bundle_hears_the_shipped_samples(installed: Path) -> None:
     (samples,) = (installed / "env").glob("lib/python*/site-packages/speechlstm/data/samples")
     odd = installed / "an odd, name=1.flac"

@@ -17,19 +17,13 @@ from pathlib import Path
 import pytest
 
 from speechlstm.data.manifest import read_manifest
-from speechlstm.model.bundle import SHIPPED
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "speechlstm" / "data" / "samples"
 GUIDE = ROOT / "plugins" / "README.md"
 PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (SHIPPED / "config.json").exists(), reason="speechlstm/model/pretrained holds no model yet"
-    ),
-]
+pytestmark = pytest.mark.slow
 
 
 _BLOCK = re.compile(r"(?:^`([\w./-]+)`\n\n)?^(~~~|```)(\w*)\n(.*?)^\2$", re.MULTILINE | re.DOTALL)

@@ -255,7 +255,7 @@ def test_the_model_card_and_the_bundle(
             2,
             "features.sample_rate is 16000, but sample_rate, of the audio, is 8000",
         ),
-        (["bundle.dtype=float7"], 2, "bundle.dtype is 'float7', but must be float32 or float16"),
+        (["bundle.dtype=float7"], 2, "bundle.dtype is 'float7', but must be one of float32, float16"),
         (["out=train.jsonl/run"], 1, "train.jsonl/run"),
         (["bundle.path=."], 2, r"\.: holds something else than a bundle"),
     ],
