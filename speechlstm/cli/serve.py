@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
+from speechlstm.evaluation.pages import palette
 from speechlstm.transcription.devices import OneDevice
 from speechlstm.types import SpeechlstmError, UsageError
 
@@ -21,10 +22,10 @@ def main(cfg: DictConfig) -> int:
     try:
         import uvicorn
 
-        from speechlstm.serving.app import Service, create_app
-        from speechlstm.serving.batcher import Batcher
-        from speechlstm.serving.metrics import Metrics
-        from speechlstm.serving.uploads import Limits
+        from speechlstm.transcription.server.app import Service, create_app
+        from speechlstm.transcription.server.batcher import Batcher
+        from speechlstm.transcription.server.metrics import Metrics
+        from speechlstm.transcription.server.uploads import Limits
     except ImportError as error:
         raise UsageError(f"serve needs {error.name}: pip install 'speechlstm[server]'") from None
     where = choose_devices(cfg.trainer)
@@ -42,7 +43,8 @@ def main(cfg: DictConfig) -> int:
     metrics = Metrics(batcher.waiting)
     limits = Limits(cfg.max_megabytes, cfg.max_seconds, cfg.upload_seconds)
     name = recognizer.name if cfg.name is None else str(cfg.name)
-    app = create_app(Service(batcher, name, limits, metrics, os.environ.get("SPEECHLSTM_API_KEY", "")))
+    service = Service(batcher, name, limits, metrics, os.environ.get("SPEECHLSTM_API_KEY", ""))
+    app = create_app(service, palette.css())
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     address = f"[{cfg.host}]" if ":" in str(cfg.host) else cfg.host

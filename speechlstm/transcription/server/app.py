@@ -14,11 +14,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from speechlstm.evaluation.pages.palette import css
-from speechlstm.serving.answers import RESPONSE_FORMATS, RequestError, answer
-from speechlstm.serving.batcher import Batcher, BusyError
-from speechlstm.serving.metrics import Metrics
-from speechlstm.serving.uploads import Limits, read_wish
+from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestError, answer
+from speechlstm.transcription.server.batcher import Batcher, BusyError
+from speechlstm.transcription.server.metrics import Metrics
+from speechlstm.transcription.server.uploads import Limits, read_wish
 from speechlstm.types import AudioError
 
 _PAGE = {
@@ -105,9 +104,10 @@ class Service:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def create_app(service: Service) -> FastAPI:
-    """Return the application with all routes."""
+def create_app(service: Service, colors: str) -> FastAPI:
+    """Return the application with all routes; `colors` is the CSS that names those of the page."""
     app = FastAPI(title="speechlstm", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.colors = colors
     for path, route, method in (
         ("/v1/audio/transcriptions", service.transcriptions, "POST"),
         ("/v1/models", service.models, "GET"),
@@ -127,9 +127,11 @@ def create_app(service: Service) -> FastAPI:
 async def _page(request: Request) -> Response:
     """Return a file of the page."""
     name, kind = _PAGE[request.url.path]
-    content = resources.files("speechlstm.serving").joinpath("page", name).read_text(encoding="utf-8")
+    content = (
+        resources.files("speechlstm.transcription.server").joinpath("page", name).read_text(encoding="utf-8")
+    )
     if name.endswith(".css"):
-        content = f"{css()}\n{content}"
+        content = f"{request.app.state.colors}\n{content}"
     return Response(content, media_type=kind, headers={"Content-Security-Policy": _POLICY})
 
 

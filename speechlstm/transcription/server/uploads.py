@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from speechlstm.data.audio import audio_info
-from speechlstm.serving.answers import RESPONSE_FORMATS, RequestError
+from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestError
 from speechlstm.types import AudioError
 
 _FIELDS = 100  # of a form, at most

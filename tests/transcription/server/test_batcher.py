@@ -11,8 +11,8 @@ import pytest
 from torch import Tensor
 
 import speechlstm
-from speechlstm.serving.batcher import Batcher, BusyError
 from speechlstm.transcription.recognizer import Recognizer
+from speechlstm.transcription.server.batcher import Batcher, BusyError
 from speechlstm.types import AudioError
 
 STOP = (Path(speechlstm.__file__).parent / "data" / "samples" / "stop.flac").read_bytes()
