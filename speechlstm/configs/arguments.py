@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -89,6 +89,11 @@ def as_typed(argument: str) -> str:
     if len(value) < 2 or not value[0] == value[-1] == "'":
         return argument
     return f"{key}{equals}" + value[1:-1].replace("\\'", "'")
+
+
+def given_keys(overrides: Iterable[str]) -> set[str]:
+    """Return the dotted keys, or the groups, that overrides are for."""
+    return {override.lstrip("+~").partition("=")[0] for override in overrides}
 
 
 def _item(text: str) -> str:

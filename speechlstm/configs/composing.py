@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from speechlstm.configs import folders
+from speechlstm.configs.arguments import given_keys
 from speechlstm.configs.fitting import check
 from speechlstm.configs.mistakes import explain
 from speechlstm.model.installed import conf_folders
@@ -91,7 +92,7 @@ def given_settings(group: str, option: str) -> set[str] | None:
     """Return which settings of a group the command line gives; None unless the option of that name is chosen."""
     if not HydraConfig.initialized() or HydraConfig.get().runtime.choices.get(group) != option:
         return None
-    keys = (override.partition("=")[0].lstrip("+~") for override in task_overrides())
+    keys = given_keys(task_overrides())
     return {key.split(".")[1] for key in keys if key.startswith(f"{group}.")}
 
 

@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
+from speechlstm.configs.arguments import given_keys
 from speechlstm.model.acoustic import acoustic_state, has_row_per_token, is_encoder_weight
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.restore import restore
@@ -64,7 +65,7 @@ def adopt(
     Returns:
         what has changed: `encoder.num_layers=3 (was 4)`.
     """
-    given = {each.lstrip("+~").partition("=")[0] for each in overrides}
+    given = given_keys(overrides)
     changes = []
     for stage in ("features", "encoder"):
         here: dict[str, Any] = OmegaConf.to_container(cfg[stage], resolve=True)  # type: ignore[assignment]

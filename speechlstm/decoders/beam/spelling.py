@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice, product
 from pathlib import Path
 
@@ -32,18 +32,18 @@ class Spelling:
 
     def __init__(self, tokenizer: Tokenizer, words: str | Path | None) -> None:
         self._tokenizer = tokenizer
-        self._own: Pronunciations = {}
         self.lexicon: Pronunciations | None = None
         if isinstance(tokenizer, Phones):
-            self._own = tokenizer.lexicon.entries
-            self.lexicon = self._own if words is None else read_lexicon(words, tokenizer.normalize)
+            self._known = self.lexicon = tokenizer.lexicon.entries
+            if words is not None:
+                self.lexicon = read_lexicon(words, tokenizer.normalize)
+                self._known = self._known | self.lexicon
             self._ids = {phone: index for index, phone in enumerate(tokenizer.tokens)}
 
     def word(self, word: str) -> list[list[int]]:
         """Return each way to spell a word; a token is 0 where there is none for a phone or a character."""
         if self.lexicon is not None:
-            variants = self.lexicon.get(word) or self._own[word]
-            return [[self._ids.get(phone, 0) for phone in phones] for phones in variants]
+            return [[self._ids.get(phone, 0) for phone in phones] for phones in self._known[word]]
         try:
             return [self._tokenizer.encode(word) if len(word) <= MOST_TOKENS else [0]]
         except TokenizerError:
@@ -65,7 +65,8 @@ class Spelling:
         self._pronounce(words)
         spelled = []
         for phrase in given:
-            ways = [_joined(way, self._ids[BOUNDARY]) for way in _ways(self.word, words[phrase])]
+            spoken = islice(product(*map(self.word, words[phrase])), _MOST_WAYS)
+            ways = [_joined(way, self._ids[BOUNDARY]) for way in spoken]
             if any(0 in way for way in ways):
                 raise _unspellable(phrase, "its pronunciation has phones that the model lacks")
             spelled.append(ways)
@@ -73,16 +74,16 @@ class Spelling:
 
     def _pronounce(self, phrases: dict[str, list[str]]) -> None:
         """Add pronunciations of the phrases' words that no lexicon has, as its other words are spelled."""
-        assert self.lexicon is not None
-        known = self._own | self.lexicon
-        missing = {word: phrase for phrase, words in phrases.items() for word in words if word not in known}
+        missing = {
+            word: phrase for phrase, words in phrases.items() for word in words if word not in self._known
+        }
         if not missing:
             return
         try:
-            pronouncer = Pronouncer(known)
+            pronouncer = Pronouncer(self._known)
         except SpeechlstmError as error:
             raise _unspellable(next(iter(missing.values())), f"not in the lexicon, and {error}") from None
-        self._own = dict(self._own)
+        self._known = dict(self._known)  # the tokenizer's own stays as it is
         for word, phrase in missing.items():
             if len(word) > _LETTERS:
                 raise _unspellable(
@@ -91,7 +92,7 @@ class Spelling:
             variants = [phones for phones, _ in pronouncer.pronounce(word, _VARIANTS)]
             if not variants:
                 raise _unspellable(phrase, f"{word!r} is not in the lexicon, nor are words with such letters")
-            self._own[word] = variants
+            self._known[word] = variants
             shown = ", ".join(" ".join(phones) for phones in variants)
             print(
                 f"hotword {word!r} is not in the lexicon; pronounced by its spelling: {shown}",
@@ -103,11 +104,6 @@ class Spelling:
             return self._tokenizer.encode(phrase)
         except TokenizerError as error:
             raise _unspellable(phrase, str(error)) from None
-
-
-def _ways(spelled: Callable[[str], list[list[int]]], words: list[str]) -> Iterable[tuple[list[int], ...]]:
-    """Return the ways to pronounce words one after the other, at most `_MOST_WAYS`."""
-    return islice(product(*map(spelled, words)), _MOST_WAYS)
 
 
 def _joined(words: Iterable[list[int]], gap: int) -> list[int]:

@@ -13,9 +13,8 @@ from speechlstm.model.encoder import ChunkedEncoder, Encoder, LookaheadEncoder, 
 from speechlstm.model.encoder.lookahead import RowConvolution
 from speechlstm.model.encoder.stack import Subsampling
 from speechlstm.model.export.chunked import add_chunked_layers
-from speechlstm.model.export.graph import Graph
+from speechlstm.model.export.graph import Graph, check_kind
 from speechlstm.model.export.recurrent import add_states, finish_layer, norm
-from speechlstm.types import UsageError
 
 KINDS = (Encoder, LookaheadEncoder, ChunkedEncoder)
 
@@ -35,11 +34,7 @@ def add_encoder(graph: Graph, encoder: nn.Module, features: str, lengths: str) -
     Raises:
         UsageError: the encoder is not among `KINDS`.
     """
-    if type(encoder) not in KINDS:
-        known = ", ".join(kind.__name__ for kind in KINDS)
-        raise UsageError(
-            f"encoder {type(encoder).__name__} cannot be exported to ONNX; those that can be are: {known}"
-        )
+    check_kind("encoder", encoder, KINDS)
     assert isinstance(encoder, Encoder)
     x, lengths = _subsampled(graph, encoder.subsample, features, lengths)
     within = graph("Unsqueeze", graph.within(lengths, graph.size(x, 1)), [2])

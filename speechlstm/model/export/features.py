@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechlstm.model.export.graph import Graph
+from speechlstm.model.export.graph import Graph, check_kind
 from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram
 from speechlstm.model.features.base import ABOVE_NOISE, LOWEST, MARGIN, PREEMPHASIS, SPEECH_RANGE, ZEROS
-from speechlstm.types import UsageError
 
 KINDS = (LogMel, Mfcc, KaldiFbank, Spectrogram)
 _SILENT = -1e30  # dB, below everything
@@ -35,11 +34,7 @@ def add_features(graph: Graph, features: Features, waveforms: str, lengths: str)
     Raises:
         UsageError: the features are not among `KINDS`.
     """
-    if type(features) not in KINDS:
-        known = ", ".join(kind.__name__ for kind in KINDS)
-        raise UsageError(
-            f"features {type(features).__name__} cannot be exported to ONNX; those that can be are: {known}"
-        )
+    check_kind("features", features, KINDS)
     waveforms = graph("Where", graph.within(lengths, graph.size(waveforms, 1)), waveforms, 0.0)
     frames = _frame_lengths(graph, features, lengths)
     padded = graph("Unsqueeze", _padded(graph, features, waveforms), [1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,21 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor
 
+from speechlstm.types import UsageError
+
 OPSET = 17  # the first with layer normalization; all runtimes of the last years have it
 IR_VERSION = 9
 
 Value = str | Tensor | NDArray[Any] | list[int] | int | float
+
+
+def check_kind(stage: str, part: object, kinds: Sequence[type]) -> None:
+    """Raise a UsageError for a part that is not exactly of one of the kinds that can be exported."""
+    if type(part) not in kinds:
+        known = ", ".join(kind.__name__ for kind in kinds)
+        raise UsageError(
+            f"{stage} {type(part).__name__} cannot be exported to ONNX; those that can be are: {known}"
+        )
 
 
 class Graph:
