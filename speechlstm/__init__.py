@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 
 TYPE_CHECKING = False  # the module `typing` would be imported before Ctrl-C is taken care of
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from typing import Any
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from speechlstm.decoders import Decoder
     from speechlstm.transcription.recognizer import Recognizer, load
     from speechlstm.transcription.transcript import Transcript
-    from speechlstm.types import Hypothesis
+    from speechlstm.types import Hypothesis, __version__
 
 __all__ = ["Decoder", "Hypothesis", "Recognizer", "Transcript", "__version__", "load"]
 
@@ -28,6 +27,7 @@ _PLACES = {
     "Hypothesis": "speechlstm.types",
     "Recognizer": "speechlstm.transcription.recognizer",
     "Transcript": "speechlstm.transcription.transcript",
+    "__version__": "speechlstm.types",
     "load": "speechlstm.transcription.recognizer",
 }
 

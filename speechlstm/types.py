@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # torch takes a second to import: not for an error or a manifest
     from torch import Tensor
 
+__version__ = "0.1.0"  # read by the build, too
+
 
 @dataclass(frozen=True, slots=True)
 class Utterance:

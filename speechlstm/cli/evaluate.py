@@ -21,7 +21,7 @@ from speechlstm.decoders import Decoder
 from speechlstm.evaluation import errorreport, results
 from speechlstm.transcription.recognizer import Recognizer, transcribe
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, Utterance, counted
+from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, Utterance, __version__, counted
 
 Outcome = tuple[int, Transcript | AudioError, errorreport.Cause | None]
 
@@ -115,7 +115,7 @@ def conclude(
         spoken = [replace(u, extra=u.extra | {"pred_text": r.text}) for u, r, _ in read]
         files[cfg.out] = to_lines(spoken, cfg.out)
     if cfg.report is not None:
-        about = {"compare_with": cfg.compare_with, "failed": failed, "version": speechlstm.__version__}
+        about = {"compare_with": cfg.compare_with, "failed": failed, "version": __version__}
         causes = [cause for *_, cause in read]
         rate, budget = recognizer.sample_rate, cfg.report_audio * 1e6
         files[cfg.report] = errorreport.report(

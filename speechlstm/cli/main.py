@@ -66,7 +66,7 @@ def _run(name: str, *arguments: str) -> None:
         print(_overview())
         return
     if name in ("-V", "--version") or ("--version" in flags and name != "--complete"):
-        from speechlstm import __version__
+        from speechlstm.types import __version__
 
         print(f"speechlstm {__version__}")
         return

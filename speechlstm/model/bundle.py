@@ -22,7 +22,6 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from speechlstm import __version__
 from speechlstm.data.files import temporary_path, write_atomically
 from speechlstm.model import registry
 from speechlstm.model import tokenizer as tokenizers
@@ -32,7 +31,7 @@ from speechlstm.model.restore import described, restore
 from speechlstm.model.settings import shown
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.model.tokenizer.base import encodable
-from speechlstm.types import BundleError, OutputError, TokenizerError
+from speechlstm.types import BundleError, OutputError, TokenizerError, __version__
 
 FORMAT = 2  # raised when an older version could no longer read what is written
 PARTS = frozenset({"config.json", "model.safetensors", "selftest.safetensors", "tokens.txt", "README.md"})

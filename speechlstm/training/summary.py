@@ -8,14 +8,13 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
-from speechlstm import __version__
 from speechlstm.evaluation import metrics
 from speechlstm.training.callbacks.progress import clock
 from speechlstm.training.data import SpeechData
 from speechlstm.training.fit import Trained
 from speechlstm.training.module import TrainingModule
 from speechlstm.training.validation import Validation
-from speechlstm.types import counted
+from speechlstm.types import __version__, counted
 
 _USELESS = 0.95  # word error rate from which on a model is of no use
 _SILENT = 0.999  # share of blank frames above which it recognizes nothing

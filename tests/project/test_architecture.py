@@ -60,6 +60,8 @@ def test_imports_run_down_and_not_in_circles() -> None:
     graph = grimp.build_graph("speechlstm", cache_dir=None, exclude_type_checking_imports=True)
     assert not upward(graph, "speechlstm")
     assert not circles(graph)
+    users = {module.split(".")[1] for module in graph.find_modules_that_directly_import("speechlstm")}
+    assert users <= {"cli"}  # the package's front is for those who call it, not for its rooms
 
 
 def test_a_planted_upward_import_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

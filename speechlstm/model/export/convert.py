@@ -8,14 +8,13 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from speechlstm import __version__
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.bundle import Bundle
 from speechlstm.model.export.encoder import add_encoder
 from speechlstm.model.export.features import add_features
 from speechlstm.model.export.graph import Graph
 from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.types import UsageError
+from speechlstm.types import UsageError, __version__
 
 QUANTIZE = ("none", "int8")
 _ALL = 2**62  # samples: the length of who gives none

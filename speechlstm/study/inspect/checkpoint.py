@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import speechlstm
 from speechlstm.model import tokenizer
 from speechlstm.model.acoustic import acoustic_state
 from speechlstm.model.bundle import Bundle
 from speechlstm.model.restore import restore
 from speechlstm.training.checkpoints import read_checkpoint
 from speechlstm.training.module import ACOUSTIC
+from speechlstm.transcription import recognizer
 from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import BundleError, TokenizerError
 
@@ -22,7 +22,7 @@ def load(path: str | Path | None) -> Recognizer:
         SpeechlstmError: it is neither, damaged, or of an incompatible version.
     """
     if path is None or not Path(path).is_file():
-        return speechlstm.load(path)
+        return recognizer.load(path)
     content = read_checkpoint(Path(path))
     try:
         tokens = tokenizer.from_dict(content["tokenizer"])
