@@ -18,34 +18,25 @@ Row = tuple[str, Mapping[str, str], float | None]  # folder, settings, objective
 class TrialTable(Callback):
     """Prints the trainings in a sweep's folder, best first, when Hydra has made the last."""
 
-    def __init__(self, score: str, objective: str) -> None:
-        self.score, self.objective = score, objective
-
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the table, and the command of the best training."""
-        rows = sorted(map(self._row, Path(config.hydra.sweep.dir).glob("*/.hydra/overrides.yaml")))
+        rows = sorted(map(_row, Path(config.hydra.sweep.dir).glob("*/.hydra/overrides.yaml")))
         if not rows:
             return
         print(f"\n{table(rows)}", flush=True)
         folder, settings, best = min(rows, key=_rank)
         if best is not None:
-            command = [
-                "speechlstm",
-                config.hydra.job.name,
-                *(f"{key}={value}" for key, value in settings.items()),
-            ]
-            print(f"\nbest: {folder}\n\n  {shlex.join(command)}", flush=True)
+            given = [f"{key}={value}" for key, value in settings.items()]
+            command = shlex.join(["speechlstm", config.hydra.job.name, *given])
+            print(f"\nbest: {folder}\n\n  {command}", flush=True)
 
-    def _row(self, overrides: Path) -> Row:
-        folder = overrides.parents[1]
-        lines: Any = OmegaConf.to_container(OmegaConf.load(overrides), resolve=False)
-        settings = {key: value for key, _, value in (line.partition("=") for line in lines)}
-        score = folder / self.score
-        return (
-            folder.name,
-            settings,
-            json.loads(score.read_text())[self.objective] if score.exists() else None,
-        )
+
+def _row(overrides: Path) -> Row:
+    folder = overrides.parents[1]
+    lines: Any = OmegaConf.to_container(OmegaConf.load(overrides), resolve=False)
+    settings = {key: value for key, _, value in (line.partition("=") for line in lines)}
+    score = folder / "score.json"
+    return folder.name, settings, json.loads(score.read_text())["wer"] if score.exists() else None
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -1,14 +1,4 @@
-"""The tests that every decoder must pass, for the authors of plugins.
-
-Three lines in a test file give all of them to pytest:
-
-    from speechlstm.decoders.contract import DecoderContract
-
-    class TestMine(DecoderContract):
-        name = "mine"
-
-`speechlstm plugins check=mine` runs the same without pytest.
-"""
+"""The tests that every decoder must pass, for the authors of plugins; see `speechlstm.model.contract`."""
 
 from __future__ import annotations
 

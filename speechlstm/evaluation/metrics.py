@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+_RESAMPLES = 2000  # of the bootstrap
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -77,8 +79,8 @@ class Score:
         """Share of utterances with an error; 0 for none at all."""
         return _rate(self.wrong_sentences, len(self.utterances))
 
-    def interval(self, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
-        """Return the bootstrap percentile interval of the word error rate.
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % bootstrap percentile interval of the word error rate.
 
         Whole utterances are drawn with replacement, since errors within one depend on each other (Bisani and
         Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004).
@@ -86,17 +88,15 @@ class Score:
         table = np.array([(c.errors, c.length) for c in self.utterances], dtype=np.int64).reshape(-1, 2)
         if not table[:, 1].any():
             return self.wer, self.wer
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(0)
         size = len(table)
         block = max(1, 5_000_000 // size)  # resamples drawn at once: bounds the memory for large sets
+        counts = [min(block, _RESAMPLES - done) for done in range(0, _RESAMPLES, block)]
         sums = np.concatenate(
-            [
-                table[generator.integers(0, size, (min(block, resamples - done), size))].sum(axis=1)
-                for done in range(0, resamples, block)
-            ]
+            [table[generator.integers(0, size, (count, size))].sum(axis=1) for count in counts]
         )
         sums = sums[sums[:, 1] > 0]  # a draw without any reference word has no rate
-        low, high = np.quantile(sums[:, 0] / sums[:, 1], [(1 - level) / 2, (1 + level) / 2])
+        low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
         return float(low), float(high)
 
     def worst(self, count: int) -> list[int]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rapidfuzz.distance import Levenshtein
 
 from speechlstm.data.files import write_atomically
 from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.posteriors import padded
 from speechlstm.evaluation.benchmark import measure
+from speechlstm.evaluation.errorreport.analysis import judged_words
 from speechlstm.evaluation.logprobs import LogProbs
 from speechlstm.evaluation.metrics import Score
 from speechlstm.evaluation.pages.palette import light
@@ -136,23 +136,20 @@ def calibrate(decoder: Decoder, dev: LogProbs) -> tuple[float, float, float]:
     Returns:
         the power, and the cross-entropy of right and wrong words before and after, natural log per word.
     """
-    sure, right = [], []
-    for utterance, row in zip(dev.utterances, dev.rows, strict=True):
-        reference = decoder.tokenizer.normalize(utterance.text).split()
-        made = to_transcript(
-            decoder(*padded([row]))[0], decoder.tokenizer, 1.0, utterance.id, float(len(row))
-        )
-        words = [word.text for word in made.words]
-        wrong = {at for kind, _, at in Levenshtein.editops(reference, words) if kind != "delete"}
-        sure += [word.confidence for word in made.words]
-        right += [at not in wrong for at in range(len(words))]
-    if not sure:
+    normalized = [replace(each, text=decoder.tokenizer.normalize(each.text)) for each in dev.utterances]
+    transcripts = [
+        to_transcript(decoder(*padded([row]))[0], decoder.tokenizer, 1.0, each.id, float(len(row)))
+        for each, row in zip(dev.utterances, dev.rows, strict=True)
+    ]
+    judged = judged_words(normalized, transcripts)
+    if not judged:
         return 1.0, 0.0, 0.0
-    logs, good = np.log(np.clip(sure, 1e-9, 1 - 1e-6)), np.array(right)
+    sure, good = np.array(judged, np.float64).T
+    logs = np.log(np.clip(sure, 1e-9, 1 - 1e-6))
     powers = np.geomspace(0.05, 20.0, 241)
     powers = np.append(powers, 1.0)
     scaled = powers[:, None] * logs
-    losses = -np.where(good, scaled, np.log(-np.expm1(scaled))).mean(axis=1)
+    losses = -np.where(good > 0, scaled, np.log(-np.expm1(scaled))).mean(axis=1)
     best = int(losses.argmin())
     return float(powers[best]), float(losses[-1]), float(losses[best])
 

@@ -87,12 +87,12 @@ def test_mfcc_is_torchaudios() -> None:
     torch.testing.assert_close(got, oracle(waveform).T, atol=1e-3, rtol=1e-3)
 
 
-@given(st.integers(1, 30), st.integers(0, 10), st.integers(1, 4))
-def test_differences_are_torchaudios(frames: int, padding: int, context: int) -> None:
+@given(st.integers(1, 30), st.integers(0, 10))
+def test_differences_are_torchaudios(frames: int, padding: int) -> None:
     features = noise(2, frames + padding, 3, seed=frames)
-    got = differences(features, torch.tensor([frames, frames + padding]), context)
+    got = differences(features, torch.tensor([frames, frames + padding]))
     for row, length in [(0, frames), (1, frames + padding)]:
-        wanted = torchaudio.functional.compute_deltas(features[row, :length].T, 2 * context + 1).T
+        wanted = torchaudio.functional.compute_deltas(features[row, :length].T, 5).T
         torch.testing.assert_close(got[row, :length], wanted, atol=1e-5, rtol=1e-4)
 
 

@@ -384,10 +384,9 @@ def test_encoders_of_an_experiment_are_matched(network: str, tmp_path: Path) -> 
         return sum(weight.numel() for weight in built.parameters())
 
     assert count == pytest.approx(parameters(cfg.encoder), rel=0.1)
-    chosen = [f"encoder={speech.ENCODERS[network]}", *trial.settings.split(), *overrides]
-    assert parameters(configs.load("train", ["experiment=overfit", *chosen]).encoder) == count
+    assert parameters(configs.load("train", overrides).encoder) == count
     if network == "lstm":
-        assert overrides == ["encoder.hidden_size=64"], "the experiment's own"
+        assert overrides[-1] == "encoder.hidden_size=64", "the experiment's own"
 
 
 @pytest.mark.slow

@@ -42,24 +42,9 @@ class BeamDecoder(Decoder):
     The score of a hypothesis is `acoustic + lm_weight * lm + word_bonus * words + unk_score * unknown + hotwords`,
     natural logs, where `acoustic` is the CTC probability summed over all alignments that the beam kept.
 
-    Args:
-        tokenizer: whose ids the columns of the log-probabilities are.
-        beam_size: prefixes kept after each frame.
-        n_best: most hypotheses returned, different texts each.
-        token_threshold: tokens less likely than this in a frame are not tried there.
-        max_tokens: most tokens tried in a frame.
-        beam_threshold: prefixes whose score lies this much below the best, natural log, are not kept.
-        lm: n-gram model: an ARPA file or a loaded one. If all its words are tokens it scores each token, else words.
-        lm_weight: factor of its log-probabilities. Words of the lexicon that it lacks share that of `<unk>` equally.
-        word_bonus: natural log added for each word; counters that language models prefer few words.
-        unk_score: natural log added for each word outside the lexicon, besides its language model probability.
-        lexicon: `"none"`: any spelling; `"soft"`: words outside cost `unk_score`; `"strict"`: no words outside.
-        words: file of the lexicon's words, one a line, or of pronunciations if the tokens are phones; null takes the
-            words of the language model, or else all that the tokenizer's own lexicon has.
-        hotwords: phrases to prefer: a file, a list, or phrases with boosts.
-        hotword_boost: natural log added for each token of a hotword.
-        confidence_power: confidences are raised to this power; `speechlstm tune` finds what makes them probabilities.
-        threads: utterances of a batch searched at once; null takes as many as torch has threads.
+    The settings are explained in `conf/decoder/beam.yaml`. From Python `lm` may be a loaded model, and `hotwords`
+    phrases with their boosts. Words of the lexicon that the language model lacks share the probability of `<unk>`
+    equally; a model whose words are all tokens scores each token.
 
     Raises:
         UsageError: settings out of range.

@@ -106,9 +106,7 @@ def by_label(labels: Sequence[str | None], counts: Sequence[Counts]) -> list[dic
     return sorted(result, key=lambda group: (-(group["rate"] or 0), group["label"]))
 
 
-def by_quantile(
-    values: Sequence[float | None], counts: Sequence[Counts], bins: int = _BINS
-) -> list[dict[str, Any]]:
+def by_quantile(values: Sequence[float | None], counts: Sequence[Counts]) -> list[dict[str, Any]]:
     """Return the error rate in ranges of a quantity that hold about as many utterances each.
 
     A range begins with its `low` and ends before its `high`, the last one with it; equal values are never divided.
@@ -117,7 +115,7 @@ def by_quantile(
     if not known:
         return []
     numbers = np.array([value for value, _ in known])
-    bins = max(1, min(bins, len(known) // 5))  # fewer utterances than that tell nothing
+    bins = max(1, min(_BINS, len(known) // 5))  # fewer utterances than that tell nothing
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, bins + 1), method="higher"))
     places = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, max(len(edges) - 2, 0))
     groups = []

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechlstm.model.encoder.recurrent import Encoder, RecurrentLayer
-from speechlstm.model.encoder.stack import beyond
+from speechlstm.model.encoder.stack import Stack, beyond
 from speechlstm.model.settings import Frames
 
 
@@ -30,14 +30,11 @@ class LookaheadEncoder(Encoder):
     """
 
     layer = ForwardLayer
+    enter = Stack.enter  # nothing is reversed
 
     def __init__(self, num_features: int, vocab_size: int, lookahead: Frames = 20, **options: Any) -> None:
         super().__init__(num_features, vocab_size, **options)
         self.layers.append(RowConvolution(self.output.in_features, lookahead))
-
-    def enter(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        """Return the frames and their lengths."""
-        return x, lengths
 
 
 class RowConvolution(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor
 from speechlstm.model.export.graph import Graph, check_kind
 from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram
 from speechlstm.model.features.base import ABOVE_NOISE, LOWEST, MARGIN, PREEMPHASIS, SPEECH_RANGE, ZEROS
+from speechlstm.model.features.mfcc import CONTEXT
 
 KINDS = (LogMel, Mfcc, KaldiFbank, Spectrogram)
 _SILENT = -1e30  # dB, below everything
@@ -104,7 +105,7 @@ def _kernel(features: Features) -> NDArray[np.float32]:
     return np.asarray(kernel[:, None], np.float32)
 
 
-def _differences(graph: Graph, values: str, frames: str, context: int = 2) -> str:
+def _differences(graph: Graph, values: str, frames: str) -> str:
     """Add what `speechlstm.model.features.differences` does."""
     time = graph("Unsqueeze", graph("Range", 0, graph.size(values, 1), 1), [0])
     last = graph("Unsqueeze", graph("Sub", frames, 1), [1])
@@ -114,7 +115,7 @@ def _differences(graph: Graph, values: str, frames: str, context: int = 2) -> st
         index = graph("Min", graph("Max", graph("Add", time, shift), 0), last)
         return graph("GatherElements", values, graph("Expand", graph("Unsqueeze", index, [2]), shape), axis=1)
 
-    steps = range(1, context + 1)
+    steps = range(1, CONTEXT + 1)
     scale = 2 * sum(step * step for step in steps)
     slopes = [graph("Mul", graph("Sub", at(step), at(-step)), step / scale) for step in steps]
     return graph("Sum", *slopes)

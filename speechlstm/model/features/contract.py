@@ -1,12 +1,4 @@
-"""The tests that every feature extractor must pass, for the authors of plugins.
-
-    from speechlstm.model.features.contract import FeaturesContract
-
-    class TestMine(FeaturesContract):
-        name = "mine"
-
-`speechlstm plugins check=mine` runs the same without pytest.
-"""
+"""The tests that every feature extractor must pass, for the authors of plugins; see `speechlstm.model.contract`."""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ from speechlstm.model.features.logmel import LogMel
 from speechlstm.model.settings import Bands, Positive, Rate, Window, Within
 from speechlstm.types import UsageError
 
+CONTEXT = 2  # frames on each side that a difference is taken over
+
 
 class Mfcc(Features):
     """Mel-frequency cepstral coefficients with their first and second differences over time."""
@@ -52,13 +54,12 @@ class Mfcc(Features):
         return torch.cat([cepstra, first, differences(first, frames)], dim=-1)
 
 
-def differences(features: Tensor, frames: Tensor, context: int = 2) -> Tensor:
-    """Fit a line to `context` frames on each side, return its slope; the end frames repeat beyond the ends.
+def differences(features: Tensor, frames: Tensor) -> Tensor:
+    """Fit a line to `CONTEXT` frames on each side, return its slope; the end frames repeat beyond the ends.
 
     Args:
         features: `(batch, frames, num_features)`.
         frames: `(batch,)`, frames of each utterance: its last one is what repeats, not the padding.
-        context: frames on each side.
     """
     time = torch.arange(features.shape[1], device=features.device).expand(len(features), -1)
     last = (frames - 1)[:, None]
@@ -67,6 +68,6 @@ def differences(features: Tensor, frames: Tensor, context: int = 2) -> Tensor:
         index = (time + shift).clamp(min=0).minimum(last)
         return features.gather(1, index[..., None].expand_as(features))
 
-    steps = range(1, context + 1)
+    steps = range(1, CONTEXT + 1)
     slope = torch.stack([step * (at(step) - at(-step)) for step in steps]).sum(dim=0)
     return slope / (2 * sum(step * step for step in steps))

@@ -1,12 +1,4 @@
-"""The tests that every tokenizer must pass, for the authors of plugins.
-
-    from speechlstm.model.tokenizer.contract import TokenizerContract
-
-    class TestMine(TokenizerContract):
-        name = "mine"
-
-`speechlstm plugins check=mine` runs the same without pytest.
-"""
+"""The tests that every tokenizer must pass, for the authors of plugins; see `speechlstm.model.contract`."""
 
 from __future__ import annotations
 

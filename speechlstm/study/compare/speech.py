@@ -13,6 +13,7 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from speechlstm import configs
@@ -72,7 +73,7 @@ def train(trial: SpeechTrial, folder: Path) -> dict[str, Any]:
             f"experiment {trial.experiment}: data.dev is a list; a comparison needs one manifest"
         )
     sizes, count = sized(trial, cfg)
-    _, megabytes = _speechlstm("train", *trial.overrides, *sizes, f"seed={trial.seed}", f"out={folder}")
+    _, megabytes = _speechlstm("train", *sizes, f"seed={trial.seed}", f"out={folder}")
     last = read_checkpoint(folder / "checkpoints" / LAST)
     (seconds,) = (state["seconds"] for state in last["callbacks"].values() if "seconds" in state)
     printed, _ = _speechlstm(
@@ -104,26 +105,29 @@ def rates(folder: Path) -> list[list[float]]:
 
 
 def sized(trial: SpeechTrial, cfg: DictConfig) -> tuple[list[str], int]:
-    """Return overrides that give a network as many parameters as the experiment's own encoder has, and the number."""
+    """Return overrides for as many parameters as the experiment's own encoder has, and their number."""
     texts = [utterance.text for utterance in parts.read(cfg.data.train)]
     vocab_size = len(configs.build_part("tokenizer", cfg.tokenizer, texts=texts))
     num_features = configs.build_part("features", cfg.features).num_features
 
-    def parameters(encoder: DictConfig) -> int:
-        built = configs.build_part("encoder", encoder, num_features=num_features, vocab_size=vocab_size)
+    attends = trial.network == "transformer"
+    overrides = [*trial.overrides, *(["~encoder.hidden_size"] if attends else [])]
+    encoder = configs.load("train", overrides).encoder
+
+    def parameters(settings: DictConfig | dict[str, Any]) -> int:
+        with torch.device("meta"):  # only counted
+            built = configs.build_part("encoder", settings, num_features=num_features, vocab_size=vocab_size)
         return sum(weight.numel() for weight in built.parameters())
 
-    def overrides(units: int) -> list[str]:
+    def sizes(units: int) -> dict[str, int]:
         size = _STEP * units
-        if trial.network == "transformer":
-            return ["~encoder.hidden_size", f"encoder.width={size}", f"encoder.ffn_size={4 * size}"]
-        return [f"encoder.hidden_size={size}"]
+        return {"width": size, "ffn_size": 4 * size} if attends else {"hidden_size": size}
 
     def count(units: int) -> int:
-        return parameters(configs.load("train", [*trial.overrides, *overrides(units)]).encoder)
+        return parameters({**encoder, **sizes(units)})
 
     units = nearest(count, parameters(cfg.encoder))
-    return overrides(units), count(units)
+    return [*overrides, *(f"encoder.{key}={size}" for key, size in sizes(units).items())], count(units)
 
 
 def _speechlstm(*arguments: str) -> tuple[str, float]:

@@ -101,11 +101,11 @@ def compressed(waveform: Samples, sample_rate: int, codec: str, quality: float) 
 class Gain(Change):
     """Makes a waveform louder or quieter. With features that are normalized it changes what clips, and little else."""
 
-    def __init__(self, decibels: Span = (-12.0, 6.0), clip: bool = True, probability: float = 0.5) -> None:
+    def __init__(self, decibels: Span = (-12.0, 6.0), probability: float = 0.5) -> None:
         super().__init__(probability)
-        self.decibels, self.clip = decibels, clip
+        self.decibels = decibels
 
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
-        """Return the waveform at another level."""
+        """Return the waveform at another level, cut off at full scale."""
         louder = waveform * np.float32(10 ** (rng.uniform(*self.decibels) / 20))
-        return louder.clip(-1, 1) if self.clip else louder
+        return louder.clip(-1, 1)
