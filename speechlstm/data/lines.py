@@ -1,58 +1,111 @@
-"""Lines of text files, compressed or not, with a progress bar and errors that name the file and line."""
+"""Lines of text files of any origin, compressed or not: what is wrong is named by file and line."""
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
+import stat
 import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 from speechlstm.data import progress
 from speechlstm.types import SpeechlstmError
 
-LONGEST = 1 << 24  # bytes of a line, 16 MB: more is no text that has lines, and would fill the memory
+MAX_LINE = 4_000_000  # bytes; ten hours of speech have 600,000 letters
 
 _GZIP = b"\x1f\x8b"
 _MEGABYTE = 1_000_000  # bytes
 _BLOCK = 1 << 20  # bytes read at once
 
 
-def read_lines(path: str | Path, longest: int = LONGEST) -> Iterator[bytes]:
-    """Return the lines of a file, their ends included; gzip is known by its first bytes, not by the name.
+def read_bytes(path: str | Path) -> Iterator[bytes]:
+    """Return the lines of a file, their ends included.
+
+    Gzip is known by its first bytes, not by the name, and UTF-16 by its mark; it becomes UTF-8.
 
     Raises:
-        SpeechlstmError: while they are read: the file cannot be, its compressed data is damaged or ends early, or a
-            line has more than `longest` bytes.
+        SpeechlstmError: while they are read: the file cannot be, its compressed data or UTF-16 is damaged or ends
+            early, or a line is longer than `MAX_LINE`.
     """
-    return chain.from_iterable(_blocks(path, longest))  # a generator of lines would be slower
+    return chain.from_iterable(_blocks(path))  # a generator of lines would be slower
 
 
-def _blocks(path: str | Path, longest: int) -> Iterator[list[bytes]]:
+def decode(line: bytes, path: str | Path, number: int) -> str:
+    """Return a line as text, without its end; a byte order mark before line 1 is left out.
+
+    Raises:
+        SpeechlstmError: it is too long, not UTF-8, or has a NUL; the message begins with `path:number`.
+    """
+    where = f"{path}:{number}"
+    if len(line) > MAX_LINE:
+        raise _too_long(where)
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{line[error.start]:02x} at {error.start + 1}"
+        raise SpeechlstmError(
+            f"{where}: not UTF-8 text ({byte}); convert it, as in iconv -f LATIN1 -t UTF-8"
+        ) from None
+    if "\0" in text:
+        raise SpeechlstmError(f"{where}: not text (it holds a NUL byte)")
+    return text
+
+
+def read_all(path: str | Path) -> Iterator[tuple[int, str | SpeechlstmError]]:
+    """Yield the number of each line, from 1, and the line without its end, or what is wrong with it.
+
+    Raises:
+        SpeechlstmError: as `read_bytes`, but for the length of a line.
+    """
+    for number, line in enumerate(chain.from_iterable(_blocks(path, cut=True)), 1):
+        try:
+            yield number, decode(line, path, number)
+        except SpeechlstmError as error:
+            yield number, error
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Yield the number of each line, from 1, and its text without the white space around it.
+
+    Raises:
+        SpeechlstmError: as `read_bytes` and `decode`.
+    """
+    for number, line in enumerate(read_bytes(path), 1):
+        yield number, decode(line, path, number).strip()
+
+
+def _blocks(path: str | Path, cut: bool = False) -> Iterator[list[bytes]]:
+    """Yield lines; one longer than `MAX_LINE` is an error, or `cut` off somewhere after that."""
     number, rest = 0, b""
     try:
         with Path(path).open("rb") as raw:
-            total = Path(path).stat().st_size // _MEGABYTE or None
+            status = Path(path).stat()
+            if stat.S_ISCHR(status.st_mode):
+                raise OSError(0, "a device, but must be a file")
             packed = raw.peek(2)[:2] == _GZIP
             file = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
-            with progress.bar(f"reading {Path(path).name}", total, "MB") as bar:
-                while block := file.read(_BLOCK):
+            name, total = Path(path).name, status.st_size // _MEGABYTE or None
+            with progress.bar(f"reading {name}", total, "MB", bool(total)) as bar:
+                for block in _in_utf8(file):
                     begun, newline, ended = block.rpartition(b"\n")
                     if newline:
                         lines = io.BytesIO(rest + begun + newline).readlines()
                         yield lines
                         number, rest = number + len(lines), ended
-                    else:  # a line longer than the block
+                    elif len(rest) <= MAX_LINE:  # a line longer than the block
                         rest += block
-                    if len(rest) > longest:
-                        raise SpeechlstmError(
-                            f"{path}:{number + 1}: the line has more than {longest >> 20} MB; is this a text file?"
-                        )
+                    elif not cut:
+                        raise _too_long(f"{path}:{number + 1}")
                     if raw.seekable():  # a pipe is not
                         bar.update(raw.tell() // _MEGABYTE - bar.n)
                 if rest:
                     yield [rest]
+    except UnicodeDecodeError as error:
+        raise SpeechlstmError(f"{path}:{number + 1}: damaged UTF-16 text ({error.reason})") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SpeechlstmError(f"{path}: damaged gzip file, somewhere after line {number}: {error}") from None
     except (OSError, ValueError) as error:  # ValueError: NUL in the name
@@ -60,28 +113,20 @@ def _blocks(path: str | Path, longest: int) -> Iterator[list[bytes]]:
         raise SpeechlstmError(f"{path}: cannot be read: {reason or error}") from None
 
 
-def decode(line: bytes, path: str | Path, number: int) -> str:
-    """Return a line as text; a byte order mark before line 1 is left out.
-
-    Raises:
-        SpeechlstmError: it is not UTF-8, or has a NUL; the message begins with `path:number`.
-    """
-    try:
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise SpeechlstmError(
-            f"{path}:{number}: not UTF-8 text ({error.reason} at byte {error.start + 1} of the line)"
-        ) from None
-    if "\0" in text:
-        raise SpeechlstmError(f"{path}:{number}: not text, it has a NUL character")
-    return text
+def _too_long(where: str) -> SpeechlstmError:
+    return SpeechlstmError(f"{where}: a line of more than {MAX_LINE / 1e6:g} MB; is this the right file?")
 
 
-def read_text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Yield the number of each line, from 1, and its text without the white space around it.
-
-    Raises:
-        SpeechlstmError: as `read_lines` and `decode`.
-    """
-    for number, line in enumerate(read_lines(path), 1):
-        yield number, decode(line, path, number).strip()
+def _in_utf8(file: BinaryIO | io.BufferedReader) -> Iterator[bytes]:
+    """Yield blocks of a file; UTF-16 that begins with its mark becomes UTF-8."""
+    block = file.read(_BLOCK)
+    if not block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        while block:
+            yield block
+            block = file.read(_BLOCK)
+        return
+    decoder = codecs.getincrementaldecoder("utf-16")()
+    while block:
+        yield decoder.decode(block).encode()
+        block = file.read(_BLOCK)
+    decoder.decode(b"", True)  # raises where half a letter is left

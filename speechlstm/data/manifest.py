@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
-from speechlstm.data.text import read_lines
-from speechlstm.types import AudioError, ManifestError, UsageError, Utterance
+from speechlstm.data.lines import read_all, read_lines
+from speechlstm.types import AudioError, ManifestError, SpeechlstmError, UsageError, Utterance
 
 _KEYS = ("audio_filepath", "duration", "text", "id", "offset", "speaker", "lang", "channel")
 MAX_TEXT = 1_000_000  # characters of an utterance; ten hours of speech have 600,000
@@ -96,13 +96,9 @@ def _text(entry: dict[str, Any], folder: Path, refuse: Refusal) -> str:
     text = entry.get("text")
     if text is None and isinstance(name := entry.get("text_filepath"), str):
         try:
-            lines = [line for _, line in read_lines(folder / name)]
-        except (OSError, ValueError) as error:
-            refuse(
-                f"text_filepath is {_shown(name)}: {error.strerror if isinstance(error, OSError) else error}"
-            )
-        words = (line if isinstance(line, str) else refuse(str(line)) for line in lines)
-        text = " ".join(" ".join(words).split())
+            text = " ".join(" ".join(line for _, line in read_lines(folder / name)).split())
+        except SpeechlstmError as error:
+            refuse(f"text_filepath is {_shown(name)}{str(error).removeprefix(str(folder / name))}")
     if text is not None and not isinstance(text, str):
         refuse(f"text is {_shown(text)}, but must be a string")
     text = text or ""
@@ -136,17 +132,16 @@ def read_entries(path: str | Path) -> tuple[list[Entry], list[tuple[int, Manifes
     entries: list[Entry] = []
     problems: list[tuple[int, ManifestError]] = []
     try:
-        for number, line in read_lines(path):
-            if isinstance(line, ManifestError):
-                problems.append((number, line))
+        for number, line in read_all(path):
+            if isinstance(line, SpeechlstmError):
+                problems.append((number, ManifestError(str(line))))
             elif line.strip():
                 try:
                     entries.append((number, parse_line(line, f"{path}:{number}", Path(path).parent)))
                 except ManifestError as error:
                     problems.append((number, error))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ManifestError(f"{path}: cannot read the manifest: {reason}") from None
+    except SpeechlstmError as error:
+        raise ManifestError(str(error).replace("cannot be read", "cannot read the manifest", 1)) from None
     if not entries and not problems:
         raise ManifestError(f"{path}: no utterances; a manifest has one JSON object a line")
     ids = _ids([utterance for _, utterance in entries])

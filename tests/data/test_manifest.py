@@ -162,7 +162,7 @@ def test_audio_below_the_manifest_is_relative_to_it(tmp_path: Path, monkeypatch:
         ('{"audio_filepath": "a", "duration": null}', "duration is null, and cannot be read"),
         (
             '{"audio_filepath": "a", "duration": 1, "text_filepath": "gone"}',
-            "text_filepath is 'gone': No such file",
+            "text_filepath is 'gone': cannot be read: No such file",
         ),
         ("{}", "no audio_filepath and no duration (found no keys)"),
         ('{"audio_filepath": "a.wav", "text": "x"}', "no duration (found audio_filepath, text)"),

@@ -205,7 +205,7 @@ ngram 4=1
             "4 2-grams are declared, but the section that begins in line 18 has 2",
         ),
         ("-0.125\tb a\t-0.75\n", "-0.125\tb a\n\nmore\n", 23, "expected \\3-grams:, but found 'more'"),
-        ("<UNK>", "\udce9", 15, "not UTF-8 text (unexpected end of data"),
+        ("<UNK>", "\udce9", 15, "not UTF-8 text (byte 0xe9 at 1)"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, line: int, message: str) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from speechlstm.data import progress
 from speechlstm.data.audio import AUDIO_SUFFIXES, AudioInfo, audio_info, search
-from speechlstm.data.text import read_lines
-from speechlstm.types import AudioError, ManifestError, UsageError, Utterance
+from speechlstm.data.lines import read_all
+from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
 
 # Lossless before lossy, so that a corpus that has both is read from the better copy.
 _LOSSLESS = (".wav", ".flac", ".sph", ".raw")
@@ -201,13 +201,13 @@ def text_lines(path: Path, problems: list[str]) -> list[tuple[int, str]]:
     """Return `(line number, line)` of a text file; what is no text becomes a problem, and the rest is read."""
     lines: list[tuple[int, str]] = []
     try:
-        for number, line in read_lines(path):
-            if isinstance(line, ManifestError):
-                problems.append(str(line))
-            else:
+        for number, line in read_all(path):
+            if isinstance(line, str):
                 lines.append((number, line))
-    except OSError as error:
-        problems.append(f"{path}: {error.strerror}")
+            else:
+                problems.append(str(line))
+    except SpeechlstmError as error:
+        problems.append(str(error))
     return lines
 
 

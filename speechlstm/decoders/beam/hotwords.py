@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.data.lines import read_text_lines
+from speechlstm.data.lines import read_lines
 from speechlstm.decoders.beam.fusion import BEGINS, CONTINUES, SEPARATES
 from speechlstm.decoders.beam.trie import Trie, build_trie
 from speechlstm.types import DecoderError, UsageError
@@ -36,7 +36,7 @@ def read_hotwords(given: str | Path | Iterable[Any] | Mapping[Any, Any], boost: 
             raise UsageError(
                 f"{str(given)[:60]}: no such file; phrases are given as a list, hotwords=[{str(given)[:60]}]"
             )
-        lines = ((f"{path}:{number}", line.partition("\t")) for number, line in read_text_lines(path))
+        lines = ((f"{path}:{number}", line.partition("\t")) for number, line in read_lines(path))
         listed = [(where, phrase, own if tab else boost) for where, (phrase, tab, own) in lines]
     elif isinstance(given, Mapping):
         listed = [("hotwords", _text(phrase), own) for phrase, own in given.items()]

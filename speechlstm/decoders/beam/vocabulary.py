@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.data.lines import read_text_lines
+from speechlstm.data.lines import read_lines
 from speechlstm.decoders.beam.fusion import BEGINS, BELOW, CONTINUES, HOT, PLACE, SEPARATES, TOKEN, Rules
 from speechlstm.decoders.beam.hotwords import Hotwords, read_hotwords
 from speechlstm.decoders.beam.lookahead import successors
@@ -190,7 +190,7 @@ def _usable(entries: list[tuple[str, list[int]]], source: str | Path) -> list[tu
 
 def _read_words(path: str | Path) -> list[str]:
     """Read a list of words: the first of each line, so that a pronunciation lexicon will do as well."""
-    lines = (line for _, line in read_text_lines(Path(path).expanduser()))
+    lines = (line for _, line in read_lines(Path(path).expanduser()))
     words = [line.split(maxsplit=1)[0] for line in lines if line and not line.startswith((";;;", "#"))]
     if not words:
         raise DecoderError(f"{path}: no words; write one a line")

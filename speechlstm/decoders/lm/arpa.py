@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
-from speechlstm.data.lines import decode, read_lines
+from speechlstm.data.lines import decode, read_bytes
 from speechlstm.decoders.lm.corpus import UNK
 from speechlstm.decoders.lm.trie import LN10, Floats, Ints, Longs, Trie
 from speechlstm.types import SpeechlstmError
@@ -98,7 +98,7 @@ class _Reader:
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.number = path, 0
-        self.lines: Iterator[bytes] = read_lines(path)
+        self.lines: Iterator[bytes] = read_bytes(path)
         self.ids: dict[bytes, int] = {}
 
     def read(self) -> Trie:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from speechlstm.data.lines import decode, read_lines
+from speechlstm.data.lines import read_all
 from speechlstm.model.tokenizer import Tokenizer, normalize
 from speechlstm.model.tokenizer.characters import SPACE
 from speechlstm.types import ManifestError, SpeechlstmError, TokenizerError
@@ -119,7 +119,8 @@ def read_corpus(
 ) -> Corpus:
     """Read texts and split them into units.
 
-    Texts that a tokenizer cannot write in its tokens are left out and named in the corpus's `problems`.
+    Lines that are no text, and texts that a tokenizer cannot write in its tokens, are left out and named in the
+    corpus's `problems`.
 
     Args:
         split: makes units of a text, as `splitter` gives it.
@@ -127,12 +128,12 @@ def read_corpus(
         manifests: files whose utterances' texts are sentences.
 
     Raises:
-        SpeechlstmError: a file cannot be read, is not UTF-8, or there is not one word in all of them.
+        SpeechlstmError: a file cannot be read, or there is not one word in all of them.
     """
     problems: list[str] = []
 
     def sentences() -> Iterator[Sequence[str]]:
-        for where, text in chain(_lines(texts), _utterances(manifests, problems)):
+        for where, text in chain(_lines(texts, problems), _utterances(manifests, problems)):
             try:
                 yield split(text)
             except TokenizerError as error:
@@ -147,11 +148,14 @@ def read_corpus(
     return corpus
 
 
-def _lines(paths: Sequence[str | Path]) -> Iterator[tuple[str, str]]:
+def _lines(paths: Sequence[str | Path], problems: list[str]) -> Iterator[tuple[str, str]]:
     """Yield each line with the place it stands at."""
     for path in paths:
-        for number, line in enumerate(read_lines(path), 1):
-            yield f"{path}:{number}", decode(line, path, number)
+        for number, line in read_all(path):
+            if isinstance(line, str):
+                yield f"{path}:{number}", line
+            else:
+                problems.append(str(line))
 
 
 def _utterances(paths: Sequence[str | Path], problems: list[str]) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from speechlstm.data.lines import read_text_lines
+from speechlstm.data.lines import read_lines
 from speechlstm.types import SpeechlstmError, TokenizerError
 
 MOST_PHONES = 1000  # of a pronunciation: more is none, and would fill the memory
@@ -81,7 +81,7 @@ def read_lexicon(path: str | Path, fold: Callable[[str], str] = str) -> Pronunci
     """
     entries: Pronunciations = {}
     try:
-        for number, line in read_text_lines(path):
+        for number, line in read_lines(path):
             if not line or line.startswith((";;;", "#")):
                 continue
             word, *phones = line.split(maxsplit=MOST_PHONES + 1)
