@@ -11,6 +11,7 @@ import difflib
 import functools
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -58,7 +59,24 @@ GROUPS: Mapping[str, str] = {stage: each.group for stage, each in STAGES.items()
 
 def points(stage: str) -> list[EntryPoint]:
     """Return the entry points of a stage, by name and package."""
-    return sorted(entry_points(group=GROUPS[stage]), key=lambda point: (point.name, package_of(point)))
+    return list(_installed(tuple((folder, _changed(folder)) for folder in sys.path))[stage])
+
+
+@functools.lru_cache(maxsize=1)  # reading the files of 200 packages takes 20 ms, and a command asks 20 times
+def _installed(places: tuple[tuple[str, int], ...]) -> Mapping[str, list[EntryPoint]]:
+    """Return the entry points of each stage in the folders of `sys.path`, with the times of their last change."""
+    every = entry_points()
+    return {
+        stage: sorted(every.select(group=group), key=lambda point: (point.name, package_of(point)))
+        for stage, group in GROUPS.items()
+    }
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116 (a path object takes as long as the call)
+    except OSError:
+        return 0
 
 
 def pass_over_broken_packages() -> None:
