@@ -1,4 +1,4 @@
-"""The other encoders: exact under padding, equal to plain loops, and deaf to what lies beyond their look-ahead."""
+"""All encoders: exact under padding, equal to plain loops, and deaf to what lies beyond their look-ahead."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ def kinds() -> dict[str, Callable[..., Stack]]:
         sizes = {"width": 8, "num_heads": 2, "ffn_size": 12, "num_layers": 2, "kernel_size": 5}
         return ConformerEncoder(FEATURES, VOCAB, conv_channels=4, **{**sizes, **options})
 
-    return {"lookahead": lookahead, "chunked": chunked, "conformer": conformer}
+    def recurrent(cell: str) -> Callable[..., Stack]:
+        return lambda **options: Encoder(FEATURES, VOCAB, cell, **{**SMALL, **options})
+
+    full = {f"full_{cell}": recurrent(cell) for cell in CELLS}
+    projected = {"projected": lambda **options: recurrent("lstm")(projection_size=6, **options)}
+    return {"lookahead": lookahead, "chunked": chunked, "conformer": conformer} | full | projected
 
 
 KINDS = kinds()
@@ -47,7 +52,7 @@ def make(kind: str, **options: object) -> Stack:
     return as_if_trained(made)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     lengths=st.lists(st.integers(0, 33), min_size=1, max_size=5),

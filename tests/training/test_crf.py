@@ -46,9 +46,10 @@ def labels_of(path: Sequence[int]) -> list[int]:
 def brute_force(row: Tensor, ngram: TokenNgram) -> tuple[float, np.ndarray]:
     """Return log Z and how likely each token is in each frame, by adding up every path."""
     frames, vocab = row.shape
+    logs = row.tolist()
     total, found = 0.0, np.zeros((frames, vocab))
     for path in itertools.product(range(vocab), repeat=frames):
-        score = ngram.log_prob(labels_of(path)) + sum(float(row[t, token]) for t, token in enumerate(path))
+        score = ngram.log_prob(labels_of(path)) + sum(logs[t][token] for t, token in enumerate(path))
         total += math.exp(score)
         found[range(frames), path] += math.exp(score)
     return math.log(total), found / total

@@ -121,21 +121,6 @@ def meddle(patch: pytest.MonkeyPatch, with_step: Callable[[int, int], None]) -> 
     patch.setattr(TrainingModule, "training_step", meddled)
 
 
-def test_an_interrupted_training_hears_the_same_noise(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stumble(epoch: int, index: int) -> None:
-        if (epoch, index) == (1, 1):
-            raise InterruptedError
-
-    _, whole = train("whole", *NOISY)
-    with monkeypatch.context() as patch:
-        meddle(patch, stumble)
-        with pytest.raises(InterruptedError):
-            train("parts", *NOISY)
-    _, parts = train("parts", *NOISY)
-    assert whole["global_step"] == parts["global_step"] == 6
-    assert all(torch.equal(value, parts["state_dict"][name]) for name, value in whole["state_dict"].items())
-
-
 def test_noise_that_is_gone_in_the_middle_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = here / "noise" / "fan.wav"
     noise.parent.mkdir()
