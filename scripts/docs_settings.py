@@ -1,10 +1,11 @@
-"""Adds the reference of settings to the documents, made of conf/*.yaml and its comments whenever the site is built."""
+"""Adds the reference of commands and settings to the site, generated from conf/*.yaml and its comments."""
 
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from speechlstm.cli import main as cli
 from speechlstm.configs.help import ConfigFile, read
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -30,9 +31,14 @@ def _section(level: int, title: str, file: ConfigFile) -> list[str]:
 def page() -> str:
     """Return the whole reference as Markdown."""
     lines = [
-        "# Settings",
+        "# Commands and settings",
         "",
-        "Each command has its own settings, and chooses one option of each of its groups.",
+        "Each command has settings of its own and uses one option from each of its groups, such as `encoder=bgru`.",
+        "The settings of the options follow those of the commands. A range such as [0, inf) gives the allowed values.",
+        "",
+        "| command | purpose |",
+        "|---|---|",
+        *(f"| `speechlstm {name}` | {cli.summary(name)} |" for name in cli.commands()),
         "",
     ]
     for path in sorted(CONF.glob("*.yaml")):

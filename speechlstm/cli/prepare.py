@@ -57,8 +57,9 @@ def speaker_note(train: list[Utterance], dev: list[Utterance]) -> str | None:
     if shared := _speakers(train) & _speakers(dev):
         return f"{counted(len(shared), 'speaker')} of dev also in train: {flattered}"
     if unnamed := sum(utterance.speaker is None for utterance in [*train, *dev]):
-        who = f"{counted(unnamed, 'utterance')} without a speaker, who may be in both train and dev"
-        return f"{who}: if so, {flattered}"
+        return (
+            f"{counted(unnamed, 'utterance')} without a speaker: if train and dev share speakers, {flattered}"
+        )
     return None
 
 

@@ -116,7 +116,7 @@ def command_help(command: str, summary: str, arguments: Sequence[str]) -> str:
     width = shutil.get_terminal_size((110, 24)).columns
     file = read(folders.CONF / f"{command}.yaml")
     usage = [line for line in file.head if line.startswith("usage:")]
-    examples = [line for line in file.head if line.startswith("speechlstm ")]
+    examples = [line for line in file.head if "speechlstm " in line and line not in usage]
     searched = folders.conf_folders(arguments)
     chosen = _chosen(file, arguments, searched)
     lines = [*(usage or [f"usage: speechlstm {command} [KEY=VALUE ...]"]), "", summary]
@@ -129,7 +129,7 @@ def command_help(command: str, summary: str, arguments: Sequence[str]) -> str:
         some = chosen[first] if chosen[first] in names else next(iter(names), "OPTION")
         lines += [
             "",
-            f"groups, of which each has options (* is chosen; {first}={some} --help shows its settings):",
+            f"groups of options (* is chosen; {first}={some} --help also shows the settings of that option):",
         ]
         for group in file.groups:
             names = sorted(folders.options(group, searched))

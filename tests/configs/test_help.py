@@ -43,8 +43,9 @@ def test_every_setting_of_a_command_stands_in_its_help(command: str) -> None:
 def test_help_begins_with_usage_and_up_to_three_examples(command: str) -> None:
     text = helping.command_help(command, "Do it.", [])
     assert re.match(rf"usage: speechlstm {command}\b[^\n]*\n\nDo it\.\n\n", text)
-    examples = re.findall(rf"^  speechlstm {command}\b", text, re.MULTILINE)
-    assert len(examples) <= 3
+    examples = re.search(r"^examples:\n((?:  .+\n)+)", text, re.MULTILINE)
+    assert examples and 2 <= examples[1].count("\n") <= 3
+    assert all(f"speechlstm {command}" in line for line in examples[1].splitlines())
 
 
 def test_a_command_lists_its_own_groups_only() -> None:

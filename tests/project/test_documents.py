@@ -266,3 +266,6 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     settings = (tmp_path / "site/reference/settings/index.html").read_text()
     assert "beam_size" in settings and "prefixes kept after each frame" in settings
+    assert all(f"speechlstm {name}" in settings for name in cli.commands())
+    options = [path for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name != "hydra"]
+    assert len(options) > 40 and all(f"{path.parent.name}={path.stem}" in settings for path in options)

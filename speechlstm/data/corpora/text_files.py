@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from speechlstm.data.corpora.base import Corpus, audio_files, expect, read_text, split_name
+from speechlstm.data.corpora.base import Corpus, audio_files, read_text, split_name
 from speechlstm.types import UsageError, Utterance
 
 
@@ -19,7 +19,8 @@ def read(root: str | Path, speaker_from_folder: bool = False) -> Corpus:
         UsageError: no such folder, or no audio in it.
     """
     root = Path(root)
-    expect(root, "audio with .txt files", "*")
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder; root= must be the folder of the audio and its .txt files")
     names = {path.name: split_name(path.name) for path in sorted(root.iterdir()) if path.is_dir()}
     folders = {name: root / folder for folder, name in names.items() if name in ("train", "dev", "test")}
     if "train" not in folders:
