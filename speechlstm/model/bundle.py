@@ -117,12 +117,7 @@ def _replace_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
 
 
 def check_place(folder: Path, names: Collection[str] = PARTS) -> None:
-    """Raise an OutputError unless a bundle may be written here: nothing is there, or only a bundle.
-
-    Args:
-        folder: where.
-        names: of the files that it will hold.
-    """
+    """Raise an OutputError unless a bundle of files with these names may be written here, over a bundle or nothing."""
     if not folder.is_dir():
         if os.path.lexists(folder):
             raise OutputError(f"{folder}: a file, but must be a folder; choose another place")

@@ -24,11 +24,8 @@ def to_onnx(bundle: Bundle, quantize: str = "none") -> bytes:
     """Return a bundle's acoustic model as the content of an ONNX file.
 
     Its inputs are `waveforms` `(batch, samples)` float32 and, where they differ, `lengths` `(batch,)` int64; its
-    outputs are `log_probs` `(batch, frames, vocab)` and `frames` `(batch,)`.
-
-    Args:
-        bundle: the model and its name.
-        quantize: "int8" stores the matrices of the encoder in 8 bits, and multiplies in them.
+    outputs are `log_probs` `(batch, frames, vocab)` and `frames` `(batch,)`. `quantize="int8"` stores the matrices of
+    the encoder in 8 bits, and multiplies in them.
 
     Raises:
         UsageError: features or encoder have no counterpart in ONNX, or the encoder's cell none in int8.

@@ -20,16 +20,9 @@ KINDS = (Encoder, LookaheadEncoder, ChunkedEncoder)
 
 
 def add_encoder(graph: Graph, encoder: nn.Module, features: str, lengths: str) -> tuple[str, str]:
-    """Add what `Stack.forward` does in evaluation.
+    """Add what `Stack.forward` does in evaluation, and return log-probabilities and their lengths.
 
-    Args:
-        graph: is added to.
-        encoder: with its weights.
-        features: `(batch, frames, num_features)`, zero past each length.
-        lengths: `(batch,)` int64 frames.
-
-    Returns:
-        log-probabilities `(batch, frames, vocab)`, zero past each length, and `(batch,)` frames.
+    Features are `(batch, frames, num_features)`, zero past each length, lengths `(batch,)` int64 frames.
 
     Raises:
         UsageError: the encoder is not among `KINDS`.

@@ -21,16 +21,9 @@ _SILENT = -1e30  # dB, below everything
 
 
 def add_features(graph: Graph, features: Features, waveforms: str, lengths: str) -> tuple[str, str]:
-    """Add what `Features.forward` does.
+    """Add what `Features.forward` does, and return features and their lengths.
 
-    Args:
-        graph: is added to.
-        features: with their settings.
-        waveforms: `(batch, samples)` float32.
-        lengths: `(batch,)` int64, none above the number of samples.
-
-    Returns:
-        `(batch, frames, num_features)`, zero past each length, and `(batch,)` frames.
+    Waveforms are `(batch, samples)` float32, lengths `(batch,)` int64, none above the number of samples.
 
     Raises:
         UsageError: the features are not among `KINDS`.

@@ -41,12 +41,9 @@ class Graph:
         self._constants: list[onnx.TensorProto] = []
 
     def __call__(self, operator: str, *inputs: Value, **attributes: Any) -> str:
-        """Add an operator with one output and return the name of that.
+        """Add an operator by its ONNX name, with one output, and return the name of that.
 
-        Args:
-            operator: its ONNX name.
-            *inputs: names of values, or constants: whole numbers become int64, others float32; `""` is left out.
-            **attributes: as ONNX names them.
+        Inputs are names of values, or constants: whole numbers become int64, others float32; `""` is left out.
         """
         return self.several(operator, 1, *inputs, **attributes)[0]
 
@@ -94,13 +91,7 @@ class Graph:
     def finish(
         self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[tuple[str, onnx.ValueInfoProto]]
     ) -> onnx.GraphProto:
-        """Return what has been added as ONNX's own graph.
-
-        Args:
-            name: of the graph.
-            inputs: what it is fed with.
-            outputs: values, and as what they come out.
-        """
+        """Return what has been added as ONNX's own graph; `outputs` are values, and as what they come out."""
         for value, info in outputs:
             self._nodes.append(helper.make_node("Identity", [value], [info.name]))
         return helper.make_graph(self._nodes, name, inputs, [info for _, info in outputs], self._constants)

@@ -40,15 +40,10 @@ def weights(layer: RecurrentLayer, suffix: str) -> list[Tensor]:
 def add_states(
     graph: Graph, layer: RecurrentLayer, suffix: str, x: str, steps: str = "", first: list[str] | None = None
 ) -> list[str]:
-    """Add one direction of a layer.
+    """Add one direction of a layer, `""` or `"_reverse"`, to `(frames, batch, width)`.
 
-    Args:
-        graph: is added to.
-        layer: with its weights.
-        suffix: `""` for the forward, `"_reverse"` for the backward direction.
-        x: `(frames, batch, width)`.
-        steps: `(batch,)` int32 lengths of at least 1, within which the backward direction is reversed.
-        first: the states `(1, batch, hidden_size)` to begin with.
+    The backward direction is reversed within `steps`, `(batch,)` int32 lengths of at least 1; `first` are the states
+    `(1, batch, hidden_size)` to begin with.
 
     Returns:
         hidden states `(frames, batch, hidden_size)`, and the last ones `(1, batch, hidden_size)`.

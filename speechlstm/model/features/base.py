@@ -29,14 +29,9 @@ class Features(nn.Module, ABC):
     Frame t is centered at sample t * hop, with zeros before the start and after the end, so an utterance of N
     samples has `1 + N // hop` frames and even an empty one has a frame.
 
-    Args:
-        sample_rate: samples per second of the waveforms, in Hz.
-        window: length of a frame in seconds.
-        hop: seconds from one frame to the next.
-        num_features: numbers per frame.
-        normalize: "utterance" gives the speech of each utterance mean 0 and deviation 1 in every feature (see
-            `speech_frames`), "global" does so with figures of the whole training data (see `estimate`), "none"
-            leaves the values alone.
+    `normalize="utterance"` gives the speech of each utterance mean 0 and deviation 1 in every feature (see
+    `speech_frames`), "global" does so with figures of the whole training data (see `estimate`), "none" leaves the
+    values alone. `window` and `hop` are seconds.
 
     Attributes:
         num_features: numbers per frame.
@@ -69,18 +64,15 @@ class Features(nn.Module, ABC):
 
     @abstractmethod
     def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
-        """Turn `(batch, samples)`, zero past each length, into `(batch, frames, num_features)`.
+        """Turn `(batch, samples)` float32, zero past each length, into `(batch, frames, num_features)`.
 
-        Args:
-            waveforms: float32.
-            frames: `(batch,)` int64, the number of frames of each utterance.
+        `frames` is `(batch,)` int64, the number of frames of each utterance.
         """
 
     def levels(self, waveforms: Tensor) -> Tensor:
-        """Return `(batch, frames)`, the mean power of each frame in dB, low hum weakened by pre-emphasis.
+        """Return the mean power of each frame in dB, `(batch, frames)`, low hum weakened by pre-emphasis.
 
-        Args:
-            waveforms: `(batch, samples)` float32, zero past each length.
+        Waveforms are `(batch, samples)` float32, zero past each length.
         """
         with torch.no_grad(), torch.autocast(waveforms.device.type, enabled=False):
             padded = self._padded(waveforms)
@@ -190,10 +182,7 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
     Speech is what lies within `SPEECH_RANGE` of the loudest frame, and stands out from the utterance's noise. Silence
     around the speech then has no part in the statistics of the utterance, however long it is, nor have digital zeros.
     An utterance of nothing but digital zeros is all speech.
-
-    Args:
-        levels: `(batch, frames)`, dB.
-        frames: `(batch,)`, frames of each utterance.
+    Levels are `(batch, frames)` in dB, `frames` `(batch,)` those of each utterance.
     """
     within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
     loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
@@ -210,10 +199,7 @@ def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
     """Give every feature of every utterance mean 0 and deviation 1 over the frames of its speech.
 
     Nothing falls below `LOWEST`: how deep silence lies under the speech carries no information about the words.
-
-    Args:
-        features: `(batch, frames, num_features)`.
-        speech: `(batch, frames, 1)` from `speech_frames`, at least one frame of each utterance.
+    Features are `(batch, frames, num_features)`, `speech` `(batch, frames, 1)` from `speech_frames`.
     """
     # Relative to one frame of the speech, so that a constant feature (digital silence) becomes exactly 0.
     first = speech.to(torch.uint8).argmax(dim=1, keepdim=True)

@@ -57,9 +57,8 @@ class Mfcc(Features):
 def differences(features: Tensor, frames: Tensor) -> Tensor:
     """Fit a line to `CONTEXT` frames on each side, return its slope; the end frames repeat beyond the ends.
 
-    Args:
-        features: `(batch, frames, num_features)`.
-        frames: `(batch,)`, frames of each utterance: its last one is what repeats, not the padding.
+    Features are `(batch, frames, num_features)`, `frames` `(batch,)` those of each utterance, whose last one is what
+    repeats, not the padding.
     """
     time = torch.arange(features.shape[1], device=features.device).expand(len(features), -1)
     last = (frames - 1)[:, None]

@@ -6,7 +6,6 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -82,19 +81,17 @@ def recurrent(encoder: nn.Module) -> dict[int, RecurrentLayer]:
 def recorded(modules: Mapping[int, nn.Module]) -> Iterator[dict[int, tuple[Tensor, ...]]]:
     """Record the arguments of modules, by their numbers, while the context is open."""
     given: dict[int, tuple[Tensor, ...]] = {}
-    hooks = {number: partial(_record, given, number) for number in modules}
-    handles = [module.register_forward_pre_hook(hooks[number]) for number, module in modules.items()]
+    numbers = {module: number for number, module in modules.items()}
+
+    def record(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        given[numbers[module]] = arguments
+
+    handles = [module.register_forward_pre_hook(record) for module in numbers]
     try:
         yield given
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _record(
-    given: dict[int, tuple[Tensor, ...]], number: int, _: nn.Module, arguments: tuple[Tensor, ...]
-) -> None:
-    given[number] = arguments
 
 
 @torch.no_grad()
