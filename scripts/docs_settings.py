@@ -20,10 +20,14 @@ def _section(level: int, title: str, file: ConfigFile) -> list[str]:
     lines = [f"{'#' * level} `{title}`", ""]
     if file.head:
         lines += ["```text", *file.head, "```", ""]
-    rows = [f"| `{group}` | `{option}` | option |" for group, option in file.groups.items()]
+    choices = {"???": "required", None: "`null`"}
+    rows = [
+        f"| `{group}` | {choices.get(name, f'`{name}`')} | option |" for group, name in file.groups.items()
+    ]
     for key, setting in file.settings.items():
         if not key.startswith("hydra"):
             value = f"`{setting.value}`".replace("|", "\\|") if setting.value else ""
+            value = "required" if setting.value == "???" else value
             rows.append(f"| `{key}` | {value} | {_cell(setting.comment)} |")
     return [*lines, "| setting | default | meaning |", "|---|---|---|", *rows, ""] if rows else lines
 

@@ -463,9 +463,9 @@ def test_each_stage_has_a_package_to_start_from_that_keeps_its_contract(
     [
         (["new", "decoder"], "write: speechlstm plugins new "),
         (["new", "decodr", "mine"], "no stage 'decodr'; there are: features, encoder, tokenizer, decoder"),
-        (["new", "decoder", "My-Own"], "name is 'My-Own', but must be small letters, digits and _"),
-        (["new", "decoder", "greedy"], "has a decoder 'greedy' already"),
-        (["new", "decoder", "mine", "out=audio"], "audio: is there already"),
+        (["new", "decoder", "My-Own"], "name is 'My-Own', but must be lowercase letters, digits, and _"),
+        (["new", "decoder", "greedy"], "already has decoder 'greedy'"),
+        (["new", "decoder", "mine", "out=audio"], "audio: already exists"),
         (["check=grady"], "no part 'grady'; did you mean 'greedy'"),
         (["check=decodr/greedy"], "no stage 'decodr'"),
     ],

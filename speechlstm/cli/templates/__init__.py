@@ -23,13 +23,13 @@ def write(stage: str, name: str, folder: Path | None = None) -> Path:
         UsageError: a name that cannot be, or is taken, or a folder that is there already.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"name is {name!r}, but must be small letters, digits and _, a letter first")
+        raise UsageError(f"name is {name!r}, but must be lowercase letters, digits, and _, a letter first")
     if name in registry.names(stage):
         package = registry.package_of(registry.entry(stage, name))
-        raise UsageError(f"{package} has a {stage} {name!r} already; choose another name")
+        raise UsageError(f"{package} already has {stage} {name!r}; choose another name")
     folder = Path(name) if folder is None else folder.expanduser()
     if folder.exists():
-        raise UsageError(f"{folder}: is there already; choose another place with out=")
+        raise UsageError(f"{folder}: already exists; choose another folder with out=")
     values = {
         "name": name,
         "project": f"speechlstm-{name.replace('_', '-')}",
