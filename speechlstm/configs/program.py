@@ -30,6 +30,7 @@ from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 Task = Callable[[DictConfig], int | float | None]
 
 _FILES = ("out", "report", "plot")  # settings that name a file for the result
+_HYDRAS = {".hydra", "train.log"}  # what Hydra itself writes
 _WRITTEN = ("out", "report", "plot", "cache", "trainer")  # settings that name what a command writes
 _files: list[str] = []  # plain names on the command line
 
@@ -131,8 +132,7 @@ def _read_command_line(config_name: str) -> None:
 
 def _remove_unused(out: Path) -> None:
     """Remove the folder of a job that has failed before it wrote anything: only Hydra's own files are in it."""
-    hydras = {".hydra", "train.log"}
-    if (out / ".hydra").is_dir() and {path.name for path in out.iterdir()} <= hydras:
+    if (out / ".hydra").is_dir() and {path.name for path in out.iterdir()} <= _HYDRAS:
         shutil.rmtree(out, ignore_errors=True)
 
 
@@ -155,7 +155,8 @@ def _report(error: Exception, config_name: str) -> int:
         status, message = error.exit_status, str(error)
     elif isinstance(error, OSError) and not isinstance(error, HydraException):  # a missing option is both
         where = f"{error.filename}: " if error.filename else ""
-        status, message = 1, f"{where}{error.strerror or error}"
+        instead = "; make room for it, or choose another out=" if Path(where[:-2]).name in _HYDRAS else ""
+        status, message = 1, f"{where}{error.strerror or error}{instead}"
     else:
         status, message = UsageError.exit_status, explain(error, config_name, sys.argv[1:], composed)
     print(f"error: {message}", file=sys.stderr)

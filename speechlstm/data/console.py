@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -12,6 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 GRACE = 10.0  # seconds for what is open to be put in order after a signal
+_ESCAPED = "speechlstm.escaped"  # what streams do with letters that their encoding lacks
 _PARENT = "SPEECHLSTM_PARENT"  # process that this one must not outlive
 
 _status = 0  # that a signal has asked for: 130 or 143
@@ -56,6 +58,7 @@ class Output(io.TextIOWrapper):
 
 def open_streams() -> None:
     """Make the standard streams usable, whatever they are; one that is closed would be replaced by the next file."""
+    codecs.register_error(_ESCAPED, _escaped)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -68,11 +71,20 @@ def open_streams() -> None:
             encoding = stream.encoding if stream else "utf-8"
             buffer = stream.detach() if stream else os.fdopen(number, "wb")
             lines = name == "stderr" or os.isatty(number)
-            made = Output(buffer, encoding, "backslashreplace", line_buffering=lines)
+            made = Output(buffer, encoding, _ESCAPED, line_buffering=lines)
             setattr(sys, name, made)
             setattr(sys, f"__{name}__", made)
     if isinstance(sys.stdout, Output):
         sys.stdout.needed = True  # of help, and of a command until its settings are known
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""Return letters that an encoding lacks as `\u....`, those of a file name's bytes as what they are in UTF-8."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    with suppress(UnicodeError):
+        text = text.encode("utf-8", "surrogateescape").decode()
+    return "".join(f"\\u{ord(each):04x}" for each in text), error.end
 
 
 def take_signals() -> None:

@@ -50,6 +50,11 @@ class Bar:
         return (self.n - self._before) / max(time.monotonic() - self._begun, 1e-9)
 
 
+def _pace(rate: float, unit: str) -> str:
+    """Return how fast it goes, in a form that says something for slow work, too."""
+    return f"{rate:.1f} {unit}" if rate >= 0.1 else f"{1 / rate:.0f} s each"
+
+
 class _LogBar(Bar):
     """Writes a line after `LOG_SECONDS`, and so on."""
 
@@ -63,7 +68,9 @@ class _LogBar(Bar):
             done = f"{self.n:,} of {counted(self.total, self.unit)}"
             left = f", {timedelta(seconds=round((self.total - self.n) / self.rate()))} left"
         note = f"; {self.note}" if self.note else ""
-        print(f"{self.task}: {done}, {self.rate():.1f} a second{left}{note}", file=sys.stderr, flush=True)
+        print(
+            f"{self.task}: {done}, {_pace(self.rate(), 'a second')}{left}{note}", file=sys.stderr, flush=True
+        )
 
 
 class _TerminalBar(Bar):
@@ -144,7 +151,7 @@ def _new_live() -> Progress:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} {task.fields['unit']}/s" if task.speed else "")
+            return Text(_pace(task.speed, f"{task.fields['unit']}/s") if task.speed else "")
 
     class Note(ProgressColumn):
         def render(self, task: Task) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -26,6 +27,8 @@ class Checkpoints(TorchCheckpointIO):
     Lightning's own stages it in the system's temporary folder: a full disk then costs the good checkpoint that was
     there before, and a folder without permission to write is not complained about.
     """
+
+    advice = "delete it to start over, or use another out="  # on a damaged one
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings
@@ -84,9 +87,7 @@ class Checkpoints(TorchCheckpointIO):
                 raise
             except Exception as error:  # torch and pickle answer damage with exceptions of many kinds
                 damage = str(error).partition("\n")[0] or type(error).__name__
-        raise SpeechlstmError(
-            f"{path}: damaged checkpoint ({damage}); delete it to start over, or use another out="
-        )
+        raise SpeechlstmError(f"{path}: damaged checkpoint ({damage}); {self.advice}")
 
 
 def find_last(folder: Path) -> Path | None:
@@ -120,7 +121,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         SpeechlstmError: it is damaged, or of another program.
     """
-    content = Checkpoints({}).load_checkpoint(path, weights_only=True)
+    reader = Checkpoints({})
+    reader.advice = "copy it again, or name another one"
+    content = reader.load_checkpoint(path, weights_only=True)
     settings, tokenizer = content.get("settings", {}), content.get("tokenizer", {})
     places = {"state_dict": content, "tokenizer": content, "tokens": tokenizer}
     for part, place in (places | {"features": settings, "encoder": settings}).items():
@@ -148,6 +151,10 @@ def find_damage(path: Path) -> str | None:
             broken = archive.testzip()
     except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
         return str(error) or type(error).__name__
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return "a part of it would begin before its first byte"
     return f"wrong checksum of {broken}" if broken else None
 
 
@@ -160,10 +167,10 @@ _CONTENT = {  # of a checkpoint, as far as it is there
 def _check(content: Any) -> None:
     """Raise a ValueError if what a checkpoint holds is not of the kinds that it should be."""
     if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__}")
+        raise ValueError(f"it holds no dictionary, but {type(content).__name__}")
     for key, kind in _CONTENT.items():
         if not isinstance(content.get(key, kind()), kind):
-            raise ValueError(f"its {key} is a {type(content[key]).__name__}")
+            raise ValueError(f"its {key} is {type(content[key]).__name__}, but should be {kind.__name__}")
     weights, tokens = content.get("state_dict", {}), content.get("tokenizer", {}).get("tokens", [])
     if not all(isinstance(name, str) and isinstance(each, torch.Tensor) for name, each in weights.items()):
         raise ValueError("its weights are no tensors")

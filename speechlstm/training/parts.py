@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from pytorch_lightning.callbacks import Checkpoint
 
 from speechlstm.configs import build, build_part
 from speechlstm.data.doctor import cheap_checks
@@ -241,7 +242,11 @@ def make_trainer(cfg: DictConfig, data: SpeechData) -> pl.Trainer:
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # this program says it in its own words
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    callbacks = [build(node) for node in (cfg.callbacks or {}).values() if node]
+    callbacks = [build(node) for node in (cfg.get("callbacks") or {}).values() if node]
+    if not any(isinstance(each, Checkpoint) for each in callbacks):
+        raise UsageError(
+            "no callback keeps a checkpoint, so nothing would be left of the training; keep callbacks.last"
+        )
     loggers = [build(node) for node in (cfg.logger or {}).values() if node]
     trainer: pl.Trainer = build(
         cfg.trainer,

@@ -81,6 +81,10 @@ def test_an_unknown_total_is_not_shown(
         now[0] += 40.0
         bar.update(80)
     assert capsys.readouterr().err == "reading text: 80 MB, 2.0 a second\n"
+    with progress.bar("transcribing", 3, "file") as bar:
+        now[0] += 40.0
+        bar.update()
+    assert capsys.readouterr().err == "transcribing: 1 of 3 files, 40 s each, 0:01:20 left\n"
 
 
 def test_another_processs_bar_is_not_shown_but_counts(capsys: pytest.CaptureFixture[str]) -> None:

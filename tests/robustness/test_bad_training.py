@@ -126,8 +126,28 @@ def test_a_machine_without_a_gpu_says_so(run: Callable[..., Any]) -> None:
 def test_a_log_that_cannot_be_written_is_named(run: Callable[..., Any]) -> None:
     Path("run/train.log").mkdir(parents=True)
     status, shown = run(*QUICK)
-    assert status == 1 and "run/train.log: Is a directory" in shown
+    assert status == 1 and "run/train.log: Is a directory; make room for it, or choose another out=" in shown
     assert not Path("run/bundle").exists()
+
+
+def test_a_training_that_would_leave_nothing_is_refused(run: Callable[..., Any]) -> None:
+    status, shown = run(*QUICK, "~callbacks")
+    assert status == 2 and "no callback keeps a checkpoint" in shown
+    assert not Path("run/csv").exists()
+
+
+def test_files_of_others_in_the_folder_stay_as_they_are(run: Callable[..., Any]) -> None:
+    """What would take the bundle's place is refused before the training, and the rest does not matter."""
+    others = {Path("run/notes.txt"), Path("run/checkpoints/a.ckpt"), Path("run/bundle/README.md")}
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    status, shown = run(*QUICK)
+    assert status == 2 and "run/bundle: holds something else than a bundle" in shown
+    assert all(path.read_text() == "mine" for path in others)
+    Path("run/bundle/README.md").unlink()
+    assert run(*QUICK)[0] == 0 and Path("run/bundle/model.safetensors").exists()
+    assert all(path.read_text() == "mine" for path in others if path.parent.name != "bundle")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -46,6 +46,7 @@ _SEEKABLE = ("mov", "matroska", "asf", "flac")  # and mp3 with a length: time st
 _DELAYED = ("vorbis", "wmav1", "wmav2")  # codes without a frame for the first packet, which time stamps count
 _SLACK = 0.1  # seconds that a header may say too much: encoders pad, and some round
 _BLOCK = 1 << 16  # samples at least
+_PLANES = 8  # channels apart from each other that PyAV counts rightly; of more it reads beyond the end
 _ERRORS = 100  # of a container, after which it is given up
 
 _Frame = tuple[
@@ -145,7 +146,7 @@ class Container:
                 packet if self.kind == "mp3" and packet.size else last,
             )
             try:
-                frames = packet.decode()
+                frames = [(frame, _samples(frame)) for frame in packet.decode()]
             except (av.FFmpegError, ValueError):
                 if self.kind not in _BARE:
                     failed = 0.0 if time is None else time + length + timeline.shift
@@ -153,8 +154,8 @@ class Container:
                     timeline.gap += packet.size * seconds / max(size, 1)
                 continue
             seconds, size = seconds + length, size + packet.size
-            for frame in frames:
-                data, time = _samples(frame), self._time(frame)
+            for frame, data in frames:
+                time = self._time(frame)
                 time = None if self.kind in _BARE and timeline.end is not None else time
                 if whole and not timeline.started:
                     data = data[self._priming(length, len(data)) :]
@@ -202,8 +203,14 @@ class Container:
 
 def _samples(frame: Any) -> NDArray[np.float32]:
     """Return a frame as `(samples, channels)` with full scale 1."""
+    channels = frame.layout.nb_channels
+    if channels > _PLANES and frame.format.is_planar:
+        packed = av.AudioResampler(
+            format=frame.format.packed.name, layout=frame.layout, rate=frame.sample_rate
+        )
+        return np.concatenate([_samples(each) for each in packed.resample(frame)])
     data: NDArray[Any] = frame.to_ndarray()
-    data = data.T if frame.format.is_planar else data.reshape(-1, frame.layout.nb_channels)
+    data = data.T if frame.format.is_planar else data.reshape(-1, channels)
     if data.dtype.kind == "u":
         data = data.astype(np.int16) - 128
         return data.astype(np.float32) / np.float32(128)

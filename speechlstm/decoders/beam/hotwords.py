@@ -52,9 +52,8 @@ def read_hotwords(given: str | Path | Iterable[Any] | Mapping[Any, Any], boost: 
             value = np.nan
         if not 0 <= value <= MOST_BOOST:
             kind = UsageError if where == "hotwords" else DecoderError
-            raise kind(
-                f"{where}: the boost of {phrase[:60]!r} is {own!r}, but must be a number from 0 to {MOST_BOOST:g}"
-            )
+            boosted = f"the boost of {phrase[:60]!r} is {repr(own)[:60]}"
+            raise kind(f"{where}: {boosted}, but must be a number from 0 to {MOST_BOOST:g}")
         if name := " ".join(phrase.split()):
             phrases[name] = value
     return phrases

@@ -125,7 +125,7 @@ class _Reader:
                 raise SpeechlstmError(f"{self.path}: a KenLM binary file, which is not read here; {advice}")
         counts: list[tuple[int, int]] = []
         while (line := self.marker()).startswith(b"ngram"):
-            match = re.fullmatch(rb"ngram\s+(\d+)\s*=\s*(\d{1,18})", line)
+            match = re.fullmatch(rb"ngram\s+(\d{1,9})\s*=\s*(\d{1,18})", line)
             if not match or int(match[1]) != len(counts) + 1:
                 self.fail(f"expected 'ngram {len(counts) + 1}=' and a number, but found {_shown(line)}")
             counts.append((int(match[2]), self.number))

@@ -1,0 +1,18 @@
+"""Files with changes that follow from a seed: any outcome but a crash, a hang, another exception, or much memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fuzzing import READERS, fuzz
+
+FILES = 12  # of a case
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures memory by /proc")
+@pytest.mark.parametrize("begin", range(0, 4 * FILES, FILES))
+@pytest.mark.parametrize("reader", READERS)
+def test_a_changed_file_is_read_or_named(reader: str, begin: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPEECHLSTM_CACHE", "")  # restored after; the reader of caches sets its own
+    assert fuzz(reader, range(begin, begin + FILES)) == FILES
