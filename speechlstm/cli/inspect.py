@@ -45,7 +45,7 @@ def main(cfg: DictConfig) -> int:
         bundle = checkpoint.load(cfg.bundle)
         decoder = make_decoder(cfg, bundle)
     work = zip(recordings, pages, strict=True)
-    for recording, page in progress.track(work, "watching", len(recordings), unit="recording"):
+    for recording, page in progress.track(work, "inspecting", len(recordings), unit="recording"):
         try:
             outputs.check(page)  # now, not after the work
             seen = observe(

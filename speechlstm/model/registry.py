@@ -91,9 +91,7 @@ def pass_over_broken_packages() -> None:
             return read(package)
         except Exception as error:  # bad UTF-8, a line without "=", no permission
             place = package.locate_file("")
-            _warn(
-                f"{package.name} is installed damaged and passed over: entry_points.txt: {error} (in {place})"
-            )
+            _warn(f"{package.name} is damaged and skipped: entry_points.txt: {error} (in {place})")
             return EntryPoints()
 
     Distribution.entry_points = property(read_if_possible)  # type: ignore[method-assign, assignment]

@@ -32,7 +32,7 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
 
     Returns:
         the recordings in the order given; a complaint for each URL, and each folder without audio or unreadable; and a
-        note for each folder of what was passed over.
+        note for each folder of what was skipped.
     """
     found: dict[Path, Recording] = {}
     problems: list[AudioError] = []

@@ -154,7 +154,7 @@ def test_a_foreign_package_with_broken_entry_points_stops_nothing(
     monkeypatch.setattr(Distribution, "entry_points", Distribution.entry_points)  # is put back afterwards
     registry.pass_over_broken_packages()
     assert {"whole", "greedy", "beam"} <= set(decoders.names())
-    assert "torn is installed damaged and passed over: entry_points.txt: " in caplog.text
+    assert "torn is damaged and skipped: entry_points.txt: " in caplog.text
     assert str(tmp_path) in caplog.text
 
 

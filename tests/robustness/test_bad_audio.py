@@ -552,7 +552,7 @@ def test_folders(tmp_path: Path) -> None:
         *sorted(p.name for p in inside.iterdir() if p.suffix not in ("", ".txt") and p.name[0] != "."),
         "z.amr",
     ]
-    assert found.note() == "3 files passed over: 1 .txt, 1 hidden, 1 without an ending"
+    assert found.note() == "3 files skipped: 1 .txt, 1 hidden, 1 without an ending"
     assert not found.problems
 
 

@@ -20,7 +20,7 @@ class Folder:
     Attributes:
         files: whose names end as those of audio files do, sorted.
         problems: folders that cannot be searched.
-        passed: how many files there are besides, by their ending or why they were passed over.
+        passed: how many files there are besides, by their ending or why they were skipped.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -28,14 +28,14 @@ class Folder:
     passed: Counter[str] = field(default_factory=Counter)
 
     def note(self) -> str | None:
-        """Return how many files were passed over and why, such as `3 files passed over: 2 .txt, 1 hidden`."""
+        """Return how many files were skipped and why, such as `3 files skipped: 2 .txt, 1 hidden`."""
         if not self.passed:
             return None
         kinds = sorted(self.passed.items(), key=lambda item: (-item[1], item[0]))
         listed = [f"{number} {kind}" for kind, number in kinds[:_KINDS]]
         if rest := sum(number for _, number in kinds[_KINDS:]):
             listed.append(f"{rest} of other kinds")
-        return f"{counted(self.passed.total(), 'file')} passed over: {', '.join(listed)}"
+        return f"{counted(self.passed.total(), 'file')} skipped: {', '.join(listed)}"
 
 
 def search(folder: str | Path) -> Folder:
