@@ -40,7 +40,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_command: Run) -> Ru
 
     def quiet(*arguments: str) -> tuple[int, str, str]:
         status, out, err = run_command(command, *arguments)
-        return status, out, re.sub("^watching: .*\n", "", err, flags=re.MULTILINE)  # on a slow machine
+        return status, out, re.sub("^inspecting: .*\n", "", err, flags=re.MULTILINE)  # on a slow machine
 
     monkeypatch.chdir(tmp_path)
     return quiet
