@@ -75,13 +75,13 @@ def useless(score: metrics.Score, blank_rate: float) -> str | None:
     if score.wer < _USELESS and blank_rate <= _SILENT:
         return None
     silent = (
-        " and recognizes next to nothing: nearly all its frames are blanks" if blank_rate > _SILENT else ""
+        ", and it recognizes next to nothing: almost all frames are blanks" if blank_rate > _SILENT else ""
     )
     return (
-        f"warning: this model is of no use yet: it gets {score.wer:.0%} of the words wrong{silent}. "
-        "Try more epochs (trainer.max_epochs=), another rate (optimizer.lr=), smaller batches (data.batch_seconds=), "
-        "trained weights to begin with (init_from=small); "
-        "and `speechlstm validate` on the manifests, in case audio and texts do not belong together."
+        f"warning: this model is not usable yet: its word error rate is {score.wer:.0%}{silent}. "
+        "Try more epochs (trainer.max_epochs=), another learning rate (optimizer.lr=), smaller batches "
+        "(data.batch_seconds=), or a trained model to start from (init_from=small). "
+        "Run `speechlstm validate` on the manifests, in case audio and texts do not match."
     )
 
 

@@ -176,8 +176,8 @@ def test_what_it_says_from_start_to_end(
 def test_a_good_model_earns_no_warning() -> None:
     half, none = metrics.corpus([("a", "a"), ("c", "d")]), metrics.corpus([("a", "")])
     assert summary.useless(half, 0.9) is None
-    assert "100% of the words wrong. Try" in str(summary.useless(none, 0.9))
-    assert "100% of the words wrong and recognizes next to nothing" in str(summary.useless(none, 1.0))
+    assert "word error rate is 100%. Try" in str(summary.useless(none, 0.9))
+    assert "word error rate is 100%, and it recognizes next to nothing" in str(summary.useless(none, 1.0))
 
 
 def test_a_start_that_fails_leaves_no_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
