@@ -1,12 +1,15 @@
-"""Transcripts among the curves, in the same way for every kind of Lightning logger."""
+"""Transcripts and pictures among the curves, in the same way for every kind of Lightning logger."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from lightning_fabric.loggers.logger import Logger
+from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger
 
 _LONGEST = 1_000  # characters of a text that are shown
@@ -23,9 +26,9 @@ def log_transcripts(
     rows = [(reference[:_LONGEST], hypothesis[:_LONGEST]) for reference, hypothesis in rows]
     if hasattr(logger, "log_text"):
         logger.log_text(name, ["reference", "hypothesis"], [list(row) for row in rows], step=step)
-    elif add := getattr(getattr(logger, "experiment", None), "add_text", None):
+    elif hasattr(board := _board(logger), "add_text"):
         text = "\n\n".join(f"    reference  {reference}\n    hypothesis {text}" for reference, text in rows)
-        add(name, text, step)
+        board.add_text(name, text, step)
     elif isinstance(logger, CSVLogger):
         path = Path(logger.log_dir) / "transcripts.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,3 +38,21 @@ def log_transcripts(
             if new:
                 writer.writerow(["epoch", "step", "reference", "hypothesis"])
             writer.writerows([epoch, step, *row] for row in rows)
+
+
+def shows_images(logger: Logger) -> bool:
+    """Return whether `log_image` shows anything."""
+    return hasattr(logger, "log_image") or hasattr(_board(logger), "add_image")
+
+
+def log_image(logger: Logger, name: str, image: NDArray[np.uint8], step: int) -> None:
+    """Show a picture `(height, width, 3)`, where the logger can."""
+    if hasattr(logger, "log_image"):
+        logger.log_image(name, [image], step)
+    elif hasattr(board := _board(logger), "add_image"):
+        board.add_image(name, image, step, dataformats="HWC")
+
+
+def _board(logger: Logger) -> Any:
+    """Return what a logger writes to, if it tells."""
+    return getattr(logger, "experiment", None)

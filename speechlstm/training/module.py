@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from speechlstm.decoders import Decoder
-from speechlstm.model.acoustic import AcousticModel
+from speechlstm.model.acoustic import AcousticModel, Stages
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.training import ranks
 from speechlstm.training.loggers import log_transcripts
@@ -144,6 +144,12 @@ class TrainingModule(pl.LightningModule):
             loss = self.loss.measure(log_probs[known], targets, lengths[known], target_lengths)
             validation.loss += float(loss) * tokens
             validation.tokens += tokens
+
+    def trace_longest(self, batch: Batch) -> tuple[int, Stages]:
+        """Return which utterance of a batch is the longest, and what the acoustic model computes of it alone."""
+        index = int(batch.lengths.argmax())
+        length = batch.lengths[index : index + 1]
+        return index, self.acoustic.trace(batch.waveforms[index : index + 1, : int(length)], length)
 
     def transcripts(self, batch: Batch, log_probs: Tensor, lengths: Tensor) -> list[tuple[str, str, str]]:
         """Decode a batch into `(utterance id, reference, hypothesis)`."""

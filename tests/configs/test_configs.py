@@ -182,7 +182,7 @@ def test_what_does_not_fit_is_named(overrides: list[str], message: str) -> None:
     "overrides",
     [
         ["experiment=an4", "scheduler=cosine", "~scheduler.pct_start"],
-        ["experiment=an4", "callbacks=[gates,early_stopping]", "encoder=bgru"],
+        ["experiment=an4", "callbacks=[default,pictures]", "encoder=bgru"],
         ["encoder.projection_size=null", "seed=${sample_rate}", "trainer.devices=[1]"],
         ["+optimizer.betas=[0.9,0.99]", "+callbacks.mine._target_=pytorch_lightning.callbacks.Timer"],
     ],

@@ -34,9 +34,7 @@ class WatchGates(pl.Callback):
         if trainer.sanity_checking or batch_idx or not due or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, TrainingModule)
-        model, row = pl_module.acoustic, int(batch.lengths.argmax())
-        length = batch.lengths[row : row + 1]
-        stages = model.trace(batch.waveforms[row : row + 1, : int(length)], length)
+        model, (_, stages) = pl_module.acoustic, pl_module.trace_longest(batch)
         scalars: dict[str, float] = {}
         curves: dict[str, torch.Tensor] = {}
         features = stages.features[:, : int(stages.feature_lengths)]
