@@ -12,11 +12,12 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when a terminal is closed
 GRACE = 10.0  # seconds for what is open to be put in order after a signal
 _ESCAPED = "speechlstm.escaped"  # what streams do with letters that their encoding lacks
 _PARENT = "SPEECHLSTM_PARENT"  # process that this one must not outlive
 
-_status = 0  # that a signal has asked for: 130 or 143
+_status = 0  # that a signal has asked for: 130, 143, or 129
 
 
 class Output(io.TextIOWrapper):
@@ -88,16 +89,16 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 
 
 def take_signals() -> None:
-    """Let Ctrl-C and SIGTERM end the program with 130 and 143: a first one in order, a second one at once."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Let Ctrl-C end the program with 130, SIGTERM with 143, SIGHUP with 129: a first in order, a second at once."""
+    for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for `nohup`
             signal.signal(number, _stop)
     sys.unraisablehook = _unraisable
 
 
 def leave_at_once() -> None:
-    """Let Ctrl-C and SIGTERM end the program immediately: there is nothing to put in order."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Let these signals end the program immediately: there is nothing to put in order."""
+    for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _leave)
 

@@ -188,7 +188,7 @@ def _stream(number: int, kind: str, file: str, encoding: str) -> io.TextIOWrappe
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # until the program's own handlers
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # until the program's own handlers
         signal.signal(number, lambda number, _: os._exit(128 + number))
     for module in HEAVY if sys.argv[1:] else ():
         for command in sys.argv[1:]:

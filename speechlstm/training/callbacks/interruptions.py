@@ -19,7 +19,7 @@ from speechlstm.training.messages import say
 from speechlstm.types import SpeechlstmError, counted
 
 # SLURM sends the last, by --signal=USR1@120, before the end.
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 Place = Literal["batch", "validation", "epoch"]
 
 
@@ -32,8 +32,8 @@ class Interruption(Exception):  # noqa: N818  nothing has gone wrong
 
     @property
     def exit_status(self) -> int:
-        """130 after Ctrl-C, 143 (terminated) after a request from a system."""
-        return 128 + (signal.SIGINT if self.number == signal.SIGINT else signal.SIGTERM)
+        """130 after Ctrl-C, 129 when the terminal is closed, 143 (terminated) after a request from a system."""
+        return 128 + (signal.SIGTERM if self.number == signal.SIGUSR1 else self.number)
 
 
 class LastCheckpoint(Checkpoint):
@@ -79,7 +79,8 @@ class LastCheckpoint(Checkpoint):
             )
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                signal.signal(number, self._receive)
+                if signal.getsignal(number) != signal.SIG_IGN:  # as for `nohup`
+                    signal.signal(number, self._receive)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
