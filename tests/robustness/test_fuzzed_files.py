@@ -16,3 +16,9 @@ FILES = 12  # of a case
 def test_a_changed_file_is_read_or_named(reader: str, begin: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPEECHLSTM_CACHE", "")  # restored after; the reader of caches sets its own
     assert fuzz(reader, range(begin, begin + FILES)) == FILES
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures memory by /proc")
+def test_a_frame_with_more_channels_than_pyav_counts_is_no_crash() -> None:
+    """Of 32 channels apart from each other, which a change of this ADTS header claims."""
+    assert fuzz("aac", range(1775, 1776)) == 1
