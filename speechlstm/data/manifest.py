@@ -183,7 +183,7 @@ def read_manifest(path: str | Path, problems: list[ManifestError] | None = None)
     utterances = []
     for number, utterance in entries:
         if utterance.id in lines:
-            taken = f"id {utterance.id!r} stands in line {lines[utterance.id]} already"
+            taken = f"id {_shown(utterance.id)} stands in line {lines[utterance.id]} already"
             bad.append((number, ManifestError(f"{path}:{number}: {taken}")))
             continue
         lines[utterance.id] = number
