@@ -18,7 +18,7 @@ from speechlstm.evaluation import metrics
 from speechlstm.model.tokenizer import normalize
 from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon
 from speechlstm.model.tokenizer.phones import Phones
-from speechlstm.types import SOME_FAILED, UsageError
+from speechlstm.types import SOME_FAILED, UsageError, counted
 
 _SHOWN = 10  # words named in a message
 
@@ -78,13 +78,13 @@ def _write(out: Path, words: list[str], known: Pronunciations, variants: int) ->
     ]
     write_atomically(out, "".join(lines))
     print(
-        f"{out}: {len(words) - len(unknown):,} words as in the lexicon, "
+        f"{out}: {counted(len(words) - len(unknown), 'word')} as in the lexicon, "
         f"{len(unknown) - len(silent):,} by their spelling"
     )
     if silent:
         more = f" and {len(silent) - _SHOWN} more" if len(silent) > _SHOWN else ""
         print(
-            f"{len(silent)} words left out, for the lexicon has no word with such letters: "
+            f"{counted(len(silent), 'word')} left out, because the lexicon has no word with such letters: "
             f"{', '.join(silent[:_SHOWN])}{more}",
             file=sys.stderr,
         )
@@ -98,7 +98,7 @@ def _measure(known: Pronunciations, share: float) -> int:
     count = round(len(words) * share)
     if not 0 < count < len(words):
         raise UsageError(
-            f"test={share} of {len(words)} words leaves none to measure on, or none to learn from"
+            f"test={share} of {counted(len(words), 'word')} leaves none to measure on, or none to learn from"
         )
     pronouncer = Pronouncer({word: known[word] for word in words[count:]})
     phones, wrong = metrics.Counts(), 0
@@ -112,7 +112,7 @@ def _measure(known: Pronunciations, share: float) -> int:
         wrong += closest.errors > 0
     low, high = metrics.share_interval(wrong, count)
     print(
-        f"{count:,} words held out, learned from {len(words) - count:,}: phones {phones.rate:.2%} wrong, "
+        f"{counted(count, 'word')} held out, learned from {len(words) - count:,}: phones {phones.rate:.2%} wrong, "
         f"words {wrong / count:.2%} ({low:.2%} to {high:.2%})"
     )
     return 0

@@ -42,7 +42,9 @@ def main(cfg: DictConfig) -> int:
         print(_line(name, cfg.unit, model.perplexity(corpus)))
     print(f"{'written':<8} {out}")
     if len(summaries) < cfg.order:
-        _note(f"no sentence has {cfg.order} words, <s> and </s> counted: the order is {len(summaries)}")
+        _note(
+            f"no sentence has {counted(cfg.order, 'word')}, <s> and </s> counted: the order is {len(summaries)}"
+        )
     for n, summary in enumerate(summaries, 1):
         if summary.fallback:
             fallback = ", ".join(map(str, FALLBACK))

@@ -32,6 +32,7 @@ class ConfigFile:
     settings: dict[str, Setting] = field(default_factory=dict)  # by dotted key, in the order of the file
     # the option that its defaults list chooses for each group; None for none, ??? where the user must choose
     groups: dict[str, str | None] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)  # by group, what happens when no option is chosen
     # the options that it sets in groups of the whole config, as experiments do
     overrides: dict[str, str | None] = field(default_factory=dict)
     is_global: bool = False  # whether its settings are those of the whole config
@@ -51,7 +52,7 @@ def read(path: Path) -> ConfigFile:
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     for key, value in pairs:
         if key.value == "defaults":
-            _read_defaults(found, value, path)
+            _read_defaults(found, value, path, lines)
         elif key.value != "hydra":
             for name, setting in _settings(key, value, "", lines):
                 before = found.settings.get(name, setting)
@@ -59,19 +60,23 @@ def read(path: Path) -> ConfigFile:
     return found
 
 
-def _read_defaults(found: ConfigFile, node: yaml.Node, path: Path) -> None:
+def _read_defaults(found: ConfigFile, node: yaml.Node, path: Path, lines: list[str]) -> None:
     for item in node.value:
         if isinstance(item, yaml.ScalarNode):
             if item.value != "_self_" and (file := _base(path, item.value)) is not None:
                 base = read(file)
                 found.settings.update(base.settings)
                 found.groups.update(base.groups)
+                found.absent.update(base.absent)
             continue
         for key, value in item.value:
             words = key.value.split()
             name = words[-1].lstrip("/")
             option = None if value.value == "null" else value.value
             if not name.startswith("hydra/"):
+                comment = lines[value.end_mark.line][value.end_mark.column :].partition("#")[2].strip()
+                if comment.startswith("null:"):
+                    found.absent[name] = comment
                 (found.overrides if words[0] == "override" else found.groups)[name] = option
 
 
@@ -134,7 +139,8 @@ def command_help(command: str, summary: str, arguments: Sequence[str]) -> str:
         for group in file.groups:
             names = sorted(folders.options(group, searched))
             marked = ", ".join(f"{name}*" if name == chosen[group] else name for name in names)
-            lines += _entry(f"{group}=", marked or "none installed", 16, width)
+            described = [marked or "none installed", *filter(None, [file.absent.get(group)])]
+            lines += _entry(f"{group}=", "; ".join(described), 16, width)
     for group in file.groups:
         if any(argument.startswith(f"{group}=") for argument in arguments):
             lines += _option(group, chosen[group], searched, width)

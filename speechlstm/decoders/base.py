@@ -159,7 +159,7 @@ class Decoder:
         batch, frames, vocab = log_probs.shape
         if vocab != len(self.tokenizer):
             raise DecoderError(
-                f"log_probs are of {vocab} tokens, but the tokenizer has {len(self.tokenizer)}"
+                f"log_probs are of {counted(vocab, 'token')}, but the tokenizer has {len(self.tokenizer)}"
             )
         if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= frames:
             raise DecoderError(
@@ -251,7 +251,7 @@ def fault(found: Any, frames: int, vocab: int) -> str:
         return f"a {type(found).__name__}, but must return a Hypothesis"
     tokens, starts, ends, confidences = found.tokens, found.starts, found.ends, found.confidences
     if not len(tokens) == len(starts) == len(ends) == len(confidences):
-        each = f"{len(tokens)} tokens, {len(starts)} starts, {len(ends)} ends, {len(confidences)} confidences"
+        each = f"tokens: {len(tokens)}, starts: {len(starts)}, ends: {len(ends)}, confidences: {len(confidences)}"
         return f"{each}, but there must be one of each for each token"
     if not isinstance(found.score, float | int) or math.isnan(found.score):
         return f"the score {found.score!r}, but it must be a number"

@@ -22,7 +22,7 @@ from speechlstm.training.loggers import log_transcripts
 from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
 from speechlstm.training.validation import Validation
-from speechlstm.types import Batch, UsageError
+from speechlstm.types import Batch, UsageError, counted
 
 _SHOWN = 3  # transcripts of each validation that are logged
 ACOUSTIC = "acoustic."  # what the names of the acoustic model's weights begin with in a checkpoint
@@ -229,8 +229,8 @@ class TrainingModule(pl.LightningModule):
             raise UsageError(f"a setting under {part}. does not fit: {error}") from error
         if self.planned not in (0, steps):
             say(
-                f"the training was planned with {self.planned} updates and now has {steps}; from here on the learning "
-                f"rate is that of a training of {steps}"
+                f"the training was planned with {counted(self.planned, 'update')} and now has {steps}; "
+                f"from here on the learning rate is that of a training of {steps}"
             )
         self.planned = steps
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

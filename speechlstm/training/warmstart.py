@@ -114,7 +114,7 @@ def initialize(
     details = [f"  {change}" for change in changes] + [f"  not copied: {reason}" for reason in skipped]
     details += [f"  new tokens: {' '.join(new)}"] if new else []
     line = f"init_from={source.name}: {len(fits)} of {len(own)} weights copied, {len(shared)} of "
-    line += f"{len(model.tokenizer.tokens)} tokens known"
+    line += f"{counted(len(model.tokenizer.tokens), 'token')} known"
     line += f", {counted(len(changes), 'setting')} taken over" if changes else ""
     line += "; verbose=true shows details" if details and not verbose else ""
     say(line, *(details if verbose else ()))

@@ -143,7 +143,7 @@ def forced_alignment(
     states, score = _viterbi(np.ascontiguousarray(log_probs, np.float32), ids, enough, MISSING)
     if not np.isfinite(score):
         raise SpeechlstmError(
-            f"no path spells the {len(ids)} tokens: the log-probabilities are infinite or NaN"
+            f"no path spells {counted(len(ids), 'token')}: the log-probabilities are infinite or NaN"
         )
     ids = ids[: (int(states[-1]) + 1) // 2]
     places, spoken = states // 2, states % 2 == 1

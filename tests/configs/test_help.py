@@ -50,7 +50,8 @@ def test_help_begins_with_usage_and_up_to_three_examples(command: str) -> None:
 
 def test_a_command_lists_its_own_groups_only() -> None:
     text = helping.command_help("transcribe", "Do it.", [])
-    assert "  decoder=      beam, greedy" in text and "  trainer=" in text
+    assert "  decoder=      beam, greedy; null: the decoder that comes with the bundle" in text
+    assert "  trainer=" in text
     assert "encoder=" not in text and "corpus=" not in text
 
 

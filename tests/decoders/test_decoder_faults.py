@@ -45,7 +45,7 @@ LOG_PROBS, LENGTHS = padded([noise(4, len(TOKENIZER), 0), noise(3, len(TOKENIZER
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tokens": [2]}, "1 tokens, 2 starts, 2 ends, 2 confidences, but there must be one of each"),
+        ({"tokens": [2]}, "tokens: 1, starts: 2, ends: 2, confidences: 2, but there must be one of each"),
         ({"tokens": [0, 2]}, "tokens from 0 to 2, but they go from 1 to 3; 0 is the blank"),
         ({"tokens": [2, 4]}, "tokens from 2 to 4"),
         ({"starts": [0, 1]}, r"start at frames \[0, 1\] and end at \[2, 3\] of 4, but they must follow"),

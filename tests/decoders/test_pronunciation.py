@@ -152,8 +152,8 @@ def test_the_command_writes_known_words_as_they_are_and_new_ones_by_spelling(
         file.write("odd Q\nodd(2) R\n")
     Path("words.txt").write_text("Xoxoxa odd\nq42 shishika xoxoxa\n")
     status, out, err = run_command(command, "lexicon=known.dic", "words=words.txt", "out=new.dic")
-    assert status == 3 and "1 words as in the lexicon, 2 by their spelling" in out
-    assert "1 words left out" in err and "q42" in err
+    assert status == 3 and "1 word as in the lexicon, 2 by their spelling" in out
+    assert "1 word left out" in err and "q42" in err
     assert read_lexicon("new.dic") == {
         "xoxoxa": [spoken("xoxoxa")], "odd": [["Q"], ["R"]], "shishika": [spoken("shishika")]
     }  # fmt: skip

@@ -22,7 +22,7 @@ from speechlstm.cli import evaluate as command
 from speechlstm.evaluation import errorreport
 from speechlstm.evaluation.errorreport.recording import encode_opus
 from speechlstm.transcription.transcript import Alternative, Transcript, Word
-from speechlstm.types import Utterance
+from speechlstm.types import Utterance, counted
 
 SAID = [  # id, reference, what the audio spells, speaker
     ("one", "YES  no", "yes no", "ann"),
@@ -333,7 +333,7 @@ def test_hostile_texts_do_nothing_in_a_browser(dark: bool, tmp_path: Path) -> No
 @pytest.mark.parametrize("pairs", [[], [("", "")], [("", "a")]])
 def test_a_page_of_nothing_is_whole(pairs: list[tuple[str, str]], tmp_path: Path) -> None:
     with open_page(page(tmp_path, pairs)) as opened:
-        assert f"of {len(pairs)} utterances" in opened.evaluate(
+        assert f"of {counted(len(pairs), 'utterance')}" in opened.evaluate(
             "document.getElementById('count').textContent"
         )
         assert len(rows(opened, "id")) == len(pairs)

@@ -385,7 +385,7 @@ WORDS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", ": no words"),
     "only comments": (b"#\n;;;\n", ": no words"),
     "nothing that can be spelled": (b"x\ny\n", ": none of its 2 words"),
-    "only a word of 3 MB": (b"ab" * 1_500_000, ": none of its 1 words"),
+    "only a word of 3 MB": (b"ab" * 1_500_000, ": none of its 1 word"),
 }
 
 

@@ -213,7 +213,7 @@ def test_another_length_of_a_resumed_training_is_told(
     assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
     assert "planned" not in capsys.readouterr().err
     assert command(monkeypatch, "out=run", "trainer.max_epochs=3") == 0
-    assert "planned with 1 updates and now has 3" in capsys.readouterr().err
+    assert "planned with 1 update and now has 3" in capsys.readouterr().err
 
 
 def test_the_model_card_and_the_bundle(

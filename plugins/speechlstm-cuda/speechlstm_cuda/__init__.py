@@ -26,7 +26,7 @@ class CudaDecoder(Decoder):
         tokenizer: whose ids it decodes.
         beam_size: prefixes kept after each frame, at most 128 and at most as many as there are tokens.
         n_best: most hypotheses returned.
-        blank_skip_threshold: frames whose blank is more probable than this are passed over; 1 passes over none.
+        blank_skip_threshold: frames whose blank is more probable than this are skipped; 1 skips none.
 
     Raises:
         UsageError: a parameter out of range, or there is no GPU.

@@ -18,7 +18,7 @@ from speechlstm.decoders import Decoder
 from speechlstm.decoders.base import collapse
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.model.tokenizer.lexicon import read_lexicon
-from speechlstm.types import DecoderError, Hypothesis, UsageError
+from speechlstm.types import DecoderError, Hypothesis, UsageError, counted
 
 _IMPOSSIBLE = -1e4  # natural log; the search computes with it, with an infinity it would not
 _UNKNOWN = "<unk>"
@@ -145,7 +145,7 @@ def _spellings(path: str | Path, tokenizer: Tokenizer) -> list[tuple[str, list[i
         )
     if lost:
         print(
-            f"{path}: left out, because of tokens that do not exist: {len(lost)} words: {_few(lost)}",
+            f"{path}: left out, because of tokens that do not exist: {counted(len(lost), 'word')}: {_few(lost)}",
             file=sys.stderr,
         )
     return spellings

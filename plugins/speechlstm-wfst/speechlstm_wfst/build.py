@@ -87,7 +87,7 @@ def lexicon(
 
 
 def ctc(vocab: int, extra: range) -> StdVectorFst:
-    """Return T, from frames to tokens: repeats are joined, blanks left out, labels beyond the tokens passed over."""
+    """Return T, from frames to tokens: repeats are joined, blanks left out, labels beyond the tokens ignored."""
     fst = StdVectorFst()
     states = [
         fst.add_state() for _ in range(vocab)

@@ -17,7 +17,7 @@ from kaldifst import StdConstFst
 from speechlstm.decoders.lm import read_arpa, write_arpa
 from speechlstm.model.tokenizer import Phones, Tokenizer
 from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon
-from speechlstm.types import DecoderError, TokenizerError
+from speechlstm.types import DecoderError, TokenizerError, counted
 
 from . import build
 
@@ -117,10 +117,13 @@ def _spellings(
     shown = ", ".join(map(repr, lost[:_LISTED])) + (" ..." if len(lost) > _LISTED else "")
     source = "the tokenizer" if lexicon is None else lexicon
     if not spellings:
-        raise DecoderError(f"{lm}: none of its {len(words)} words can be spelled by {source}: {shown}")
+        raise DecoderError(
+            f"{lm}: none of its {counted(len(words), 'word')} can be spelled by {source}: {shown}"
+        )
     if lost:
         print(
-            f"{lm}: {len(lost)} of {len(words)} words cannot be spelled by {source}: {shown}", file=sys.stderr
+            f"{lm}: {len(lost)} of {counted(len(words), 'word')} cannot be spelled by {source}: {shown}",
+            file=sys.stderr,
         )
     return spellings
 

@@ -21,7 +21,7 @@ from speechlstm.decoders.beam.spelling import MOST_TOKENS, Spelling
 from speechlstm.decoders.beam.trie import Trie, build_trie
 from speechlstm.decoders.lm import NO_MODEL, NGram
 from speechlstm.model.tokenizer import Phones, Tokenizer, Words
-from speechlstm.types import DecoderError, UsageError
+from speechlstm.types import DecoderError, UsageError, counted
 
 _LISTED = 10  # dropped words that are named
 
@@ -176,13 +176,15 @@ def _usable(entries: list[tuple[str, list[int]]], source: str | Path) -> list[tu
         else:
             lost.append(word)
     if not kept:
-        raise DecoderError(f"{source}: none of its {len(entries)} words can be spelled with these tokens")
+        raise DecoderError(
+            f"{source}: none of its {counted(len(entries), 'word')} can be spelled with these tokens"
+        )
     if lost:
         shown = ", ".join(repr(word[:60]) for word in lost[:_LISTED]) + (
             " ..." if len(lost) > _LISTED else ""
         )
         print(
-            f"{source}: {len(lost)} of {len(entries)} words cannot be spelled with these tokens: {shown}",
+            f"{source}: {len(lost)} of {counted(len(entries), 'word')} cannot be spelled with these tokens: {shown}",
             file=sys.stderr,
         )
     return kept

@@ -72,7 +72,7 @@ def _decimals(logs: Floats) -> Iterator[str]:
 
 
 def read_arpa(path: str | Path) -> Trie:
-    r"""Read an ARPA file, gzipped or not; text before `\data\` and after `\end\` is passed over.
+    r"""Read an ARPA file, gzipped or not; text before `\data\` and after `\end\` is ignored.
 
     A context that is no n-gram itself, as in models pruned by SRILM, is put in with the probability that
     backing off gives, which changes no probability of the model. `-inf` is read as -99, `<UNK>` as `<unk>`.

@@ -6,6 +6,7 @@ const percent = (rate, digits = 2) => (rate === null ? "none" : `${(100 * rate).
 const decimal = (value, digits) =>
   value === null || value === undefined ? "" : value.toFixed(digits).replace("-", "−");
 const whole = (value) => value.toLocaleString("en-US").replaceAll(",", "\u2009");
+const counted = (number, noun) => `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const mean = (list) => list.reduce((sum, value) => sum + value, 0) / Math.max(list.length, 1);
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)); // from base64

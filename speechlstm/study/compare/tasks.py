@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechlstm.types import UsageError
+from speechlstm.types import UsageError, counted
 
 TESTS = 2000  # sequences on which a task must be solved, as in the paper
 
@@ -47,7 +47,9 @@ class Task(ABC):
 
     def __init__(self, lag: int) -> None:
         if lag < self.shortest:
-            raise UsageError(f"{self.name} with a lag of {lag} steps; must be at least {self.shortest}")
+            raise UsageError(
+                f"{self.name} with a lag of {counted(lag, 'step')}; must be at least {self.shortest}"
+            )
         self.lag = lag
 
     @abstractmethod

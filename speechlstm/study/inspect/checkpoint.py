@@ -12,7 +12,7 @@ from speechlstm.training.checkpoints import read_checkpoint
 from speechlstm.training.module import ACOUSTIC
 from speechlstm.transcription import recognizer
 from speechlstm.transcription.recognizer import Recognizer
-from speechlstm.types import BundleError, TokenizerError
+from speechlstm.types import BundleError, TokenizerError, counted
 
 
 def load(path: str | Path | None) -> Recognizer:
@@ -30,6 +30,6 @@ def load(path: str | Path | None) -> Recognizer:
         raise BundleError(f"{path}: {error}") from None
     settings, weights = content["settings"], acoustic_state(content["state_dict"], ACOUSTIC)
     model = restore(settings, str(path), weights, len(tokens))
-    name = f"{path} after {content['global_step']} updates"
+    name = f"{path} after {counted(content['global_step'], 'update')}"
     config = {**settings, "name": name, "sample_rate": model.sample_rate}
     return Recognizer(Bundle(model, tokens, config, Path(path)))

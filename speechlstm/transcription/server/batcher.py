@@ -14,7 +14,7 @@ from speechlstm.decoders import Decoder
 from speechlstm.transcription.batches import SpeechModel
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import SpeechlstmError
+from speechlstm.types import SpeechlstmError, counted
 
 _MOST = 64  # recordings recognized together: bounds how long new ones wait
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Batcher:
             BusyError: too many wait already.
         """
         if self.waiting() >= self._most:
-            raise BusyError(f"{self._most} recordings wait already; try again later")
+            raise BusyError(f"{counted(self._most, 'recording')} waiting already; try again later")
         request = _Request(audio)
         self._waiting.put(request)
         return request.answer

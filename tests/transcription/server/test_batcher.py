@@ -64,7 +64,7 @@ def test_what_waits_is_taken_together(gated: Gated) -> None:
 def test_too_many_are_refused(gated: Gated) -> None:
     batcher, _ = begin(gated, most_waiting=2)
     answers = [batcher.submit(io.BytesIO(STOP)) for _ in range(2)]
-    with pytest.raises(BusyError, match="2 recordings wait already"):
+    with pytest.raises(BusyError, match="2 recordings waiting already"):
         batcher.submit(io.BytesIO(STOP))
     gated.gate.set()
     batcher.close()

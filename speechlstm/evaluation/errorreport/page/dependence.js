@@ -5,7 +5,7 @@ const quantities = {
   speed: ["speaking rate", "words per second of audio", 2],
 };
 const described = (group) =>
-  `${percent(group.rate)}, ${between(group.interval)}; ${whole(group.utterances)} utterances, ${whole(group.errors)} errors, ${whole(group.length)} words`;
+  `${percent(group.rate)}, ${between(group.interval)}; ${counted(group.utterances, "utterance")}, ${counted(group.errors, "error")}, ${counted(group.length, "word")}`;
 
 function groups() {
   if (data.groups.speaker.length)

@@ -39,13 +39,13 @@ function tiles() {
       "word error rate",
       percent(words.rate),
       between(words.interval),
-      `${whole(words.errors)} errors, ${whole(words.length)} words`,
+      `${counted(words.errors, "error")}, ${counted(words.length, "word")}`,
     ),
     tile(
       "character error rate",
       percent(characters.rate),
       between(characters.interval),
-      `${whole(characters.errors)} errors, ${whole(characters.length)} characters`,
+      `${counted(characters.errors, "error")}, ${counted(characters.length, "character")}`,
     ),
     tile(
       "utterances with an error",
@@ -56,7 +56,7 @@ function tiles() {
     tile(
       "audio",
       seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`,
-      `${whole(sentences.count)} utterances`,
+      counted(sentences.count, "utterance"),
       setup.failed ? `${whole(setup.failed)} more could not be read` : "all could be read",
     ),
   );
@@ -221,7 +221,7 @@ function comparison() {
         element(
           "p",
           {},
-          `Difference ${signed(difference)} points, 95 % interval ${signed(interval[0])} to ${signed(interval[1])}, p = ${p.toPrecision(2)} (paired bootstrap, ${whole(utterances)} utterances). ${verdict}`,
+          `Difference ${signed(difference)} points, 95 % interval ${signed(interval[0])} to ${signed(interval[1])}, p = ${p.toPrecision(2)} (paired bootstrap, ${counted(utterances, "utterance")}). ${verdict}`,
         ),
       ),
       stack(

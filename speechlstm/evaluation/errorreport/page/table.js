@@ -206,7 +206,7 @@ const table = {
           ]
         : []),
     );
-    byId("count").textContent = `${whole(this.rows.length)} of ${whole(data.utterances.length)} utterances`;
+    byId("count").textContent = `${whole(this.rows.length)} of ${counted(data.utterances.length, "utterance")}`;
     this.turn(0);
   },
 

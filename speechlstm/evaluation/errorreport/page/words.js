@@ -1,7 +1,7 @@
 /* Which words are wrong, and how far the confidence of a word can be trusted. */
 
 /* A list of words with bars; `columns` are their headings, the last two of each row its occurrences and its count. */
-function counted(title, columns, rows, filter) {
+function ranking(title, columns, rows, filter) {
   if (!rows.length) return card(title, element("p", { class: "quiet" }, "none"));
   const most = rows[0].at(-1);
   return card(
@@ -54,15 +54,15 @@ function words() {
       (step) => step.letter === letter && step.reference === reference && step.hypothesis === hypothesis,
     );
   byId("words").append(
-    counted("Most confused", ["reference", "hypothesis", "spoken", "times"], data.confusions, ([a, b]) => ({
+    ranking("Most confused", ["reference", "hypothesis", "spoken", "times"], data.confusions, ([a, b]) => ({
       name: `${a} → ${b}`,
       holds: has("s", a, b),
     })),
-    counted("Most deleted", ["word", "spoken", "times"], data.deleted, ([word]) => ({
+    ranking("Most deleted", ["word", "spoken", "times"], data.deleted, ([word]) => ({
       name: `${word} deleted`,
       holds: has("d", word, ""),
     })),
-    counted("Most inserted", ["word", "spoken", "times"], data.inserted, ([word]) => ({
+    ranking("Most inserted", ["word", "spoken", "times"], data.inserted, ([word]) => ({
       name: `${word} inserted`,
       holds: has("i", "", word),
     })),
@@ -98,7 +98,7 @@ function confidence() {
     y: { low: 0, high: Math.max(...filled.map((bin) => bin.count)), label: "words" },
   });
   for (const bin of filled) {
-    const text = `confidence ${bin.low.toFixed(1)} to ${bin.high.toFixed(1)}, ${bin.confidence.toFixed(3)} on average: ${percent(bin.rate)} right, ${between(bin.interval)}, ${whole(bin.count)} words`;
+    const text = `confidence ${bin.low.toFixed(1)} to ${bin.high.toFixed(1)}, ${bin.confidence.toFixed(3)} on average: ${percent(bin.rate)} right, ${between(bin.interval)}, ${counted(bin.count, "word")}`;
     const at = curve.x(bin.confidence);
     curve.svg.append(
       shape(
@@ -139,6 +139,6 @@ function confidence() {
         "Dots above the dashed line: words are right more often than the confidence says; below: less often. Bars: 95 % intervals (Wilson).",
       ),
     ),
-    card(`Distribution: ${whole(found.words)} words`, amounts.svg),
+    card(`Distribution: ${counted(found.words, "word")}`, amounts.svg),
   );
 }
