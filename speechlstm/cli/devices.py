@@ -69,7 +69,20 @@ def decoder_settings(cfg: DictConfig, recognizer: Recognizer) -> dict[str, Any]:
 
     A bundle may bring a decoder with its settings, such as a lexicon. If `decoder=` names the same decoder, these take
     the place of its defaults, and the settings on the command line go before them.
+
+    Raises:
+        UsageError: `lm=` is given, but the decoder uses no language model.
     """
+    settings = _merged(cfg, recognizer)
+    if cfg.get("lm") is not None and repr(cfg.lm) not in repr(settings):
+        name = settings.get("name")
+        raise UsageError(
+            f"lm={cfg.lm} has no effect: decoder {name} uses no language model; add decoder=beam"
+        )
+    return settings
+
+
+def _merged(cfg: DictConfig, recognizer: Recognizer) -> dict[str, Any]:
     own = {"name": "greedy", **recognizer.bundle.decoder}
     if cfg.get("decoder") is None:
         return own | ({"lm": cfg.lm} if "lm" in own and cfg.get("lm") is not None else {})

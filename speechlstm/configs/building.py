@@ -60,7 +60,7 @@ def build_part(stage: str, cfg: DictConfig | dict[str, Any], /, **sizes: Any) ->
     if unset := sorted(key for key in missing if key not in sizes):
         raise UsageError(f"{stage}.{unset[0]} is not set: add {stage}.{unset[0]}=... to the command line")
     settings: Any = OmegaConf.to_container(node, resolve=True)
-    if "name" not in settings:
+    if not isinstance(settings.get("name"), str):
         raise UsageError(f"{stage} has no name; there are: {', '.join(registry.names(stage))}")
     return registry.create(stage, **{**settings, **sizes})
 

@@ -15,6 +15,7 @@ from speechlstm.configs.help import ConfigFile, read
 from speechlstm.configs.limits import Limit, limits
 from speechlstm.configs.limits import check as check_limits
 from speechlstm.configs.mistakes import settings
+from speechlstm.model.registry import nearest
 from speechlstm.types import UsageError
 
 
@@ -29,7 +30,9 @@ def check(
     Raises:
         UsageError: a setting of the experiment that the options do not have, or a value that does not fit.
     """
-    _refuse_left_out(cfg, config_name, overrides)
+    path = folders.CONF / f"{config_name}.yaml"
+    file = read(path) if path.is_file() else ConfigFile()
+    _refuse_left_out(cfg, file, overrides)
     added = tuple(each.lstrip("+").partition("=")[0] for each in overrides if each.startswith("+"))
     ours: Any = OmegaConf.to_container(cfg, resolve=False)
     theirs: Any = OmegaConf.to_container(plain, resolve=False)
@@ -41,13 +44,17 @@ def check(
                 f"experiment={choices.get('experiment')} sets {key}, which {option} does not have: "
                 f"leave it out with ~{key}, or choose another experiment or option"
             )
-    check_limits(dict(_own(ours, theirs, "")), _limits(config_name, choices), dict(settings(theirs)))
+    _refuse_added(added, dict(settings(theirs)), file)
+    own = dict(_own(ours, theirs, ""))
+    for key, value in own.items():
+        inner = next((each for each in file.settings if each.startswith(f"{key}.")), None)
+        if inner and not isinstance(value, dict):
+            raise UsageError(f"{key} is {value!r}, but holds several settings: set one, as in {inner}=...")
+    check_limits(own, _limits(file, choices), dict(settings(theirs)))
 
 
-def _refuse_left_out(cfg: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
+def _refuse_left_out(cfg: DictConfig, file: ConfigFile, overrides: Sequence[str]) -> None:
     """Let a command do without callbacks or loggers, and nothing else."""
-    path = folders.CONF / f"{config_name}.yaml"
-    file = read(path) if path.is_file() else ConfigFile()
     for key in (each[1:].partition("=")[0] for each in overrides if each.startswith("~")):
         if key in ("callbacks", "logger"):
             with open_dict(cfg):
@@ -56,10 +63,19 @@ def _refuse_left_out(cfg: DictConfig, config_name: str, overrides: Sequence[str]
             raise UsageError(f"{key} cannot be left out by ~{key}: give it another value by {key}=...")
 
 
-def _limits(config_name: str, choices: Mapping[str, Any]) -> dict[str, Limit]:
+def _refuse_added(added: Sequence[str], known: Mapping[str, Any], file: ConfigFile) -> None:
+    """Let `+KEY=...` add to a group, whose parts know their settings, or where nothing is set, but not to a command."""
+    for key in added:
+        if "/" in key or "@" in key or key.partition(".")[0] in {*file.groups, "hydra", "experiment"}:
+            continue
+        parents = [key.rsplit(".", count)[0] for count in range(1, key.count(".") + 1)]
+        if key not in known and not any(known.get(parent, key) in ({}, None) for parent in parents):
+            raise UsageError(f"no setting {key!r}{nearest(key, sorted(known))}")
+
+
+def _limits(file: ConfigFile, choices: Mapping[str, Any]) -> dict[str, Limit]:
     """Return what fits the settings of a command and of its chosen options."""
-    path = folders.CONF / f"{config_name}.yaml"
-    known = limits(read(path)) if path.is_file() else {}
+    known = limits(file)
     searched = folders.conf_folders(sys.argv[1:])
     for group, names in choices.items():
         options = folders.options(group, searched)

@@ -34,6 +34,7 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str], compos
     text = str(error).strip() or str(error.__cause__ or type(error).__name__)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     where = error.full_key if isinstance(error, OmegaConfBaseException) else ""
+    where = where or next((text.partition("=")[0] for text in arguments if "${" in text), "")
     detail = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return f"{where}: {detail}" if where else detail
 
@@ -99,6 +100,8 @@ def _key_faults(compose: Callable[[], DictConfig], overrides: list[Override]) ->
             yield f"there is a setting {key!r} already: write {key}=... without a +"
         elif not override.is_add() and not override.is_force_add() and key not in known:
             yield _no_setting(key, known)
+        elif override.is_delete() and known[key] is None:  # which Hydra takes for absent
+            yield f"{key} cannot be left out by ~{key}: give it another value by {key}=..."
 
 
 def _no_setting(key: str, known: Mapping[str, Any]) -> str:

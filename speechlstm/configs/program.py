@@ -78,6 +78,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             status: int | float
             try:
                 check_fit(cfg, config_name, HydraConfig.get().runtime.choices, task_overrides())
+                _refuse_one_file_twice(cfg)
                 if isinstance(sys.stdout, Output):
                     sys.stdout.needed = not any(cfg.get(key) for key in _FILES)
                 status = task(cfg) or 0
@@ -130,6 +131,16 @@ def _read_command_line(config_name: str) -> None:
     sys.argv[1:], _files[:] = arguments.split(sys.argv[1:], "inputs" in file.settings, texts)
 
 
+def _refuse_one_file_twice(cfg: DictConfig) -> None:
+    """See that no result takes the place of another."""
+    keys: dict[str, str] = {}
+    for key in _FILES:
+        if (value := cfg.get(key)) is not None:
+            other = keys.setdefault(os.path.realpath(Path(str(value)).expanduser()), key)
+            if other != key:
+                raise UsageError(f"{other} and {key} are the same file, {value}: give each a name of its own")
+
+
 def _remove_unused(out: Path) -> None:
     """Remove the folder of a job that has failed before it wrote anything: only Hydra's own files are in it."""
     if (out / ".hydra").is_dir() and {path.name for path in out.iterdir()} <= _HYDRAS:
@@ -139,9 +150,8 @@ def _remove_unused(out: Path) -> None:
 def _is_explained(error: Exception) -> bool:
     """Return whether an error of Hydra's start is the user's; other ValueErrors are faults of this package."""
     unwritable_log = isinstance(error.__cause__, OSError)
-    return (
-        not isinstance(error, ValueError) or unwritable_log or "Config group override must be" in str(error)
-    )
+    of_hydra = ("Config group override must be", "The --resolve flag", "Only one of --run")
+    return not isinstance(error, ValueError) or unwritable_log or str(error).startswith(of_hydra)
 
 
 def _report(error: Exception, config_name: str) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from warm import Server
 
 from speechlstm import configs
 from speechlstm.configs import arguments, folders
@@ -17,6 +20,7 @@ CASES: dict[tuple[str, str], list[str]] = {
         "threads=0", "threads=-1", "threads=1.5", "threads=many", "threads=nan", "threads=inf", "threads=[1]",
         "threads=true", "threads=", "threads=1e30", "batch_seconds=0", "batch_seconds=-inf", "batch_seconds=nan",
         "batch_seconds=inf", "batch_seconds=null", "batch_seconds='120'", "batch_seconds={a:1}", "batch_seconds=",
+        "subtitles=null", "subtitles=5", "+subtitles.new=1", "++subtitles.new=1", "+new=1", "+new.key=1", "~format",
     ],
     ("evaluate", "manifest=samples.jsonl"): [
         "format=xml", "format=null", "report_audio=-1", "report_audio=nan", "report_audio=much", "manifest=null",
@@ -71,7 +75,7 @@ CASES: dict[tuple[str, str], list[str]] = {
     ("train", "data.train=samples.jsonl data.dev=samples.jsonl out=run"): [
         "seed=-1", "seed=x", "seed=1e20", "seed=1.5", "seed=null", "sample_rate=100", "freeze=5", "name=",
         "name=[a]", "name=null", "out=", "out=null", "data.batch_seconds=0", "data.batch_seconds=nan",
-        "data.min_seconds=-1",
+        "data.min_seconds=-1", "data=null", "data=5", "+data.new=1", "bundle=x",
     ],
 }  # fmt: skip
 
@@ -89,3 +93,29 @@ def test_a_wrong_setting_is_named(command: str, begin: str, wrong: str) -> None:
     message, key = str(raised.value), wrong.strip("+~").partition("=")[0]
     assert raised.value.exit_status == 2 and "\n" not in message
     assert any(name in message for name in (key, key.rpartition(".")[2], key.partition(".")[0]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("out=${out}", "out: Recursive"),
+        ("format=[srt,${x}]", "format: Interpolation key 'x' not found"),
+        ("+decoder.name=null", "decoder has no name"),
+        ("lm=x.arpa", "lm=x.arpa has no effect: decoder greedy uses no language model"),
+        ("decoder.beam_size=1000000000 decoder=beam", "decoder.beam_size is 1000000000, but must be"),
+        ("--resolve", "--resolve"),
+        ("--run --multirun", "Only one of --run"),
+    ],
+)
+def test_a_setting_is_refused_in_one_line(wrong: str, message: str, warm: Server, work: Path) -> None:
+    ended = warm.run(work, "transcribe", "number.flac", *wrong.split())
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert message in ended.err
+
+
+@pytest.mark.parametrize("report", ["o", "./o", "link/o"])
+def test_two_results_are_never_one_file(report: str, warm: Server, work: Path) -> None:
+    (work / "link").symlink_to(".")
+    ended = warm.run(work, "evaluate", "manifest=samples.jsonl", "out=o", f"report={report}")
+    assert ended.status == 2 and "out and report are the same file" in ended.err
+    assert not (work / "o").exists()

@@ -30,7 +30,7 @@ from speechlstm.model.settings import Within
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.types import DecoderError, Hypothesis
 
-Count = Annotated[int, Within(1, math.inf)]
+Count = Annotated[int, Within(1, 10_000)]
 Bonus = Annotated[float, Within(-100, 100)]  # natural log
 _CHUNK = 1024  # frames for which room is made at a time
 _compiled = False  # whether the search has run in this process
