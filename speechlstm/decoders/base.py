@@ -1,4 +1,4 @@
-"""What every decoder is: a search over CTC log-probabilities, checked on the way in and out."""
+"""The base class of decoders: a search over CTC log-probabilities whose input and output are checked."""
 
 from __future__ import annotations
 

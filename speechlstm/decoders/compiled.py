@@ -1,4 +1,4 @@
-"""Compiling by numba: with a cache on disk that never stands in the way, and without counting references in loops."""
+"""Compilation with numba: an on-disk cache whose failure does no harm, and no reference counting in loops."""
 
 from __future__ import annotations
 

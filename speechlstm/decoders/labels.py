@@ -1,4 +1,4 @@
-"""The tokens of another toolkit: Hugging Face, NeMo, pyctcdecode's users."""
+"""Tokens of other toolkits: Hugging Face, NeMo, pyctcdecode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log-probabilities whose text is known, made without audio: what decoders are tested on."""
+"""Synthetic log-probabilities of known texts, for tests of decoders."""
 
 from __future__ import annotations
 

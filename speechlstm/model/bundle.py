@@ -3,7 +3,7 @@
 model.safetensors     weights of the acoustic model
 config.json           format version, sample rate, features, encoder, tokenizer, training record
 tokens.txt            the token of each id, a line each, for people and other programs
-decoder.json          the decoder that the model is to be used with, and its settings; not there for the greedy one
+decoder.json          the decoder for this model, and its settings; absent for greedy decoding
 selftest.safetensors  a synthesized clip and the log-probabilities this model gave for it
 README.md             model card
 """

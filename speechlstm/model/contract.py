@@ -1,13 +1,13 @@
-"""What the contracts of all stages share: a named part, its settings in YAML, and a way to run it without pytest.
+"""The common base of the contracts of all stages: a named part, its settings in YAML, and a way to run without pytest.
 
-Three lines in a test file give all tests of a stage to pytest:
+Three lines in a test file run all tests of a stage under pytest:
 
     from speechlstm.decoders.contract import DecoderContract
 
     class TestMine(DecoderContract):
         name = "mine"
 
-`EncoderContract`, `FeaturesContract` and `TokenizerContract` lie in `speechlstm.model.STAGE.contract`. `speechlstm
+`EncoderContract`, `FeaturesContract` and `TokenizerContract` are in `speechlstm.model.STAGE.contract`. `speechlstm
 plugins check=mine` runs the same without pytest.
 """
 

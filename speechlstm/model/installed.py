@@ -1,4 +1,4 @@
-"""What is known of the installed parts without importing them: packages, settings, and what is wrong with them."""
+"""Information on installed parts without importing them: packages, settings, and faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bundle remembers of the utterances it was trained on, so that nobody measures or tunes on them unaware."""
+"""A bundle's record of its training utterances, so that nobody evaluates or tunes on them unknowingly."""
 
 from __future__ import annotations
 

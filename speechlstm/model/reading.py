@@ -1,4 +1,4 @@
-"""The files of a bundle, read only where they are what they should be: regular, of a sensible size, well-formed."""
+"""Reading the files of a bundle, which must be regular files of a sensible size and well-formed."""
 
 from __future__ import annotations
 

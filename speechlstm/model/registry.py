@@ -1,8 +1,8 @@
-"""The one door for parts: names to entry points, and entry points to classes, imported on first use.
+"""The registry of parts: from names to entry points to classes, which are imported on first use.
 
 A part is a feature extractor, an encoder, a tokenizer, a decoder or a trained model (a bundle). The name of its entry
-point is its name on the command line, in YAML and in a bundle; its settings, with their defaults and units, stand in
-`conf/<stage>/<name>.yaml` of its package. The parts of this package come in by the same door.
+point is its name on the command line, in YAML and in a bundle; its settings, with their defaults and units, are in
+`conf/<stage>/<name>.yaml` of its package. The parts of this package are registered in the same way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Parts as bundles and checkpoints name them: by their entry points, never by classes."""
+"""Restoring the parts of bundles and checkpoints, which name them by entry point, never by class."""
 
 from __future__ import annotations
 

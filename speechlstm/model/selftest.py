@@ -1,4 +1,4 @@
-"""Whether an installation reproduces a bundle: a synthesized clip and the log-probabilities the model gave for it."""
+"""The self-test of a bundle: a synthesized clip and the log-probabilities that the model gave for it."""
 
 from __future__ import annotations
 

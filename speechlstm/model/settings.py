@@ -1,10 +1,10 @@
-"""What the settings of a part may be: its constructor's annotations say so, and all parts are checked here.
+"""Checks of a part's settings against the annotations of its constructor.
 
     class Mine(nn.Module):
         def __init__(self, num_features: int, vocab_size: int, hidden_size: Size = 64, dropout: Share = 0.1) -> None:
 
-The bounds keep a bundle of a few bytes from asking for all of a machine's memory. Annotations that are not known here
-are left to the part itself.
+The bounds keep a bundle of a few bytes from asking for all of a machine's memory. Other annotations are not
+checked here but left to the part itself.
 """
 
 from __future__ import annotations

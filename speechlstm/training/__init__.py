@@ -1,1 +1,1 @@
-"""Training on one's own speech."""
+"""Training of a recognizer."""

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written whole or not at all, read only when whole, the last two kept."""
+"""Checkpoints on disk: written atomically, read only if complete, the last two kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From manifests to batches: dataset, duration buckets, and the data module that Lightning asks for loaders."""
+"""From manifests to batches: dataset, duration buckets, and the Lightning data module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several devices that recognize together."""
+"""Recognition on several devices together."""
 
 from __future__ import annotations
 

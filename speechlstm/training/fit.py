@@ -1,4 +1,4 @@
-"""The fit and what surrounds it: going on after an interruption, warm start, and the best weights at its end."""
+"""The training run: resuming after an interruption, warm start, and the best weights at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transcripts and pictures among the curves, in the same way for every kind of Lightning logger."""
+"""Transcripts and pictures logged in the same way to every kind of Lightning logger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training says: printed once for all ranks, and kept in the log file that Hydra opens."""
+"""Messages of a training: printed once for all ranks, and kept in Hydra's log file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several devices: a process for each, started, watched and ended together."""
+"""Several devices: one process for each, started, monitored, and ended together."""
 
 from __future__ import annotations
 

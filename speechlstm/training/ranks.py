@@ -1,4 +1,4 @@
-"""The words that several devices exchange, each a process of its own."""
+"""Communication among the processes of several devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of similar length, in an order that follows from seed and epoch, dealt evenly to any number of devices."""
+"""Batches of similar length, in an order determined by seed and epoch, spread evenly over any number of devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training says at its start and its end, and the card that its bundle gets."""
+"""The summary of a training at its start and end, and the model card of its bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a validation gathers, on each device and of all."""
+"""Results of a validation, on each device and over all of them."""
 
 from __future__ import annotations
 

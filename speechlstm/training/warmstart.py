@@ -1,4 +1,4 @@
-"""Beginning with the weights of another recognizer, whatever its alphabet, and keeping parts of them as they are."""
+"""Warm start from the weights of another recognizer, whatever its alphabet, optionally with frozen parts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Recordings become transcripts: batches, alignment, times, formats."""
+"""From recordings to transcripts: batches, alignment, times, formats."""

@@ -1,4 +1,4 @@
-"""Many recordings become log-probabilities: read ahead of the model, batched by length, recognized."""
+"""From many recordings to log-probabilities: reading ahead of the model and batching by length."""
 
 from __future__ import annotations
 

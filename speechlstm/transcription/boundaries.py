@@ -1,4 +1,4 @@
-"""Start and end of words. CTC emits a token in a frame or two, after its sound has begun: spikes become words here.
+"""Start and end of words, from the spikes of CTC, which emits a token in a frame or two after its sound has begun.
 
 Two words without a pause between them share a boundary: shortly before the first spike of the second word, but no
 nearer to the first word than halfway between their spikes. A piece of a word is emitted after it has been spoken, a

@@ -1,4 +1,4 @@
-"""Channels apart, each with a transcript of its own."""
+"""Channels transcribed separately."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where recordings are recognized: on one device, in this process, or on several, which take batches in turns."""
+"""Recognition on one device in this process, or on several that take turns with the batches."""
 
 from __future__ import annotations
 

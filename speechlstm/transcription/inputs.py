@@ -1,4 +1,4 @@
-"""Which recordings a command is given, and where their outputs go."""
+"""The recordings that a command works on, and where their outputs go."""
 
 from __future__ import annotations
 

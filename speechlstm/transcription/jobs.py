@@ -1,4 +1,4 @@
-"""What is to be read of which recording, and how long that is."""
+"""Which part of which recording to read, and its length."""
 
 from __future__ import annotations
 

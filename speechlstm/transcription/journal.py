@@ -1,7 +1,7 @@
-"""How far a long recording has come: its transcribed stretches on disk, so that an interruption costs only the last.
+"""Progress of a long recording on disk, so that an interruption loses only the last segment.
 
-A journal is a hidden file beside the output. Its first line says what it belongs to: the recording, the model, and the
-settings, with size, times, and inode of each file. If any of that has changed, it begins anew.
+A journal is a hidden file next to the output. Its first line identifies the recording, the model, and the settings,
+with size, times, and inode of each file. If any of these has changed, the journal starts over.
 """
 
 from __future__ import annotations

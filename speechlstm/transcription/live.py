@@ -1,7 +1,7 @@
-"""Speech as it is spoken: what is stable stays, what is not is shown as partial text.
+"""Live transcription: final words stay, the rest is shown as partial text.
 
 Encoders that read in both directions have no state to carry on, so the last seconds are recognized again and again,
-each time with some that follow. A word is final once two recognitions in a row agree on it and on all before it (Liu et
+each time with more audio. A word is final once two recognitions in a row agree on it and on all before it (Liu et
 al., Interspeech 2020: local agreement), or at a pause. Final words are never taken back.
 """
 

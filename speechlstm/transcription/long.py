@@ -1,9 +1,9 @@
 """Recordings of any length: read in blocks, recognized in windows, decoded in stretches between pauses.
 
-A window ends in the middle of a pause where there is one: what lies on its two sides has little to do with each
-other. Where there is none, the next window begins before this one ends, and each gives the log-probabilities of its
-half of what they share, so that both have heard what lies on the other side. The windows up to a pause are one stretch
-for the decoder. So memory does not grow with the recording, and every frame is where it would be without windows.
+A window ends in the middle of a pause if there is one, because the audio on one side hardly affects the other. If there
+is none, consecutive windows overlap, and each provides the log-probabilities of its half of the overlap, so that both
+have context from the other side. The windows up to a pause are decoded together. Memory does not grow with the length
+of the recording, and every frame is where it would be without windows.
 """
 
 from __future__ import annotations

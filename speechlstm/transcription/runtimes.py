@@ -1,4 +1,4 @@
-"""What computes a model: PyTorch, or ONNX Runtime, which has no need of it."""
+"""The runtimes of a model: PyTorch, or ONNX Runtime, which does not need PyTorch."""
 
 from __future__ import annotations
 

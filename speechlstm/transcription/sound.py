@@ -1,4 +1,4 @@
-"""Live sound as blocks of samples: from a pipe, raw or as wav, or from a microphone."""
+"""Live audio as blocks of samples: from a pipe, raw or as wav, or from a microphone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording's hypotheses become: text, and words with times in seconds."""
+"""The transcript of a recording: text, and words with times in seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of an utterance: what the prefixes of the beam are worth as whole texts."""
+"""The end of an utterance: scores of the prefixes in the beam as complete texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Extending: the prefixes with one more token that can come into the beam in a frame."""
+"""Extending: the prefixes with one more token that can enter the beam in a frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fusion: what language model, lexicon and hotwords make of a prefix, and of each token that may continue it."""
+"""Fusion: scores of language model, lexicon, and hotwords for a prefix and each token that may continue it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look-ahead with a whole n-gram model: the best that the words a partial word can become may still score.
+"""Look-ahead with a full n-gram model: the best score among the words that a partial word can become.
 
 Prefixes within a word are compared with others that have paid for their word already, so each is charged in advance
 with the best of the words it can become (Ortmanns, Ney and Eiden 1996, "Language-model look-ahead for large vocabulary

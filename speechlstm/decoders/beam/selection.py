@@ -1,4 +1,4 @@
-"""Selecting: the tokens of a frame that are worth a try, and the least score that the beam has room for."""
+"""Selecting: the tokens of a frame that are worth trying, and the lowest score that enters the beam."""
 
 from __future__ import annotations
 

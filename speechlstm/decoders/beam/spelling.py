@@ -1,4 +1,4 @@
-"""How words and phrases are spelled in tokens; for phones by a lexicon, or else as its other words are spelled."""
+"""Spelling of words and phrases in tokens; for phones by a lexicon, or else by a model learned from its words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a beam search knows of its tokens and words: lexicon, language model and hotwords put together."""
+"""The vocabulary of a beam search: tokens, lexicon, language model, and hotwords combined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search works in: the tree of prefixes, the beam, and room that is reused from utterance to utterance."""
+"""The memory of a search: the tree of prefixes, the beam, and buffers that are reused across utterances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text as a stream of word ids: what n-grams are counted in and perplexity is measured on."""
+"""Text as a stream of word ids, for counting n-grams and measuring perplexity."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ each order, for a = 1, 2 and 3 or more; gamma(c) is the mass that they and the p
 weight for backing off from c. 1-grams are interpolated with a uniform distribution over the vocabulary, `<unk>` and
 `</s>` included, `<s>` not.
 
-Models equal those of lmplz but for this: where lmplz counts how many n-grams have an adjusted count of 1, 2, 3 and 4,
-it takes the last n-gram of each order by its occurrences. That changes discounts a little where there are few n-grams
-of an order: in texts of a few hundred words, and of characters.
+Models equal those of lmplz with one exception: where lmplz counts how many n-grams have an adjusted count of 1, 2, 3
+and 4, it takes the last n-gram of each order by its occurrences. That changes discounts a little where there are few
+n-grams of an order: in texts of a few hundred words, and of characters.
 """
 
 from __future__ import annotations

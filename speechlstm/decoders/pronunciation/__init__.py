@@ -1,4 +1,4 @@
-"""Pronunciations of words that no lexicon has, by a model of spelling learned from one that does."""
+"""Pronunciations of words outside a lexicon, by a spelling model learned from its entries."""
 
 from speechlstm.decoders.pronunciation.model import Pronouncer
 

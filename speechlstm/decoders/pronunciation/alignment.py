@@ -1,4 +1,4 @@
-"""Which letters are pronounced as which phones: expectation maximization over the ways to cut a word in pieces.
+"""Alignment of letters with phones: expectation maximization over the ways to segment a word.
 
 A word and its phones are one sequence of graphones (Bisani and Ney 2008, "Joint-sequence models for
 grapheme-to-phoneme conversion"), each one or two letters with none to two phones. The probability of each graphone

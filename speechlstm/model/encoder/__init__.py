@@ -1,8 +1,7 @@
 """Features to log-probabilities: subsampling, a stack of layers, log-softmax.
 
-`Encoder` is the stacked bidirectional recurrent network that the rest is measured against. Its siblings differ in
-the layers alone, and all keep the same promise: an utterance gives the same result alone and in any batch. The settings
-are explained in `conf/encoder/`.
+`Encoder` is the stacked bidirectional recurrent network, the baseline. The others differ only in their layers. With all
+of them, an utterance gives the same result alone and in any batch. The settings are explained in `conf/encoder/`.
 """
 
 from speechlstm.model.encoder.chunked import ChunkedEncoder

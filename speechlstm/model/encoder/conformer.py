@@ -1,4 +1,4 @@
-"""Conformer layers, to compare the recurrent ones with."""
+"""Conformer layers, for comparison with the recurrent ones."""
 
 from __future__ import annotations
 

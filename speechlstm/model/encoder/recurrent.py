@@ -1,8 +1,8 @@
 """Stacked bidirectional recurrent layers.
 
-Padding never changes a result, and costs little: on the CPU the backward direction runs as a forward layer over each
-sequence reversed within its own length, which keeps PyTorch on its fast padded kernel (packing the sequences, as is
-usual, falls off it and takes twice as long); on CUDA the packed kernel of cuDNN is the fast one and is used.
+Padding never changes a result and costs little. On the CPU, the backward direction runs as a forward layer over each
+sequence reversed within its own length, which keeps PyTorch on its fast padded kernel (packing the sequences, as
+is usual, leaves it and takes twice as long). On CUDA, cuDNN's packed kernel is the fast one and is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all encoders share: convolutional subsampling, layers one after the other, log-softmax."""
+"""The common frame of all encoders: convolutional subsampling, a stack of layers, log-softmax."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An acoustic model as an ONNX file: waveforms in, log-probabilities out, whole or in int8."""
+"""An acoustic model as an ONNX file: waveforms in, log-probabilities out, in float32 or int8."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Waveforms to features, as operators of ONNX.
 
-The Fourier transform is a convolution with the waves of all its frequencies. What stands before it in a frame - its
-window, pre-emphasis, the mean taken off - is linear and is part of the same kernel.
+The Fourier transform is a convolution with the waves of all its frequencies. The steps before it (window,
+pre-emphasis, subtracting the mean) are linear and are part of the same kernel.
 """
 
 from __future__ import annotations

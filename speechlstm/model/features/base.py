@@ -1,4 +1,4 @@
-"""What every feature extractor does: framing, masking, normalizing."""
+"""The common base of feature extractors: framing, masking, normalizing."""
 
 from __future__ import annotations
 

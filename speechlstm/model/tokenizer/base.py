@@ -1,4 +1,4 @@
-"""What every tokenizer does: normalizing, refusing what has no token, reading words back."""
+"""The common base of tokenizers: normalizing, rejecting text without tokens, and joining tokens into words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Characters: the tokens that need nothing but the text."""
+"""Characters as tokens, which need nothing but the text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pronunciation lexicons: which phones a word is, and which word phones are."""
+"""Pronunciation lexicons: from words to phones and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phones, by a pronunciation lexicon."""
+"""Phones as tokens, by a pronunciation lexicon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pieces of words, trained by SentencePiece."""
+"""Subword tokens, trained by SentencePiece."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole words, where every one of them is known."""
+"""Whole words as tokens, for a closed vocabulary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changed copies of the training data: what a waveform's way to the file did to it, its speed, masks in its features.
+"""Augmentation of the training data: recording conditions, speed, and masks in the features.
 
 Waveforms are changed one by one where they are loaded, features in batches on the device that trains. The settings are
 explained in `conf/augment/`.

@@ -1,4 +1,4 @@
-"""What happens to a sound on its way from the mouth to the file, as a chain of random changes."""
+"""The path of a sound from the mouth to the file, as a chain of random changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a channel does to a sound: its band, its codec, its level."""
+"""Effects of a channel: bandwidth, codec, and level."""
 
 from __future__ import annotations
 

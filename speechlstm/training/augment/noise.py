@@ -1,4 +1,4 @@
-"""Other sounds beside the speech."""
+"""Background noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The echoes of a room."""
+"""Reverberation of a room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pauses around the speech and within it."""
+"""Silence before, after, and within the speech."""
 
 from __future__ import annotations
 

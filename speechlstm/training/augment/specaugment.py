@@ -1,4 +1,4 @@
-"""Masks in the features: SpecAugment, and the shifted frequencies of other voices."""
+"""SpecAugment masks in the features, and vocal tract perturbation as a shift in frequency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast an utterance is played: resampled, which changes its pitch as well."""
+"""Speed perturbation by resampling, which also changes the pitch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A random change of a waveform, and what all of them need."""
+"""The base of all random changes of a waveform."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What happens around the updates of a training, with the settings of `conf/callbacks/`."""
+"""Lightning callbacks of a training, with their settings in `conf/callbacks/`."""

@@ -1,4 +1,4 @@
-"""A running mean of the weights, which is validated and kept in place of the last ones."""
+"""A running average of the weights, which is validated and saved instead of the latest weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stopping and going on: `last.ckpt` after each epoch, every few minutes, and at once when a signal asks."""
+"""Stopping and resuming: `last.ckpt` is saved after each epoch, every few minutes, and on a signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Updates whose loss or gradient is not finite: skipped by all ranks, written down, and too many end the training."""
+"""Updates whose loss or gradient is not finite are skipped on all ranks and recorded; too many end the training."""
 
 from __future__ import annotations
 

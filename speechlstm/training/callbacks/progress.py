@@ -1,4 +1,4 @@
-"""How a training goes: a bar on a terminal, lines in a log, and a line after each epoch."""
+"""Training progress: a bar on a terminal, lines in a log, and a line after each epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training minimizes: CTC, also of lower layers, and CTC-CRF.
+"""Training losses: CTC, optionally also on lower layers, and CTC-CRF.
 
 The settings are explained in `conf/loss/`.
 """

@@ -1,4 +1,4 @@
-"""CTC, also of lower layers."""
+"""CTC, optionally also on lower layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The n-gram of tokens that weighs label sequences in CTC-CRF, estimated from the training texts."""
+"""The n-gram of tokens that weights label sequences in CTC-CRF, estimated from the training texts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A recognizer behind HTTP, for clients of OpenAI's transcriptions and for a browser."""
+"""A recognizer behind HTTP, for browsers and for clients of OpenAI's transcription API."""

@@ -1,4 +1,4 @@
-"""What a client of OpenAI's transcriptions is answered: transcripts in its formats, and errors in its words."""
+"""Responses as in OpenAI's transcription API: transcripts in its formats, and errors in its form."""
 
 from __future__ import annotations
 

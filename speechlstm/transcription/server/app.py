@@ -1,6 +1,6 @@
-"""The application: routes, who may call them, and how they answer.
+"""The web application: routes, authorization, and responses.
 
-The interface is that of OpenAI's transcriptions: https://platform.openai.com/docs/api-reference/audio
+The interface is OpenAI's transcription API: https://platform.openai.com/docs/api-reference/audio
 """
 
 from __future__ import annotations

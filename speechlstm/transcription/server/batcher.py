@@ -1,4 +1,4 @@
-"""Requests that wait are recognized together: one thread takes whatever there is, and answers as results come."""
+"""Waiting requests are recognized together: one thread takes all there are and answers as results come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads: read within limits of size and time, and kept in memory alone."""
+"""Uploads: read within limits of size and time, and kept only in memory."""
 
 from __future__ import annotations
 
