@@ -2,7 +2,8 @@
 
 A cache is one file: a line `MAGIC checksum length`, then as much JSON, then the vocabulary and the arrays, each at a
 multiple of 64 bytes. The checksum is the CRC-32 of all that follows the line. A cache belongs to one ARPA file,
-identified by its path, size, and modification time, and is rebuilt when one of them or `FORMAT` changes, or when it is damaged.
+identified by its path, size, and modification time, and is rebuilt when one of them or `FORMAT` changes, or when it is
+damaged.
 
 Caches lie in the user's own folder, never beside the ARPA file, where somebody else could have put one, and one that
 another user owns is not used. All the same, compiled code, which checks nothing, gets the arrays only after all of
