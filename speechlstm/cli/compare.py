@@ -61,6 +61,9 @@ def _trials(cfg: DictConfig) -> list[trials.Trial]:
 
 
 def _speech(cfg: DictConfig) -> list[speech.SpeechTrial]:
+    known = configs.folders.option_names("experiment")
+    if unknown := [name for name in cfg.speech if name not in known]:
+        raise UsageError(f"no experiment {unknown[0]!r}; there are: {', '.join(known)}")
     return [
         speech.SpeechTrial(experiment, network, seed, str(cfg.speech_settings))
         for experiment in cfg.speech

@@ -15,6 +15,8 @@ from speechlstm.types import AudioError, UsageError
 
 BLOCK = 0.02  # seconds that are read at a time
 
+_PACKED = (b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"caff", b"FORM", b"RF64")  # how other formats begin
+
 _CONVERT = "convert it with `ffmpeg -i FILE -f s16le -ar 16000 -ac 1 -`"
 
 
@@ -28,23 +30,27 @@ def from_pipe(file: BinaryIO, rate: int, channels: int, wanted: int) -> Iterator
         wanted: Hz of the result.
 
     Raises:
-        AudioError: a wav in another format.
+        AudioError: no samples at all, a wav in another format, or a file of compressed audio.
     """
     head = file.read(4)
+    if head.startswith(_PACKED):
+        raise AudioError(f"standard input: neither raw PCM nor wav, but begins with {head!r}; {_CONVERT}")
     if head == b"RIFF":
         rate, channels = _wav_header(file)
         head = b""
     resampler = soxr.ResampleStream(rate, wanted, 1)
     size = 2 * channels
-    held = head
+    held, any_samples = head, False
     while block := _read(file, size * max(1, round(BLOCK * rate))):
         held += block
         whole = len(held) // size * size
         samples = np.frombuffer(held[:whole], "<i2").reshape(-1, channels)
-        held = held[whole:]
+        held, any_samples = held[whole:], any_samples or whole > 0
         made = resampler.resample_chunk(samples.mean(1, dtype=np.float32) / np.float32(2**15))
         if len(made):
             yield made
+    if not any_samples and len(held) < size:
+        raise AudioError("standard input: no samples; check the program that feeds the pipe")
     rest = np.frombuffer(held[: len(held) // size * size], "<i2").reshape(-1, channels)
     yield resampler.resample_chunk(rest.mean(1, dtype=np.float32) / np.float32(2**15), last=True)
 

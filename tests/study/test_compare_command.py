@@ -150,6 +150,9 @@ def test_a_tiny_comparison_goes_on_where_it_stopped(run: Run, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["tasks=[copy:1000000000]"], "copy with a lag of 1000000000 steps; can be at most 10000"),
+        (["speech=[nope]"], "no experiment 'nope'; there are: "),
+        (["learning_rates=null"], "learning_rates is None, but holds several settings"),
         (["tasks=[adding:5]"], "adding with a lag of 5 steps; must be at least 20"),
         (
             ["tasks=[adding]"],
@@ -220,7 +223,7 @@ def test_a_training_on_speech_is_made_once(tmp_path: Path) -> None:
 
 def test_experiments_with_more_than_one_dev_manifest_are_refused(tmp_path: Path) -> None:
     settings_ = spoken(tmp_path).replace(
-        f"data.dev={tmp_path}", f"data.dev=[{tmp_path}/two.jsonl] +x={tmp_path}"
+        f"data.dev={tmp_path}", f"data.dev=[{tmp_path}/two.jsonl] +hydra.x={tmp_path}"
     )
     with pytest.raises(UsageError, match=r"data.dev is a list; a comparison needs one manifest"):
         speech.train(speech.SpeechTrial("overfit", "rnn", 1, settings_), tmp_path / "o")

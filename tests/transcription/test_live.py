@@ -134,7 +134,7 @@ def test_pipes_are_read_exactly() -> None:
     endless[4:8] = endless[40:44] = b"\xff" * 4  # as ffmpeg writes to a pipe
     np.testing.assert_array_equal(piped(bytes(endless)), wanted)
     assert len(piped(samples.tobytes(), rate=8000)) == pytest.approx(10_000, abs=2)
-    assert len(piped(b"")) == 0 and len(piped(b"RIF")) == 1
+    assert len(piped(b"RIF")) == 1
 
 
 @pytest.mark.parametrize(
@@ -237,6 +237,21 @@ def test_a_pipe_is_transcribed(
     assert run("-")[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no samples"),
+        (b"x", "no samples"),
+        (b"fLaC" + bytes(99), "neither raw PCM nor wav"),
+        (b"ID3\3" + bytes(99), "neither raw PCM nor wav"),
+        (b"\x1aE\xdf\xa3" + bytes(99), "neither raw PCM nor wav"),
+    ],
+)
+def test_a_pipe_without_samples_is_an_error(content: bytes, message: str) -> None:
+    with pytest.raises(AudioError, match=f"standard input: {message}"):
+        list(sound.from_pipe(io.BytesIO(content), RATE, 1, RATE))
+
+
 @pytest.mark.usefixtures("microphone")
 def test_the_command_records(run: Callable[..., tuple[int, str, str]]) -> None:
     assert run("devices=true") == (0, "0  built-in, 2 channels, 16000 Hz\n", "")
@@ -249,6 +264,7 @@ def test_the_command_records(run: Callable[..., tuple[int, str, str]]) -> None:
     [
         (["a.wav"], "error: live reads a microphone, or with - the standard input, not a.wav"),
         (["-", "step=0"], "error: step is 0, but must be"),
+        (["-", "step=1e-9"], "error: step is 1e-09, but must be"),
         (["-", "format=srt"], "error: no format 'srt'"),
     ],
 )

@@ -29,6 +29,7 @@ TASKS: dict[str, type[Task]] = {
         *(tasks.TemporalOrder, tasks.TemporalOrder3, tasks.Copy),
     )
 }
+MAX_LAG = 10_000  # steps; a batch of longer sequences does not fit into memory
 _FLOW = 64  # sequences over which a gradient is averaged
 _CLIP = 1.0  # largest norm of a gradient
 _POINTS = 50  # of a learning curve that takes all updates
@@ -150,4 +151,6 @@ def check(trial: Trial) -> None:
     """Raise a UsageError unless a trial can be made."""
     if trial.task not in TASKS:
         raise UsageError(f"no task {trial.task!r}; there are: {', '.join(TASKS)}")
+    if trial.lag > MAX_LAG:
+        raise UsageError(f"{trial.task} with a lag of {trial.lag} steps; can be at most {MAX_LAG}")
     TASKS[trial.task](trial.lag)

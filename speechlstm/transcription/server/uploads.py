@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from speechlstm.data.audio import audio_info
 from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestError
@@ -95,10 +96,13 @@ async def _body(request: Request, megabytes: float) -> bytes:
     if declared.isdigit() and int(declared) > most:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise too_large
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise too_large
+    except ClientDisconnect:
+        raise RequestError(400, "the upload ended early") from None
     return bytes(body)
 
 

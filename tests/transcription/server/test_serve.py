@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import json
@@ -18,12 +19,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from fastapi import Request
 from service import STOP, Server, start
 
 import speechlstm
 from speechlstm.data.audio import load_audio
 from speechlstm.data.manifest import read_manifest
 from speechlstm.transcription.formats import to_srt, to_vtt
+from speechlstm.transcription.server.answers import RequestError
+from speechlstm.transcription.server.uploads import Limits, read_wish
 
 openai = pytest.importorskip("openai", reason="openai is not installed")
 
@@ -205,6 +209,18 @@ def test_an_upload_that_stops_is_given_up(narrow: Server) -> None:
         ]
         half.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + body[:100])
         assert b" 408 " in half.recv(1000).partition(b"\r\n")[0]
+
+
+def test_a_client_that_goes_away_in_an_upload_is_no_fault() -> None:
+    messages = iter([{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(messages)
+
+    scope = {"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]}
+    with pytest.raises(RequestError) as raised:
+        asyncio.run(read_wish(Request(scope, receive), Limits(1.0, 1.0, 1.0), "small"))
+    assert raised.value.message == "the upload ended early"
 
 
 def test_a_signal_ends_it_after_what_has_begun(tmp_path: Path) -> None:
