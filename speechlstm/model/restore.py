@@ -13,6 +13,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from speechlstm.model import registry
 from speechlstm.model.acoustic import AcousticModel, is_encoder_weight
+from speechlstm.model.encoder import weights_follow
 from speechlstm.types import BundleError, PluginError, SpeechlstmError, UsageError
 
 
@@ -103,7 +104,8 @@ def _part(stage: str, config: Mapping[str, Any], where: str, **sizes: int) -> An
         source = str(packages.get(stage, "")) if isinstance(packages, dict) else ""
         install = f"; it came with {source}: pip install {source.split()[0]}" if source.strip() else ""
         raise BundleError(f"{where}: the model needs {stage} {name!r}, which is not installed{install}")
-    return registry.create(stage, **(settings | sizes))
+    with weights_follow():
+        return registry.create(stage, **(settings | sizes))
 
 
 def described(config: Mapping[str, Any], tokenizer: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ of them, an utterance gives the same result alone and in any batch. The settings
 from speechlstm.model.encoder.chunked import ChunkedEncoder
 from speechlstm.model.encoder.conformer import ConformerEncoder
 from speechlstm.model.encoder.lookahead import LookaheadEncoder
-from speechlstm.model.encoder.recurrent import Encoder, RecurrentLayer, reversal, take
+from speechlstm.model.encoder.recurrent import Encoder, RecurrentLayer, reversal, take, weights_follow
 from speechlstm.model.encoder.stack import Stack
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "Stack",
     "reversal",
     "take",
+    "weights_follow",
 ]

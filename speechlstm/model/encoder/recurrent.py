@@ -7,7 +7,9 @@ is usual, leaves it and takes twice as long). On CUDA, cuDNN's packed kernel is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import torch
@@ -20,6 +22,21 @@ from speechlstm.model.settings import Layers, Share, Size
 
 Cell = Literal["lstm", "gru", "rnn"]
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+_initializes: ContextVar[bool] = ContextVar("initializes", default=True)
+
+
+@contextlib.contextmanager
+def weights_follow() -> Iterator[None]:
+    """Leave layers that are made in this context without their initialization, since their weights are loaded next.
+
+    Random orthogonal matrices would take longer than loading the weights, and without memory (`device="meta"`) they
+    make PyTorch import its compiler.
+    """
+    token = _initializes.set(False)
+    try:
+        yield
+    finally:
+        _initializes.reset(token)
 
 
 class RecurrentLayer(nn.Module):
@@ -49,7 +66,8 @@ class RecurrentLayer(nn.Module):
         states = 2 * hidden_size if self.bidirectional else hidden_size
         self.project = nn.Linear(states, projection_size) if projection_size else nn.Identity()
         self.dropout = Dropout(dropout)
-        self._initialize()
+        if _initializes.get():
+            self._initialize()
 
     def _initialize(self) -> None:
         size = self.rnn.hidden_size
