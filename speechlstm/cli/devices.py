@@ -12,7 +12,7 @@ from speechlstm import configs
 from speechlstm.decoders import Decoder
 from speechlstm.transcription.devices import Devices, OneDevice
 from speechlstm.transcription.recognizer import Recognizer
-from speechlstm.types import UsageError
+from speechlstm.types import BundleError, UsageError
 
 
 def choose_devices(trainer: DictConfig) -> Devices:
@@ -58,9 +58,15 @@ def make_decoder(cfg: DictConfig, recognizer: Recognizer) -> Decoder:
 
     Raises:
         UsageError: there is no such decoder, or it takes no such settings.
+        BundleError: the same of the decoder that the bundle names.
     """
     settings = decoder_settings(cfg, recognizer)
-    decoder: Decoder = configs.build_part("decoder", settings, tokenizer=recognizer.tokenizer)
+    try:
+        decoder: Decoder = configs.build_part("decoder", settings, tokenizer=recognizer.tokenizer)
+    except UsageError as error:
+        if settings == recognizer.bundle.decoder:
+            raise BundleError(f"{recognizer.bundle.path}/decoder.json: {error}") from None
+        raise
     return decoder
 
 

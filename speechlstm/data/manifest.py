@@ -47,7 +47,7 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
         refuse(f"a JSON {type(entry).__name__}, but each line must be one JSON object")
     missing = [key for key in ("audio_filepath", "duration") if key not in entry]
     if missing:
-        refuse(f"no {' and no '.join(missing)} (found {', '.join(map(_plain, entry)) or 'no keys'})")
+        refuse(f"no {' and no '.join(missing)} (found {_short(', '.join(map(_plain, entry))) or 'no keys'})")
     if "\\u" in line:  # only an escape can be half of a pair
         for key in entry:
             if key != "audio_filepath" and (
@@ -282,7 +282,10 @@ def _plain(text: str) -> str:
 
 def _shown(value: Any) -> str:
     """Return a value for a message: short, and free of what no terminal can show."""
-    text = repr(value)  # which escapes halves of surrogate pairs
+    return _short(repr(value))  # which escapes halves of surrogate pairs
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 

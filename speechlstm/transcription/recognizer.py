@@ -24,7 +24,7 @@ from speechlstm.transcription.journal import Journal
 from speechlstm.transcription.live import Stream
 from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
+from speechlstm.types import AudioError, BundleError, SpeechlstmError, UsageError, Utterance
 
 
 class Recognizer:
@@ -115,10 +115,16 @@ class Recognizer:
 
         Raises:
             UsageError: there is no such decoder, or it takes no such settings.
+            BundleError: the same of the decoder that the bundle names.
         """
         settings = dict(self.bundle.decoder) if name in (None, self.bundle.decoder.get("name")) else {}
         settings = {"name": name or "greedy"} | settings | params
-        return decoders.create(**settings, tokenizer=self.tokenizer)
+        try:
+            return decoders.create(**settings, tokenizer=self.tokenizer)
+        except UsageError as error:
+            if name or params or not self.bundle.decoder:
+                raise
+            raise BundleError(f"{self.bundle.path}/decoder.json: {error}") from None
 
     @torch.inference_mode()
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -165,6 +165,7 @@ def test_audio_below_the_manifest_is_relative_to_it(tmp_path: Path, monkeypatch:
             "text_filepath is 'gone': cannot be read: No such file",
         ),
         ("{}", "no audio_filepath and no duration (found no keys)"),
+        (json.dumps({"k" * 999: 1}), f"(found {'k' * 80}...)"),
         ('{"audio_filepath": "a.wav", "text": "x"}', "no duration (found audio_filepath, text)"),
         ('{"audio_filepath": "", "duration": 1}', "audio_filepath is ''"),
         ('{"audio_filepath": 5, "duration": 1}', "audio_filepath is 5"),

@@ -398,9 +398,12 @@ def test_a_decoder_that_is_wrong(folder: Path, name: str) -> None:
 
 
 DECODER_SETTINGS: dict[str, tuple[dict[str, object], str]] = {
-    "not installed": ({"name": "nope"}, "no decoder 'nope'"),
-    "a setting of the wrong type": ({"name": "beam", "beam_size": "many"}, "beam_size is 'many'"),
-    "an unknown setting": ({"name": "beam", "breadth": 5}, "breadth"),
+    "not installed": ({"name": "nope"}, r"decoder\.json: no decoder 'nope'"),
+    "a setting of the wrong type": (
+        {"name": "beam", "beam_size": "many"},
+        r"decoder\.json: .*beam_size is 'many'",
+    ),
+    "an unknown setting": ({"name": "beam", "breadth": 5}, r"decoder\.json: .*breadth"),
     "weights as language model": ({"name": "beam", "lm": "model.safetensors"}, "model.safetensors"),
     "damaged language model": ({"name": "beam", "lm": "bad.arpa"}, "bad.arpa"),
     "lexicon of other phones": ({"name": "beam", "lexicon": "strict", "words": "bad.dic"}, "bad.dic"),

@@ -72,6 +72,8 @@ async def read_wish(request: Request, limits: Limits, model: str) -> Wish:
     file = form.get("file")
     if file is None or isinstance(file, str):
         raise RequestError(400, "no file: send the recording in the field 'file'", "file")
+    if (files := len(form.getlist("file"))) > 1:
+        raise RequestError(400, f"{files} files in one request: send one recording in each", "file")
     wanted = str(form.get("model") or model)
     if wanted != model:
         message = f"the model {wanted!r} does not exist; there is {model!r}"
