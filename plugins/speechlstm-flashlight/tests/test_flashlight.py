@@ -121,7 +121,7 @@ def test_a_language_model_of_tokens_needs_no_lexicon(tmp_path: Path) -> None:
 def test_words_left_out_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "words").write_text(LEXICON + "naïve n a ï v e\n")
     FlashlightDecoder(LETTERS, lexicon=tmp_path / "words")
-    assert "left out, because of tokens that do not exist: 1 words: 'naïve'" in capfd.readouterr().err
+    assert "left out, because of tokens that do not exist: 1 word: 'naïve'" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
