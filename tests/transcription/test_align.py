@@ -159,7 +159,7 @@ def test_what_cannot_be_aligned(frames: int, tokens: list[int], message: str) ->
 def test_a_score_that_is_no_number_is_refused(value: float) -> None:
     log_probs = posteriors(6, 3, 0)
     log_probs[3] = value
-    with pytest.raises(SpeechlstmError, match=r"no path spells the 2 tokens: the log-probabilities are"):
+    with pytest.raises(SpeechlstmError, match=r"no path spells 2 tokens: the log-probabilities are"):
         forced_alignment(log_probs, [1, 2])
 
 
