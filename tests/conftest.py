@@ -18,6 +18,9 @@ from hypothesis import settings
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
 
+# A shell lets what it starts in the background ignore Ctrl-C, and the commands that tests interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Run first in each process of the tests: plugins that are installed where the tests run bring no parts.
 HIDE_PLUGINS = f"""
