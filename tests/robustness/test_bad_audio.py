@@ -584,3 +584,15 @@ def test_any_bytes_give_samples_or_an_error(
     path.write_bytes(content[: int(len(content) * keep)])
     sound, _ = read(path)
     assert sound is None or (len(sound) and np.isfinite(sound).all())
+
+
+@pytest.mark.parametrize("order", ["<", ">"], ids=["RIFF", "RIFX"])
+def test_tags_of_a_wav_cannot_claim_memory(order: str, tmp_path: Path) -> None:
+    """FFmpeg allocates what a LIST chunk says that it has, be it gigabytes."""
+    form = struct.pack(f"{order}4sIHHIIHH", b"fmt ", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    tags = struct.pack(f"{order}4sI4s4sI", b"LIST", 1_400_000_000, b"INFO", b"IART", 1_300_000_000)
+    sound = struct.pack(f"{order}4sI", b"data", 2000) + bytes(2000)
+    head = struct.pack(f"{order}4sI4s", b"RIFF" if order == "<" else b"RIFX", 1 << 30, b"WAVE")
+    (tmp_path / "a.wav").write_bytes(head + form + tags + sound)
+    with pytest.raises(AudioError, match=r"a\.wav: damaged: its LIST chunk is longer than the file"):
+        load_audio(str(tmp_path / "a.wav"), RATE, strict=False)

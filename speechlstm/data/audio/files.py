@@ -14,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speechlstm.data.audio.ffmpeg import CONTAINERS, Container
-from speechlstm.data.audio.headers import wav_channels
+from speechlstm.data.audio.headers import wav_channels, wav_tags_overrun
 from speechlstm.data.audio.losses import Losses
 from speechlstm.data.audio.ogg import Link, examine
 from speechlstm.data.audio.sndfile import Sndfile
@@ -161,6 +161,8 @@ def _container(path: str, stack: contextlib.ExitStack, link: Link | None = None,
     options = {"format_whitelist": CONTAINERS}
     if file.read(4) in (b"RIFF", b"RIFX", b"RF64"):
         options["ignore_length"] = "1"  # of an interrupted recording it is wrong
+        if wav_tags_overrun(file, file.seek(0, os.SEEK_END)):
+            raise AudioError(f"{path}: damaged: its LIST chunk is longer than the file; copy it again")
     file.seek(0)
     try:
         container = stack.enter_context(av.open(file, options=options))

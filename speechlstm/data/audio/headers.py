@@ -37,6 +37,18 @@ def wav_channels(file: IO[bytes]) -> int:
     return int.from_bytes(head[place + 10 : place + 12], "little")
 
 
+def wav_tags_overrun(file: IO[bytes], size: int) -> bool:
+    """Whether the tags before the sound of a wav claim more bytes than the file has, which FFmpeg would allocate."""
+    file.seek(0)
+    order: Literal["big", "little"] = "big" if file.read(12).startswith(b"RIFX") else "little"
+    while len(head := file.read(8)) == 8 and head[:4] != b"data":
+        end = file.tell() + int.from_bytes(head[4:], order)
+        if end > size:
+            return head[:4] == b"LIST"
+        file.seek(end + end % 2)
+    return False
+
+
 def _chunks(file: IO[bytes], place: int, size: int) -> bool:
     """Whether what follows the sound in a wav is chunks, or nothing worth mentioning, up to the end of the file."""
     while place + place % 2 + 8 <= size:
