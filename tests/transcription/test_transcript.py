@@ -182,7 +182,8 @@ def test_subtitles_read_back_in_order_and_within_limits(
         last = end
         assert end - start <= max(style.max_seconds * 1000 + 1, 1)
         assert len(text.splitlines()) <= style.max_lines
-        assert style.max_words is None or len(text.split()) <= style.max_words
+        broken = text.count("\n") if "日" in text else 0  # lines may end within a word of such a script
+        assert style.max_words is None or len(text.split()) - broken <= style.max_words
         for line in text.splitlines():
             assert len(line) <= style.max_width or line in units
     if "日" not in transcript.text:  # which lines break within
