@@ -9,10 +9,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
+from speechlstm.configs.mistakes import settings as dotted
 from speechlstm.decoders import Decoder
+from speechlstm.model.bundle import naming_decoder_file
 from speechlstm.transcription.devices import Devices, OneDevice
 from speechlstm.transcription.recognizer import Recognizer
-from speechlstm.types import BundleError, UsageError
+from speechlstm.types import UsageError
 
 
 def choose_devices(trainer: DictConfig) -> Devices:
@@ -61,12 +63,8 @@ def make_decoder(cfg: DictConfig, recognizer: Recognizer) -> Decoder:
         BundleError: the same of the decoder that the bundle names.
     """
     settings = decoder_settings(cfg, recognizer)
-    try:
+    with naming_decoder_file(recognizer.bundle, settings):
         decoder: Decoder = configs.build_part("decoder", settings, tokenizer=recognizer.tokenizer)
-    except UsageError as error:
-        if settings == recognizer.bundle.decoder:
-            raise BundleError(f"{recognizer.bundle.path}/decoder.json: {error}") from None
-        raise
     return decoder
 
 
@@ -80,11 +78,10 @@ def decoder_settings(cfg: DictConfig, recognizer: Recognizer) -> dict[str, Any]:
         UsageError: `lm=` is given, but the decoder uses no language model.
     """
     settings = _merged(cfg, recognizer)
-    if cfg.get("lm") is not None and repr(cfg.lm) not in repr(settings):
+    lm = cfg.get("lm")
+    if lm is not None and all(value != lm for _, value in dotted(settings)):
         name = settings.get("name")
-        raise UsageError(
-            f"lm={cfg.lm} has no effect: decoder {name} uses no language model; add decoder=beam"
-        )
+        raise UsageError(f"lm={lm} has no effect: decoder {name} uses no language model; add decoder=beam")
     return settings
 
 

@@ -91,9 +91,9 @@ def as_typed(argument: str) -> str:
     return f"{key}{equals}" + value[1:-1].replace("\\'", "'")
 
 
-def given_keys(overrides: Iterable[str]) -> set[str]:
+def given_keys(overrides: Iterable[str]) -> list[str]:
     """Return the dotted keys, or the groups, that overrides are for."""
-    return {override.lstrip("+~").partition("=")[0] for override in overrides}
+    return [override.lstrip("+~").partition("=")[0] for override in overrides]
 
 
 def _item(text: str) -> str:

@@ -11,6 +11,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from speechlstm.configs import folders
+from speechlstm.configs.arguments import given_keys
 from speechlstm.configs.help import ConfigFile, read
 from speechlstm.configs.limits import Limit, limits
 from speechlstm.configs.limits import check as check_limits
@@ -33,7 +34,7 @@ def check(
     path = folders.CONF / f"{config_name}.yaml"
     file = read(path) if path.is_file() else ConfigFile()
     _refuse_left_out(cfg, file, overrides)
-    added = tuple(each.lstrip("+").partition("=")[0] for each in overrides if each.startswith("+"))
+    added = given_keys(each for each in overrides if each.startswith("+"))
     ours: Any = OmegaConf.to_container(cfg, resolve=False)
     theirs: Any = OmegaConf.to_container(plain, resolve=False)
     for key in _misfits(ours, theirs, "") if choices.get("experiment") else ():
@@ -55,7 +56,7 @@ def check(
 
 def _refuse_left_out(cfg: DictConfig, file: ConfigFile, overrides: Sequence[str]) -> None:
     """Let a command do without callbacks or loggers, and nothing else."""
-    for key in (each[1:].partition("=")[0] for each in overrides if each.startswith("~")):
+    for key in given_keys(each for each in overrides if each.startswith("~")):
         if key in ("callbacks", "logger"):
             with open_dict(cfg):
                 cfg[key] = {}

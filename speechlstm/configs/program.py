@@ -165,7 +165,8 @@ def _report(error: Exception, config_name: str) -> int:
         status, message = error.exit_status, str(error)
     elif isinstance(error, OSError) and not isinstance(error, HydraException):  # a missing option is both
         where = f"{error.filename}: " if error.filename else ""
-        instead = "; make room for it, or choose another out=" if Path(where[:-2]).name in _HYDRAS else ""
+        ours = Path(str(error.filename)).name in _HYDRAS
+        instead = "; make room for it, or choose another out=" if ours else ""
         status, message = 1, f"{where}{error.strerror or error}{instead}"
     else:
         status, message = UsageError.exit_status, explain(error, config_name, sys.argv[1:], composed)

@@ -10,10 +10,11 @@ README.md             model card
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from speechlstm.model.restore import described, restore
 from speechlstm.model.settings import shown
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.model.tokenizer.base import encodable
-from speechlstm.types import BundleError, OutputError, TokenizerError, __version__
+from speechlstm.types import BundleError, OutputError, TokenizerError, UsageError, __version__
 
 FORMAT = 2  # raised when an older version could no longer read what is written
 PARTS = frozenset({"config.json", "model.safetensors", "selftest.safetensors", "tokens.txt", "README.md"})
@@ -157,6 +158,17 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
         raise BundleError(f"{folder}/config.json: {error}") from None
     model = restore(config, f"{folder}/config.json", tensors, len(tokens))
     return Bundle(model, tokens, config, folder, _read_decoder(folder))
+
+
+@contextlib.contextmanager
+def naming_decoder_file(bundle: Bundle, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Raise the UsageError about a decoder as a BundleError that names the file, if all settings are the bundle's."""
+    try:
+        yield
+    except UsageError as error:
+        if settings != bundle.decoder:
+            raise
+        raise BundleError(f"{bundle.path}/decoder.json: {error}") from None
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

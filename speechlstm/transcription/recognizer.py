@@ -13,7 +13,7 @@ from torch import Tensor
 from speechlstm import decoders
 from speechlstm.data.audio import AudioInput
 from speechlstm.decoders import Decoder
-from speechlstm.model.bundle import Bundle, load_bundle
+from speechlstm.model.bundle import Bundle, load_bundle, naming_decoder_file
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import long
 from speechlstm.transcription.align import Alignment, align
@@ -24,7 +24,7 @@ from speechlstm.transcription.journal import Journal
 from speechlstm.transcription.live import Stream
 from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import AudioError, BundleError, SpeechlstmError, UsageError, Utterance
+from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
 
 
 class Recognizer:
@@ -119,12 +119,8 @@ class Recognizer:
         """
         settings = dict(self.bundle.decoder) if name in (None, self.bundle.decoder.get("name")) else {}
         settings = {"name": name or "greedy"} | settings | params
-        try:
+        with naming_decoder_file(self.bundle, settings):
             return decoders.create(**settings, tokenizer=self.tokenizer)
-        except UsageError as error:
-            if name or params or not self.bundle.decoder:
-                raise
-            raise BundleError(f"{self.bundle.path}/decoder.json: {error}") from None
 
     @torch.inference_mode()
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import IO, Literal
 
 _UNKNOWN = 0x7FFF_0000  # bytes; sizes from here to the end of 32 bits are written when nobody knows
@@ -10,20 +11,16 @@ _UNKNOWN = 0x7FFF_0000  # bytes; sizes from here to the end of 32 bits are writt
 
 def wav_sizes(file: IO[bytes], size: int) -> tuple[int, int]:
     """Return how many bytes of sound a wav says it has, and how many there are up to the next chunk or its end."""
-    file.seek(0)
-    order: Literal["big", "little"] = "big" if file.read(12).startswith(b"RIFX") else "little"
     long = 0  # of RF64, whose sizes stand in a chunk of their own
-    while len(head := file.read(8)) == 8:
-        length, begin = int.from_bytes(head[4:], order), file.tell()
-        if head[:4] == b"ds64":
+    for name, begin, length in _wav_chunks(file):
+        if name == b"ds64":
             long = int.from_bytes(file.read(16)[8:], "little")
-        if head[:4] == b"data":
+        if name == b"data":
             stated = long if long and length == 0xFFFF_FFFF else length
             if _UNKNOWN <= stated <= 0xFFFF_FFFF and stated > size - begin:
                 return size - begin, size - begin
             more = stated < size - begin and not _chunks(file, begin + stated, size)
             return stated, size - begin if more else min(stated, size - begin)
-        file.seek(begin + length + length % 2)
     return 0, 0
 
 
@@ -39,14 +36,20 @@ def wav_channels(file: IO[bytes]) -> int:
 
 def wav_tags_overrun(file: IO[bytes], size: int) -> bool:
     """Whether the tags before the sound of a wav claim more bytes than the file has, which FFmpeg would allocate."""
+    for name, begin, length in _wav_chunks(file):
+        if name == b"data" or begin + length > size:
+            return name == b"LIST"
+    return False
+
+
+def _wav_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, place, and length of each chunk of a wav, which stands at that place meanwhile."""
     file.seek(0)
     order: Literal["big", "little"] = "big" if file.read(12).startswith(b"RIFX") else "little"
-    while len(head := file.read(8)) == 8 and head[:4] != b"data":
-        end = file.tell() + int.from_bytes(head[4:], order)
-        if end > size:
-            return head[:4] == b"LIST"
-        file.seek(end + end % 2)
-    return False
+    while len(head := file.read(8)) == 8:
+        begin, length = file.tell(), int.from_bytes(head[4:], order)
+        yield head[:4], begin, length
+        file.seek(begin + length + length % 2)
 
 
 def _chunks(file: IO[bytes], place: int, size: int) -> bool:
