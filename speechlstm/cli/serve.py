@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import socket
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -24,6 +26,7 @@ def main(cfg: DictConfig) -> int:
 
         from speechlstm.transcription.server.app import Service, create_app
         from speechlstm.transcription.server.batcher import Batcher
+        from speechlstm.transcription.server.connections import end_unread, limited
         from speechlstm.transcription.server.metrics import Metrics
         from speechlstm.transcription.server.uploads import Limits
     except ImportError as error:
@@ -46,7 +49,14 @@ def main(cfg: DictConfig) -> int:
     service = Service(batcher, name, limits, metrics, os.environ.get("SPEECHLSTM_API_KEY", ""))
     app = create_app(service, palette.css())
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    end_unread(listening, cfg.upload_seconds)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    http: Any = limited(cfg.upload_seconds, files // 2)
+    settings = uvicorn.Config(
+        app, http=http, ws="none", log_config=None, access_log=False, lifespan="off",
+        backlog=min(files // 8, 1024),  # asyncio accepts as many at once, and looks for the limit only then
+    )  # fmt: skip
+    server = uvicorn.Server(settings)
     address = f"[{cfg.host}]" if ":" in str(cfg.host) else cfg.host
     print(f"{name}: http://{address}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
     try:
