@@ -104,11 +104,11 @@ def list_microphones() -> list[str]:
 
 
 def from_microphone(device: int | str | None, wanted: int) -> Iterator[NDArray[np.float32]]:
-    """Yield what a microphone records, at its own rate resampled to `wanted` Hz, until it goes away.
+    """Begin to record, and return blocks from a microphone at its own rate, resampled to `wanted` Hz.
 
     Raises:
         UsageError: there is no such device, or none at all.
-        AudioError: it was unplugged.
+        AudioError: from the iterator, when the microphone has gone away.
     """
     sounddevice = _sounddevice()
     blocks: queue.SimpleQueue[NDArray[np.float32]] = queue.SimpleQueue()
@@ -118,10 +118,17 @@ def from_microphone(device: int | str | None, wanted: int) -> Iterator[NDArray[n
             rate, round(BLOCK * rate), device, 1, "float32",
             callback=lambda samples, *_: blocks.put(samples[:, 0].copy()),
         )  # fmt: skip
+        stream.start()
     except (ValueError, sounddevice.PortAudioError) as error:
         name = "a microphone" if device is None else f"device={device}"
         raise UsageError(f"{name} cannot be opened ({error}); devices=true lists what there is") from None
-    resampler = soxr.ResampleStream(rate, wanted, 1)
+    return _recorded(stream, blocks, soxr.ResampleStream(rate, wanted, 1))
+
+
+def _recorded(
+    stream: Any, blocks: queue.SimpleQueue[NDArray[np.float32]], resampler: soxr.ResampleStream
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what a started stream puts into the queue, until it stops."""
     with stream:
         while True:
             with contextlib.suppress(queue.Empty):
