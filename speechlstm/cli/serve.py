@@ -6,16 +6,21 @@ import logging
 import os
 import resource
 import socket
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
+from speechlstm.cli.devices import batch_threads, choose_devices, decoder_settings, make_decoder
+from speechlstm.decoders import Decoder
 from speechlstm.evaluation.pages import palette
 from speechlstm.transcription.devices import OneDevice
-from speechlstm.types import SpeechlstmError, UsageError
+from speechlstm.transcription.recognizer import Recognizer
+from speechlstm.types import SpeechlstmError, UsageError, counted
 
 
 @configs.main("serve")
@@ -25,9 +30,11 @@ def main(cfg: DictConfig) -> int:
         import uvicorn
 
         from speechlstm.transcription.server.app import Service, create_app
-        from speechlstm.transcription.server.batcher import Batcher
+        from speechlstm.transcription.server.batcher import Batcher, SharedModel
         from speechlstm.transcription.server.connections import end_unread, limited
         from speechlstm.transcription.server.metrics import Metrics
+        from speechlstm.transcription.server.models import Models, ServedModel
+        from speechlstm.transcription.server.transcriber import Transcriber
         from speechlstm.transcription.server.uploads import Limits
     except ImportError as error:
         raise UsageError(f"serve needs {error.name}: pip install 'speechlstm[server]'") from None
@@ -35,18 +42,22 @@ def main(cfg: DictConfig) -> int:
     if not isinstance(where, OneDevice):
         raise UsageError("serve is for one device: add trainer.devices=1")
     listening = _listen(str(cfg.host), cfg.port)
-    recognizer = speechlstm.load(
-        cfg.bundle, device=where.device, precision=where.precision, runtime=cfg.runtime
+    recognizers = _load(cfg, where)
+    threads = batch_threads(cfg.threads) if torch.device(where.device).type == "cpu" else 1
+    transcriber = Transcriber(threads, cfg.max_waiting)
+    metrics = Metrics(transcriber.waiting)
+    batcher = Batcher(cfg.batch_seconds, threads, metrics.batches.observe)
+    models = Models(
+        ServedModel(
+            name,
+            SharedModel(recognizer, batcher),
+            make_decoder(cfg, recognizer),
+            partial(_favor, cfg, recognizer),
+        )
+        for name, recognizer in recognizers.items()
     )
-    decoder = make_decoder(cfg, recognizer)
-    batcher = Batcher(
-        recognizer, decoder, cfg.batch_seconds, batch_threads(cfg.threads), cfg.max_waiting,
-        lambda number: metrics.batches.observe(number),
-    )  # fmt: skip
-    metrics = Metrics(batcher.waiting)
     limits = Limits(cfg.max_megabytes, cfg.max_seconds, cfg.upload_seconds)
-    name = recognizer.name if cfg.name is None else str(cfg.name)
-    service = Service(batcher, name, limits, metrics, os.environ.get("SPEECHLSTM_API_KEY", ""))
+    service = Service(transcriber, models, limits, metrics, os.environ.get("SPEECHLSTM_API_KEY", ""))
     app = create_app(service, palette.css())
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     end_unread(listening, cfg.upload_seconds)
@@ -58,12 +69,57 @@ def main(cfg: DictConfig) -> int:
     )  # fmt: skip
     server = uvicorn.Server(settings)
     address = f"[{cfg.host}]" if ":" in str(cfg.host) else cfg.host
-    print(f"{name}: http://{address}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
+    print(
+        f"{', '.join(models.names)}: http://{address}:{listening.getsockname()[1]}/ (Ctrl-C ends it)",
+        flush=True,
+    )
     try:
         server.run(sockets=[listening])
     finally:
+        transcriber.close()
         batcher.close()
     return 0
+
+
+def _load(cfg: DictConfig, where: OneDevice) -> dict[str, Recognizer]:
+    """Return the recognizers by the names that clients know them by.
+
+    Raises:
+        UsageError: names are missing, too many, or given twice.
+    """
+    bundles, names = _listed(cfg.bundle), _listed(cfg.name)
+    if cfg.name is None:
+        names = [None] * len(bundles)
+    if len(names) != len(bundles):
+        raise UsageError(
+            f"name= has {counted(len(names), 'name')} for {counted(len(bundles), 'model')}: "
+            "give one for each, as in bundle=[small,english] name=[commands,general]"
+        )
+    recognizers: dict[str, Recognizer] = {}
+    for bundle, name in zip(bundles, names, strict=True):
+        made = speechlstm.load(bundle, device=where.device, precision=where.precision, runtime=cfg.runtime)
+        name = made.name if name is None else str(name)
+        if name in recognizers:
+            raise UsageError(
+                f"two models have the name {name!r}; name=[...] gives each another, in the order of bundle=[...]"
+            )
+        recognizers[name] = made
+    return recognizers
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _favor(cfg: DictConfig, recognizer: Recognizer, hotwords: Sequence[str]) -> Decoder:
+    """Return the decoder of a model with hotwords, which is the beam search if the model's own takes none."""
+    settings = decoder_settings(cfg, recognizer)
+    if settings["name"] == "greedy":
+        settings = {"name": "beam"}
+    made: Decoder = configs.build_part(
+        "decoder", settings | {"hotwords": list(hotwords)}, tokenizer=recognizer.tokenizer
+    )
+    return made
 
 
 def _listen(host: str, port: int) -> socket.socket:

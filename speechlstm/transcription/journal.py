@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from speechlstm.data.audio import holder
 from speechlstm.transcription.jobs import Part
@@ -56,6 +56,15 @@ class Done:
             return cls(int(start), int(end), int(shared), made)
         except TypeError as error:
             raise ValueError(str(error)) from None
+
+
+class Stretches(Protocol):
+    """What gets the stretches of a recording that is cut, in order, and knows those that were done before."""
+
+    done: list[Done]
+
+    def add(self, done: Done) -> None:
+        """Take a stretch."""
 
 
 class Journal:

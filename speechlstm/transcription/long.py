@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +27,7 @@ from speechlstm.data import progress
 from speechlstm.decoders import Decoder
 from speechlstm.transcription.batches import SpeechModel, begin_thread, run
 from speechlstm.transcription.boundaries import find_pauses
-from speechlstm.transcription.journal import Done, Journal
+from speechlstm.transcription.journal import Done, Stretches
 from speechlstm.transcription.transcript import Transcript, Word, to_transcript
 from speechlstm.types import Hypothesis
 
@@ -199,7 +200,7 @@ def transcribe(
     seconds: float,
     batch_seconds: float = 120.0,
     threads: int = 1,
-    journal: Journal | None = None,
+    journal: Stretches | None = None,
 ) -> Transcript:
     """Transcribe a recording of any length.
 
@@ -225,7 +226,8 @@ def transcribe(
     # On a CPU a batch of one is the fastest below eight: its recurrent products are matrix times vector.
     batch = 1 if on_cpu else max(1, int(batch_seconds // LONGEST))
     workers = threads if on_cpu else 1
-    with progress.bar(audio, round(seconds), "second", done=end // rate) as bar:
+    shown = threading.current_thread() is threading.main_thread()  # those of a server's threads would mix
+    with progress.bar(audio, round(seconds), "second", shown, end // rate) as bar:
         for group in stretches(model, blocks, batch, workers, end, shared):
             for each, hypotheses in zip(group, decode(decoder, group), strict=True):
                 length, pauses = len(each.waveform) / rate, find_pauses(each.waveform, rate)

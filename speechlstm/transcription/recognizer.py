@@ -20,7 +20,7 @@ from speechlstm.transcription.align import Alignment, align
 from speechlstm.transcription.batches import SpeechModel, in_order, recognize
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
 from speechlstm.transcription.jobs import Part
-from speechlstm.transcription.journal import Journal
+from speechlstm.transcription.journal import Stretches
 from speechlstm.transcription.live import Stream
 from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
@@ -239,7 +239,7 @@ def transcribe(
     threads: int = 1,
     claim: Callable[[], int] | None = None,
     strict_audio: bool = False,
-    journal: Callable[[Part], Journal | None] | None = None,
+    journal: Callable[[Part], Stretches | None] | None = None,
 ) -> Iterator[tuple[int, Transcript | AudioError]]:
     """Transcribe recordings in batches of similar length; a broken one does not stop the others.
 

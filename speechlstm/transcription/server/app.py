@@ -15,8 +15,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestError, answer
-from speechlstm.transcription.server.batcher import Batcher, BusyError
 from speechlstm.transcription.server.metrics import Metrics
+from speechlstm.transcription.server.models import HotwordsError, Models
+from speechlstm.transcription.server.transcriber import BusyError, Transcriber
 from speechlstm.transcription.server.uploads import Limits, read_wish
 from speechlstm.types import AudioError
 
@@ -33,15 +34,17 @@ class Service:
     """What the routes answer from.
 
     Args:
-        batcher: transcribes.
-        model: the name of the model.
+        transcriber: transcribes.
+        models: that clients choose from.
         limits: what is taken.
         metrics: what is counted.
         key: that clients must bring; empty: none.
     """
 
-    def __init__(self, batcher: Batcher, model: str, limits: Limits, metrics: Metrics, key: str = "") -> None:
-        self._batcher, self._model, self._limits, self._metrics = batcher, model, limits, metrics
+    def __init__(
+        self, transcriber: Transcriber, models: Models, limits: Limits, metrics: Metrics, key: str = ""
+    ) -> None:
+        self._transcriber, self._models, self._limits, self._metrics = transcriber, models, limits, metrics
         self._key, self._started = key, int(time.time())
 
     def check_key(self, request: Request) -> None:
@@ -66,38 +69,40 @@ class Service:
 
     async def _transcribe(self, request: Request) -> Response:
         self.check_key(request)
-        wish = await read_wish(request, self._limits, self._model)
+        wish = await read_wish(request, self._limits, self._models)
         begin = time.perf_counter()
         try:
-            made = await asyncio.wrap_future(self._batcher.submit(wish.audio))
+            work = self._transcriber.submit(wish.model, wish.audio, wish.seconds, wish.hotwords)
+            made = await asyncio.wrap_future(work)
         except BusyError as error:
             raise RequestError(503, str(error), code="overloaded", headers={"Retry-After": "1"}) from None
         except AudioError as error:
             raise RequestError(400, str(error), "file") from None
+        except HotwordsError as error:
+            raise RequestError(400, str(error), "hotwords") from None
         self._metrics.seconds.observe(time.perf_counter() - begin)
         self._metrics.audio.inc(made.duration)
         content = answer(made, wish.response_format, wish.granularities, wish.language)
         return Response(content, media_type=RESPONSE_FORMATS[wish.response_format])
 
     async def models(self, request: Request) -> Response:
-        """List the model: `GET /v1/models`."""
+        """List the models, the default first: `GET /v1/models`."""
         self.check_key(request)
-        return JSONResponse({"object": "list", "data": [self._about()]})
+        return JSONResponse({"object": "list", "data": [self._about(name) for name in self._models.names]})
 
     async def model(self, request: Request) -> Response:
-        """Describe the model: `GET /v1/models/NAME`."""
+        """Describe a model: `GET /v1/models/NAME`."""
         self.check_key(request)
-        if (name := request.path_params["name"]) != self._model:
-            message = f"the model {name!r} does not exist; there is {self._model!r}"
-            raise RequestError(404, message, "model", "model_not_found")
-        return JSONResponse(self._about())
+        return JSONResponse(self._about(self._models.find(request.path_params["name"]).name))
 
-    def _about(self) -> dict[str, str | int]:
-        return {"id": self._model, "object": "model", "created": self._started, "owned_by": "speechlstm"}
+    def _about(self, name: str) -> dict[str, str | int]:
+        return {"id": name, "object": "model", "created": self._started, "owned_by": "speechlstm"}
 
     async def health(self, request: Request) -> Response:
         """Say that the server works, and how many recordings wait: `GET /health`."""
-        return JSONResponse({"status": "ok", "model": self._model, "waiting": self._batcher.waiting()})
+        return JSONResponse(
+            {"status": "ok", "models": self._models.names, "waiting": self._transcriber.waiting()}
+        )
 
     async def metrics(self, request: Request) -> Response:
         """Return the counts: `GET /metrics`."""

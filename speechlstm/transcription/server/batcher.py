@@ -1,108 +1,164 @@
-"""Waiting requests are recognized together: one thread takes all there are and answers as results come."""
+"""Waveforms of all requests go through the models in batches of similar length."""
 
 from __future__ import annotations
 
-import logging
-import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
-from speechlstm.decoders import Decoder
-from speechlstm.transcription.batches import SpeechModel
-from speechlstm.transcription.recognizer import transcribe
-from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import SpeechlstmError, counted
+import torch
+from torch import Tensor
 
-_MOST = 64  # recordings recognized together: bounds how long new ones wait
-_log = logging.getLogger(__name__)
+from speechlstm.model.tokenizer import Tokenizer
+from speechlstm.transcription.batches import SpeechModel, begin_thread
 
-
-class BusyError(SpeechlstmError):
-    """As many recordings wait as may."""
+_LEAST = 6  # waveforms of a batch on a CPU, where two or three take longer together than one by one
+_MOST = 32  # waveforms of a batch; more take as long for each
+_SPREAD = 1.5  # the longest of a batch by the shortest: the rest is padding
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    audio: BinaryIO
-    answer: Future[Transcript] = field(default_factory=Future)
+@dataclass(frozen=True, eq=False, slots=True)
+class _Waveform:
+    model: SpeechModel
+    samples: Tensor
+    log_probs: Future[Tensor] = field(default_factory=Future)
 
 
 class Batcher:
-    """Transcribes recordings from any thread in a thread of its own, those that wait together.
+    """Runs waveforms from any thread through models, those that wait together.
+
+    The waveform that has waited longest goes first, and with it those of its model and about its length. On a CPU it
+    goes alone if they are few.
 
     Args:
-        recognizer: gives the log-probabilities.
-        decoder: turns them into hypotheses.
-        batch_seconds: most seconds of audio recognized together, padding included.
-        threads: batches recognized at once on a CPU.
-        most_waiting: recordings that may wait; others are refused.
-        taken: is given the number of recordings each time that some are taken together.
+        batch_seconds: most seconds of audio in a batch, padding included.
+        threads: batches that run at once.
+        taken: is given the number of waveforms in each batch.
     """
 
     def __init__(
         self,
-        recognizer: SpeechModel,
-        decoder: Decoder,
         batch_seconds: float = 120.0,
         threads: int = 1,
-        most_waiting: int = 100,
         taken: Callable[[int], None] = lambda number: None,
     ) -> None:
-        self._recognizer, self._decoder = recognizer, decoder
-        self._options = (batch_seconds, threads)
-        self._most, self._taken = most_waiting, taken
-        self._waiting: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
-        self._thread.start()
+        self._batch_seconds, self._taken = batch_seconds, taken
+        self._waiting: list[_Waveform] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name="batcher", daemon=True) for _ in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def submit(self, audio: BinaryIO) -> Future[Transcript]:
-        """Transcribe a recording; the future holds its transcript, or an AudioError.
-
-        Raises:
-            BusyError: too many wait already.
-        """
-        if self.waiting() >= self._most:
-            raise BusyError(f"{counted(self._most, 'recording')} waiting already; try again later")
-        request = _Request(audio)
-        self._waiting.put(request)
-        return request.answer
+    def submit(self, model: SpeechModel, samples: Tensor) -> Future[Tensor]:
+        """Run `(samples,)` through a model; the future holds the log-probabilities `(frames, vocab)`."""
+        waveform = _Waveform(model, samples)
+        with self._changed:
+            self._waiting.append(waveform)
+            self._changed.notify()
+        return waveform.log_probs
 
     def waiting(self) -> int:
-        """Return how many recordings wait."""
-        return self._waiting.qsize()
+        """Return how many waveforms wait."""
+        return len(self._waiting)
 
     def close(self) -> None:
-        """Answer what has been submitted, and end."""
-        self._waiting.put(None)
-        self._thread.join()
+        """Run what has been submitted, and end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _work(self) -> None:
-        while True:
-            requests = [self._waiting.get()]
-            while len(requests) < _MOST and requests[-1] is not None and not self._waiting.empty():
-                requests.append(self._waiting.get())
-            open_ones = [request for request in requests if request is not None]
-            if open_ones:
-                self._taken(len(open_ones))
-                self._answer(open_ones)
-            if requests[-1] is None:
-                return
+        while batch := self._take():
+            self._taken(len(batch))
+            begin_thread(batch[0].model.device)
+            _run(batch)
 
-    def _answer(self, requests: list[_Request]) -> None:
-        try:
-            audio = [request.audio for request in requests]
-            for index, result in transcribe(self._recognizer, self._decoder, audio, *self._options):
-                answer = requests[index].answer
-                answer.set_result(result) if isinstance(result, Transcript) else answer.set_exception(result)
-        except Exception as error:
-            left = [request for request in requests if not request.answer.done()]
-            if len(requests) == 1:
-                _log.exception("a recording could not be transcribed")
-                left[0].answer.set_exception(error)
-                return
-            for request in left:  # whichever it was harms no other
-                request.audio.seek(0)
-                self._answer([request])
+    def _take(self) -> list[_Waveform]:
+        """Wait for waveforms, and take a batch of them; an empty one at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            batch = self._batch() if self._waiting else []
+            self._waiting = [each for each in self._waiting if each not in batch]
+            return batch
+
+    def _batch(self) -> list[_Waveform]:
+        first = self._waiting[0]
+        size = len(first.samples)
+        most = self._batch_seconds * first.model.sample_rate
+        batch, shortest, longest = [first], size, size
+        alike = [each for each in self._waiting[1:] if each.model is first.model]
+        for each in sorted(alike, key=lambda each: abs(len(each.samples) - size)):
+            shortest, longest = min(shortest, len(each.samples)), max(longest, len(each.samples))
+            full = len(batch) == _MOST or longest * (len(batch) + 1) > most
+            if full or longest > _SPREAD * shortest:
+                break
+            batch.append(each)
+        few = first.model.device.type == "cpu" and len(batch) < _LEAST
+        return [first] if few else batch
+
+
+def _run(batch: list[_Waveform]) -> None:
+    """Run a batch; if it fails, each alone, so that whichever it was harms no other."""
+    try:
+        lengths = torch.tensor([len(each.samples) for each in batch])
+        padded = torch.nn.utils.rnn.pad_sequence([each.samples for each in batch], batch_first=True)
+        log_probs, frames = batch[0].model.log_probs(padded, lengths)
+        for each, row, length in zip(batch, log_probs, frames.tolist(), strict=True):
+            each.log_probs.set_result(row[:length].clone())  # keeps nothing of the others
+    except Exception as error:
+        if len(batch) == 1:
+            batch[0].log_probs.set_exception(error)
+            return
+        for each in batch:
+            _run([each])
+
+
+class SharedModel:
+    """A model whose callers in all threads share batches: a `SpeechModel`.
+
+    Args:
+        model: computes.
+        batcher: makes the batches.
+    """
+
+    def __init__(self, model: SpeechModel, batcher: Batcher) -> None:
+        self._model, self._batcher = model, batcher
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._model.name
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Whose ids the columns of the log-probabilities are."""
+        return self._model.tokenizer
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the waveforms."""
+        return self._model.sample_rate
+
+    @property
+    def frame_shift(self) -> float:
+        """Seconds from one frame of log-probabilities to the next."""
+        return self._model.frame_shift
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self._model.device
+
+    def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map `(batch, samples)` and lengths to `(batch, frames, vocab)` and lengths."""
+        rows = zip(waveforms, lengths.tolist(), strict=True)
+        found = [self._batcher.submit(self._model, row[:length]) for row, length in rows]
+        made = [each.result() for each in found]
+        padded = torch.nn.utils.rnn.pad_sequence(made, batch_first=True)
+        return padded, torch.tensor([len(each) for each in made])

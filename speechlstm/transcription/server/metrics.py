@@ -11,13 +11,13 @@ class Metrics:
     """Counts of one server.
 
     Args:
-        waiting: returns how many recordings wait.
+        waiting: returns how many recordings wait or are in work.
 
     Attributes:
         requests: transcriptions by status.
         seconds: from the end of an upload to its answer.
         audio: seconds of audio transcribed.
-        batches: recordings that were taken together.
+        batches: recordings, or windows of long ones, recognized together.
     """
 
     def __init__(self, waiting: Callable[[], int]) -> None:
@@ -31,10 +31,10 @@ class Metrics:
         )  # fmt: skip
         self.audio = Counter("speechlstm_audio_seconds", "Seconds of audio transcribed", registry=registry)
         self.batches = Histogram(
-            "speechlstm_batch_size", "Recordings taken together", registry=registry,
+            "speechlstm_batch_size", "Recordings, or windows of long ones, recognized together", registry=registry,
             buckets=(1, 2, 4, 8, 16, 32, 64),
         )  # fmt: skip
-        queue = Gauge("speechlstm_queue_length", "Recordings that wait", registry=registry)
+        queue = Gauge("speechlstm_queue_length", "Recordings that wait or are in work", registry=registry)
         queue.set_function(waiting)
 
     def text(self) -> bytes:

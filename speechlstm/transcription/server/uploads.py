@@ -15,9 +15,11 @@ from starlette.requests import ClientDisconnect
 
 from speechlstm.data.audio import audio_info
 from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestError
+from speechlstm.transcription.server.models import Hotwords, Models, ServedModel
 from speechlstm.types import AudioError
 
 _FIELDS = 100  # of a form, at most
+_HOTWORDS = 1000  # phrases of a request, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +49,28 @@ class Wish:
 
     Attributes:
         audio: the recording.
+        seconds: its length.
+        model: that transcribes it.
+        hotwords: to favor.
         response_format: of the answer.
         granularities: what the answer has the times of.
         language: that the client has named.
     """
 
     audio: Upload
+    seconds: float
+    model: ServedModel
+    hotwords: Hotwords
     response_format: str
     granularities: frozenset[str]
     language: str
 
 
-async def read_wish(request: Request, limits: Limits, model: str) -> Wish:
+async def read_wish(request: Request, limits: Limits, models: Models) -> Wish:
     """Read and check the form of a transcription.
 
     Raises:
-        RequestError: it is too large or too slow, or a field is missing or wrong.
+        RequestError: it is too large or too slow, a field is missing or wrong, or there is no such model.
     """
     try:
         async with asyncio.timeout(limits.upload_seconds):
@@ -74,10 +82,7 @@ async def read_wish(request: Request, limits: Limits, model: str) -> Wish:
         raise RequestError(400, "no file: send the recording in the field 'file'", "file")
     if (files := len(form.getlist("file"))) > 1:
         raise RequestError(400, f"{files} files in one request: send one recording in each", "file")
-    wanted = str(form.get("model") or model)
-    if wanted != model:
-        message = f"the model {wanted!r} does not exist; there is {model!r}"
-        raise RequestError(404, message, "model", "model_not_found")
+    model = models.find(str(form.get("model") or ""))
     kind = str(form.get("response_format") or "json")
     if kind not in RESPONSE_FORMATS:
         known = ", ".join(RESPONSE_FORMATS)
@@ -87,8 +92,9 @@ async def read_wish(request: Request, limits: Limits, model: str) -> Wish:
     audio = Upload(await file.read())
     audio.name = str(file.filename or "upload")
     await file.close()
-    await _check_length(audio, limits.seconds)
-    return Wish(audio, kind, _granularities(form, kind), str(form.get("language") or "unknown"))
+    seconds = await _length(audio, limits.seconds)
+    hotwords, language = _hotwords(form), str(form.get("language") or "unknown")
+    return Wish(audio, seconds, model, hotwords, kind, _granularities(form, kind), language)
 
 
 async def _body(request: Request, megabytes: float) -> bytes:
@@ -134,12 +140,23 @@ def _granularities(form: Any, kind: str) -> frozenset[str]:
     return found or frozenset({"segment"})
 
 
-async def _check_length(audio: Upload, seconds: float) -> None:
+def _hotwords(form: Any) -> Hotwords:
+    """Return the phrases of the field `hotwords`, which stand on lines or between commas."""
+    listed = ",".join(map(str, form.getlist("hotwords"))).replace("\n", ",").split(",")
+    phrases = tuple(" ".join(phrase.split()) for phrase in listed if phrase.strip())
+    if len(phrases) > _HOTWORDS:
+        message = f"hotwords has {len(phrases)} phrases, but may have {_HOTWORDS}"
+        raise RequestError(400, message, "hotwords")
+    return phrases
+
+
+async def _length(audio: Upload, most: float) -> float:
     try:
         info = await run_in_threadpool(audio_info, audio, exact=False)
     except AudioError as error:
         raise RequestError(400, str(error), "file") from None
     audio.seek(0)
-    if info.duration > seconds:
-        limit = f"{audio.name}: {info.duration:.0f} s long, but at most {seconds:g} s are taken here"
+    if info.duration > most:
+        limit = f"{audio.name}: {info.duration:.0f} s long, but at most {most:g} s are taken here"
         raise RequestError(413, limit, "file")
+    return info.duration

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from service import Server, start
+from service import Server, other_model, start
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = start(tmp_path_factory.mktemp("server"))
+    """A server of two models."""
+    other = other_model(tmp_path_factory.mktemp("models"))
+    made = start(tmp_path_factory.mktemp("server"), f"bundle=[small,{other}]")
     yield made
     made.process.kill()
     made.process.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,7 +16,19 @@ import pytest
 
 import speechlstm
 
-STOP = Path(speechlstm.__file__).parent / "data" / "samples" / "stop.flac"
+PACKAGE = Path(speechlstm.__file__).parent
+STOP = PACKAGE / "data" / "samples" / "stop.flac"
+
+
+def other_model(folder: Path) -> Path:
+    """Make a model that is named other, and writes halt for stop."""
+    made = Path(shutil.copytree(PACKAGE / "model" / "pretrained", folder / "other"))
+    config = (made / "config.json").read_text(encoding="utf-8")
+    for old, new in (("letters-digits-commands", "other"), ('"stop"', '"halt"')):
+        assert config.count(old) == 1
+        config = config.replace(old, new)
+    (made / "config.json").write_text(config, encoding="utf-8")
+    return made
 
 
 @dataclass
@@ -46,22 +59,15 @@ class Server:
 
 
 def start(folder: Path, *settings: str, key: str = "") -> Server:
+    """Start a server of the small model, unless the settings name others; the first must be the small one."""
     for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
         pytest.importorskip(package, reason=f"{package} is not installed: pip install 'speechlstm[server]'")
     for name in ("here", "temporary"):
         (folder / name).mkdir(parents=True)
     environment = {**os.environ, "TMPDIR": str(folder / "temporary"), "SPEECHLSTM_API_KEY": key}
     environment |= {"OMP_NUM_THREADS": "1", "SPEECHLSTM_CACHE": str(folder / "cache")}
-    command = [
-        sys.executable,
-        "-m",
-        "speechlstm",
-        "serve",
-        "bundle=small",
-        "port=0",
-        "trainer=cpu",
-        *settings,
-    ]
+    given = ("bundle=small", "port=0", "trainer=cpu", *settings)  # of two for a key, the last counts
+    command = [sys.executable, "-m", "speechlstm", "serve", *given]
     process = subprocess.Popen(
         command,
         cwd=folder / "here",
@@ -72,6 +78,8 @@ def start(folder: Path, *settings: str, key: str = "") -> Server:
     )
     assert process.stdout is not None
     line = process.stdout.readline()
-    address = re.match(r"letters-digits-commands: http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\)", line)
+    address = re.match(
+        r"letters-digits-commands(?:, other)?: http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\)", line
+    )
     assert address, line + process.stdout.read()
     return Server(process, int(address[1]), folder)

@@ -25,15 +25,25 @@ from fastapi import Request
 from service import STOP, Server, start
 
 import speechlstm
+from speechlstm.cli import serve
 from speechlstm.data.audio import load_audio
 from speechlstm.data.manifest import read_manifest
 from speechlstm.transcription.formats import to_srt, to_vtt
 from speechlstm.transcription.server.answers import RequestError
+from speechlstm.transcription.server.models import Models
 from speechlstm.transcription.server.uploads import Limits, read_wish
 
 openai = pytest.importorskip("openai", reason="openai is not installed")
 
 SAMPLES = STOP.parent
+
+
+KEY = {"Authorization": "Bearer sésame".encode().decode("latin-1")}
+
+
+def form(content: bytes) -> tuple[bytes, dict[str, str]]:
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    return head + content + b"\r\n--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b", **KEY}
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +75,29 @@ def test_words_have_times_when_asked_for(server: Server, wanted: Any) -> None:
     assert both.words and both.segments
 
 
-def test_the_model_is_listed(server: Server) -> None:
-    (model,) = server.client().models.list()
-    assert model.id == "letters-digits-commands" and model.owned_by == "speechlstm"
-    assert server.client().models.retrieve(model.id).id == model.id
-    assert json.loads(server.ask("GET", "/health")[1])["status"] == "ok"
-    with pytest.raises(
-        openai.NotFoundError, match="the model 'whisper-1' does not exist; there is 'letters-"
-    ):
+def test_models_are_listed_and_chosen_by_name(server: Server) -> None:
+    models = list(server.client().models.list())
+    assert [model.id for model in models] == ["letters-digits-commands", "other"]
+    assert {model.owned_by for model in models} == {"speechlstm"}
+    assert [server.transcribe(model=model.id).text for model in models] == ["stop", "halt"]
+    assert server.client().models.retrieve("other").id == "other"
+    body, headers = form(STOP.read_bytes())
+    status, answered = server.ask("POST", "/v1/audio/transcriptions", body, **headers)
+    assert status == 200 and json.loads(answered) == {"text": "stop"}, (
+        "the first is that of requests without one"
+    )
+    assert json.loads(server.ask("GET", "/health")[1])["models"] == [model.id for model in models]
+
+
+def test_what_is_not_there_is_refused_with_what_is(server: Server, narrow: Server) -> None:
+    there = "the model 'whisper-1' does not exist; there are 'letters-digits-commands', 'other'"
+    with pytest.raises(openai.NotFoundError, match=there) as refused:
         server.transcribe(model="whisper-1")
+    assert (refused.value.param, refused.value.code) == ("model", "model_not_found")
+    with pytest.raises(openai.NotFoundError, match=there):
+        server.client().models.retrieve("whisper-1")
+    status, answered = narrow.ask("GET", "/v1/models/whisper-1", **KEY)
+    assert status == 404 and b"there is 'letters-digits-commands'\"" in answered
     with pytest.raises(openai.NotFoundError, match="GET /v1/nonsense"):
         server.client().get("/nonsense", cast_to=object)
 
@@ -144,7 +168,7 @@ def test_many_clients_are_answered_together_and_each_with_its_own(server: Server
     expected = [
         made.text for made in speechlstm.load("small").transcribe([u.audio_filepath for u in utterances])
     ]
-    before = [server.count(f"speechlstm_batch_size_{name}") for name in ("sum", "count")]
+    before = server.count("speechlstm_batch_size_sum")
 
     def ask(number: int) -> str:
         if number % 5 == 4:
@@ -154,10 +178,20 @@ def test_many_clients_are_answered_together_and_each_with_its_own(server: Server
 
     with ThreadPoolExecutor(16) as clients:
         assert list(clients.map(ask, range(len(utterances)))) == expected
-    after = [server.count(f"speechlstm_batch_size_{name}") for name in ("sum", "count")]
-    taken, times = (later - earlier for later, earlier in zip(after, before, strict=True))
-    assert taken == len(utterances) and times < taken
+    assert server.count("speechlstm_batch_size_sum") - before == len(utterances)
     assert server.count("speechlstm_queue_length") == 0
+
+
+def test_hotwords_are_favored_in_their_request_only(server: Server) -> None:
+    path = Path(next(iter(read_manifest(SAMPLES / "samples.jsonl"))).audio_filepath)
+    plain = server.transcribe(path).text
+    favored = [server.transcribe(path, extra_body={"hotwords": words}).text for words in ("zero,\n one", "")]
+    assert favored[1] == plain == server.transcribe(path).text
+    with pytest.raises(openai.BadRequestError, match="hotword 'x-ray' cannot be spelled") as refused:
+        server.transcribe(extra_body={"hotwords": "stop,x-ray"})
+    assert refused.value.param == "hotwords"
+    with pytest.raises(openai.BadRequestError, match="hotwords has 1001 phrases, but may have 1000"):
+        server.transcribe(extra_body={"hotwords": "stop," * 1001})
 
 
 def test_nothing_is_kept_on_disk(server: Server) -> None:
@@ -176,14 +210,6 @@ def test_a_key_is_asked_for(narrow: Server) -> None:
         assert status == 401 and json.loads(answered)["error"]["code"] == "invalid_api_key"
     assert narrow.ask("GET", "/v1/models")[0] == 401
     assert narrow.ask("GET", "/health")[0] == 200
-
-
-KEY = {"Authorization": "Bearer sésame".encode().decode("latin-1")}
-
-
-def form(content: bytes) -> tuple[bytes, dict[str, str]]:
-    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
-    return head + content + b"\r\n--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b", **KEY}
 
 
 def test_what_is_too_large_or_too_long_is_refused(narrow: Server) -> None:
@@ -227,7 +253,7 @@ def test_a_client_that_goes_away_in_an_upload_is_no_fault() -> None:
 
     scope = {"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]}
     with pytest.raises(RequestError) as raised:
-        asyncio.run(read_wish(Request(scope, receive), Limits(1.0, 1.0, 1.0), "small"))
+        asyncio.run(read_wish(Request(scope, receive), Limits(1.0, 1.0, 1.0), Models([])))
     assert raised.value.message == "the upload ended early"
 
 
@@ -250,6 +276,24 @@ def test_a_signal_ends_it_after_what_has_begun(tmp_path: Path) -> None:
     assert answers and answers[0].startswith("stop stop")
     assert made.process.wait(60) == 143
     assert made.process.stdout is not None and made.process.stdout.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["bundle=[small,small]"],
+            "two models have the name 'letters-digits-commands'; name=[...] gives each another",
+        ),
+        (["bundle=[small,small]", "name=[a,a]"], "two models have the name 'a'"),
+        (["bundle=[small,small]", "name=[a]"], "name= has 1 name for 2 models"),
+        (["bundle=small", "name=[a,b]"], "name= has 2 names for 1 model"),
+        (["bundle=[]"], "bundle is []"),
+    ],
+)
+def test_models_need_names_of_their_own(run_command: Any, settings: list[str], message: str) -> None:
+    status, _, errors = run_command(serve, "port=0", "trainer=cpu", *settings)
+    assert status == 2 and message in errors
 
 
 def test_an_address_that_is_taken_is_said(server: Server) -> None:
