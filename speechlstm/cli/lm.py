@@ -10,11 +10,14 @@ from omegaconf import DictConfig, ListConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.data.files import Outputs
-from speechlstm.decoders.lm import NGram, estimate, write_arpa
-from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
+from speechlstm.data.files import Outputs, write_atomically
+from speechlstm.decoders.beam.vocabulary import read_words
+from speechlstm.decoders.lm import NGram, Trie, estimate, write_arpa
+from speechlstm.decoders.lm.corpus import EOS_ID, Corpus, read_corpus, splitter
 from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
 from speechlstm.decoders.lm.ngram import Perplexity
+from speechlstm.decoders.lm.pruning import Pruner
+from speechlstm.decoders.lm.writing import MEGABYTE, fit_arpa
 from speechlstm.types import SOME_FAILED, UsageError, counted
 
 _SHOWN = 10  # examples of each kind
@@ -34,10 +37,17 @@ def main(cfg: DictConfig) -> int:
         corpora["test"] = read_corpus(split, [path for path in tests if path not in listed], listed)
     text = corpora["text"]
     limited = text.limited(cfg.vocab_size) if cfg.vocab_size is not None else text
+    if cfg.words is not None:
+        known = {part for word in read_words(str(cfg.words)) for part in split(word)}
+        limited = limited.within(known)
     trie, summaries = estimate(limited, cfg.order, list(cfg.prune))
-    write_arpa(trie, out)
+    pruned = ""
+    if cfg.size_mb is not None:
+        trie, pruned = _fitted(trie, limited, corpora, cfg, out)
+    else:
+        write_arpa(trie, out)
+    print(_table(summaries) + pruned)
     model = NGram.from_trie(trie)
-    print(_table(summaries))
     for name, corpus in corpora.items():
         print(_line(name, cfg.unit, model.perplexity(corpus)))
     print(f"{'written':<8} {out}")
@@ -62,6 +72,21 @@ def main(cfg: DictConfig) -> int:
         shown = f"the first {_SHOWN} " if len(problems) > _SHOWN else ""
         print(f"{len(problems)} left out, {shown}named above", file=sys.stderr)
     return SOME_FAILED if problems else 0
+
+
+def _fitted(
+    trie: Trie, text: Corpus, corpora: dict[str, Corpus], cfg: DictConfig, out: Path
+) -> tuple[Trie, str]:
+    """Write as much of a model as fits into `size_mb`; return it, and a line on what was left out."""
+    before = NGram.from_trie(trie)
+    measured = corpora.get("test", corpora["text"])
+    perplexity = before.perplexity(measured).with_oov
+    fitted, content = fit_arpa(Pruner.of(trie, text), cfg.size_mb, out.suffix == ".gz")
+    write_atomically(out, content)
+    left_out = sum(trie.counts) - sum(fitted.counts)
+    kept = ", ".join(f"{count:,} {n}-grams" for n, count in enumerate(fitted.counts, 1))
+    size = f"{len(content) / MEGABYTE:.2f} MB, perplexity {perplexity:.2f} before"
+    return fitted, f"\n{'pruned':<8} {left_out:,} n-grams by relative entropy, {kept} left: {size}"
 
 
 def _paths(value: Any) -> list[str]:

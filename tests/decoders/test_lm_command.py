@@ -181,3 +181,21 @@ def test_help_and_the_installed_command(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert re.search(wanted, done.stdout)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lm.arpa", "été, 1=a.txt"]
+
+
+def test_a_size_and_a_list_of_words(run: Run) -> None:
+    Path("words.dic").write_text("turn T ER N\nat AE T\nAT(2) AH T\nthe DH AH\nriver R IH V ER\n")
+    run("text=text.txt", "out=all.arpa")
+    status, out, _ = run(
+        "text=text.txt", "test=held out.txt", "words=words.dic", "size_mb=0.0006", "out=lm.arpa"
+    )
+    assert status == 0 and Path("lm.arpa").stat().st_size <= 600
+    trie = read_arpa("lm.arpa")
+    assert trie.words == ["<unk>", "<s>", "</s>", "turn", "at", "the", "river"]
+    counts = ", ".join(f"{count} {n}-grams" for n, count in enumerate(trie.counts, 1))
+    pruned = next(line for line in out.splitlines() if line.startswith("pruned"))
+    assert f"{counts} left: 0.00 MB, perplexity " in pruned
+    status, _, err = run("text=text.txt", "size_mb=0.0001", "out=other.arpa")
+    assert status == 2 and "size_mb=0.0001 is less than" in err and not Path("other.arpa").exists()
+    status, _, err = run("text=text.txt", "words=none.dic", "out=other.arpa")
+    assert status == 1 and "none.dic" in err

@@ -146,7 +146,7 @@ def _entries(
         spelled = [(word, way) for word in spelling.lexicon for way in spelling.word(word)]
         return _usable(spelled, words or "the lexicon")
     if words is not None and lexicon != "none":
-        listed, source = _read_words(words), str(words)
+        listed, source = read_words(words), str(words)
     elif model is not None:
         listed, source = _plain_words(model), "the language model"
     elif lexicon == "strict":
@@ -190,7 +190,7 @@ def _usable(entries: list[tuple[str, list[int]]], source: str | Path) -> list[tu
     return kept
 
 
-def _read_words(path: str | Path) -> list[str]:
+def read_words(path: str | Path) -> list[str]:
     """Read a list of words: the first of each line, so that a pronunciation lexicon will do as well."""
     lines = (line for _, line in read_lines(Path(path).expanduser()))
     words = [line.split(maxsplit=1)[0] for line in lines if line and not line.startswith((";;;", "#"))]

@@ -1,22 +1,18 @@
-"""ARPA files: the text format of n-gram models that SRILM, KenLM and the others read and write."""
+"""Reading ARPA files, the text format of n-gram models that SRILM, KenLM and the others write."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from speechlstm.data import progress
-from speechlstm.data.files import write_atomically
 from speechlstm.data.lines import decode, read_bytes
 from speechlstm.decoders.lm.corpus import UNK
 from speechlstm.decoders.lm.trie import LN10, Floats, Ints, Longs, Trie
@@ -24,51 +20,11 @@ from speechlstm.types import SpeechlstmError
 
 MAX_ORDER = 10
 
-_BLOCK = 1 << 16  # lines that are made, or taken apart, at once
+_BLOCK = 1 << 16  # lines that are taken apart at once
 _ROUNDING = 1e-5  # a log10 probability this far above 0 is taken for 0
 _NEVER = -99.0  # a log10 probability that stands for one of 0
 _LARGEST = 99.0  # log10 of a back-off weight; more is no weight, and would make sums infinite
 _KENLM = b"mmap lm http://kheafield.com/code"
-
-
-def write_arpa(trie: Trie, path: str | Path) -> None:
-    """Write a model as an ARPA file, gzipped if the name ends in `.gz`, whole or not at all.
-
-    Raises:
-        OSError: no space, no permission; an older file is then unchanged.
-    """
-    content = io.BytesIO()
-    out = gzip.GzipFile(fileobj=content, mode="wb", mtime=0) if str(path).endswith(".gz") else content
-    out.write(b"\\data\\\n")
-    out.writelines(b"ngram %d=%d\n" % pair for pair in enumerate(trie.counts, 1))
-    with progress.bar("writing n-grams", int(trie.ends[-1]) - 1, "n-gram") as bar:
-        for n, (begin, end) in enumerate(pairwise(trie.ends), 1):
-            out.write(b"\n\\%d-grams:\n" % n)
-            for first in range(begin, end, _BLOCK):
-                nodes = slice(first, min(end, first + _BLOCK))
-                out.write(_ngrams(trie, nodes, n).encode())
-                bar.update(nodes.stop - first)
-    out.write(b"\n\\end\\\n")
-    if out is not content:
-        out.close()
-    write_atomically(path, content.getvalue())
-
-
-def _ngrams(trie: Trie, nodes: slice, n: int) -> str:
-    """Return the lines of n-grams of one order."""
-    context, texts = trie.context[nodes], [map(trie.words.__getitem__, trie.word[nodes].tolist())]
-    for _ in range(n - 1):
-        texts.insert(0, map(trie.words.__getitem__, trie.word[context].tolist()))
-        context = trie.context[context]
-    columns = [_decimals(trie.log_prob[nodes]), map(" ".join, zip(*texts, strict=True))]
-    if n < trie.order:
-        columns.append(_decimals(trie.backoff[nodes]))
-    return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""])
-
-
-def _decimals(logs: Floats) -> Iterator[str]:
-    """Return natural logs as decimal ones, in the digits that an ARPA file has."""
-    return map("%.7g".__mod__, (logs.astype(float) / LN10 + 0.0).tolist())  # + 0.0: no -0
 
 
 def read_arpa(path: str | Path) -> Trie:

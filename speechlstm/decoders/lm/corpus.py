@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
@@ -49,7 +49,15 @@ class Corpus:
         Of words that are as frequent, those stay that occur first.
         """
         counts = np.bincount(self.stream, minlength=len(self.words))[EOS_ID + 1 :]
-        kept = np.sort(np.argsort(-counts, kind="stable")[:vocab_size]) + EOS_ID + 1
+        return self._keeping(np.sort(np.argsort(-counts, kind="stable")[:vocab_size]) + EOS_ID + 1)
+
+    def within(self, words: Container[str]) -> Corpus:
+        """Return the corpus with all words that are not among these replaced by `<unk>`."""
+        kept = [index for index, word in enumerate(self.words) if index > EOS_ID and word in words]
+        return self._keeping(np.array(kept, np.int64))
+
+    def _keeping(self, kept: npt.NDArray[np.int64]) -> Corpus:
+        """Return the corpus with only these words, by their ids in ascending order."""
         new = np.full(len(self.words), UNK_ID, np.int32)
         new[: EOS_ID + 1] = range(EOS_ID + 1)
         new[kept] = np.arange(EOS_ID + 1, EOS_ID + 1 + len(kept))

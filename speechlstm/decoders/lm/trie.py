@@ -70,14 +70,21 @@ class Trie:
             link[begin:end] = match
         return link
 
+    def after(self, context: Ints, word: Ints) -> npt.NDArray[np.float64]:
+        """Return the natural log probability of each word after a context, a node, backing off as far as it takes."""
+        context, match = context.copy(), np.full(len(context), -1, np.int32)
+        total = np.zeros(len(context))
+        while len(missing := np.flatnonzero(match < 0)):
+            match[missing] = self.find(context[missing], word[missing])
+            missing = missing[match[missing] < 0]
+            total[missing] += self.backoff[context[missing]]
+            context[missing] = self.link[context[missing]]
+        return total + self.log_prob[match]
+
     def fill(self) -> None:
         """Give n-grams whose `log_prob` is NaN the probability that backing off from their context gives."""
         for begin, end in zip(self.ends[1:], self.ends[2:], strict=False):
             nodes = begin + np.flatnonzero(np.isnan(self.log_prob[begin:end]))
-            context, match = self.context[nodes], np.full(len(nodes), -1, np.int32)
-            total = np.zeros(len(nodes))
-            while len(missing := np.flatnonzero(match < 0)):
-                total[missing] += self.backoff[context[missing]]
-                context[missing] = self.link[context[missing]]
-                match[missing] = self.find(context[missing], self.word[nodes[missing]])
-            self.log_prob[nodes] = total + self.log_prob[match]
+            context = self.context[nodes]
+            lower = self.after(self.link[context], self.word[nodes])
+            self.log_prob[nodes] = self.backoff[context] + lower
