@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speechlstm.transcription.formats import FORMATS, finite
 from speechlstm.transcription.subtitles import cues
-from speechlstm.transcription.transcript import Transcript
+from speechlstm.transcription.transcript import Transcript, Word
+
+if TYPE_CHECKING:
+    from speechlstm.transcription.server.uploads import Wish
 
 RESPONSE_FORMATS = {
     "json": "application/json",
@@ -40,46 +43,49 @@ class RequestError(Exception):
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, error: Exception) -> RequestError:
+        """Return an error as it is, or as that of the server if it is another."""
+        if isinstance(error, RequestError):
+            return error
+        return cls(500, f"{type(error).__name__}: {error}", code="internal_error")
+
     def content(self) -> dict[str, Any]:
         """Return the error as OpenAI's clients read it."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
-def answer(made: Transcript, response_format: str, granularities: Collection[str], language: str) -> str:
-    """Return a transcript in one of `RESPONSE_FORMATS`.
-
-    Args:
-        made: the transcript.
-        response_format: which.
-        granularities: what verbose_json has the times of: segments, words, or both.
-        language: that the client has named.
-    """
-    if response_format in ("srt", "vtt"):
-        return FORMATS[response_format](made)
-    if response_format == "text":
+def answer(made: Transcript, wish: Wish) -> str:
+    """Return a transcript in the format that a client wishes, one of `RESPONSE_FORMATS`."""
+    if wish.response_format in ("srt", "vtt"):
+        return FORMATS[wish.response_format](made)
+    if wish.response_format == "text":
         return FORMATS["txt"](made)
-    if response_format == "json":
-        return json.dumps({"text": made.text}, ensure_ascii=False)
-    document: dict[str, Any] = {
+    return json.dumps(document(made, wish), ensure_ascii=False, allow_nan=False)
+
+
+def document(made: Transcript, wish: Wish) -> dict[str, Any]:
+    """Return a transcript as JSON or as verbose JSON."""
+    if wish.response_format == "json":
+        return {"text": made.text}
+    found: dict[str, Any] = {
         "task": "transcribe",
-        "language": language,
+        "language": wish.language,
         "duration": round(made.duration, 3),
         "text": made.text,
     }
-    if "segment" in granularities:
-        document["segments"] = _segments(made)
-    if "word" in granularities:
-        document["words"] = [
-            {
-                "word": word.text,
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "confidence": round(word.confidence, 4),
-            }
-            for word in made.words
-        ]
-    return json.dumps(document, ensure_ascii=False, allow_nan=False)
+    if "segment" in wish.granularities:
+        found["segments"] = _segments(made)
+    if "word" in wish.granularities:
+        found["words"] = [word_entry(word) for word in made.words]
+    return found
+
+
+def word_entry(word: Word) -> dict[str, Any]:
+    """Return a word as OpenAI's API names its parts, and how certain it is."""
+    times = {"start": round(word.start, 3), "end": round(word.end, 3)}
+    return {"word": word.text, **times, "confidence": round(word.confidence, 4)}
 
 
 def _segments(made: Transcript) -> list[dict[str, Any]]:

@@ -15,11 +15,11 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestError, answer
+from speechlstm.transcription.server.events import stream
 from speechlstm.transcription.server.metrics import Metrics
-from speechlstm.transcription.server.models import HotwordsError, Models
-from speechlstm.transcription.server.transcriber import BusyError, Transcriber
+from speechlstm.transcription.server.models import Models
+from speechlstm.transcription.server.transcriber import Transcriber, refused
 from speechlstm.transcription.server.uploads import Limits, read_wish
-from speechlstm.types import AudioError
 
 _PAGE = {
     "/": ("index.html", "text/html"),
@@ -70,20 +70,14 @@ class Service:
     async def _transcribe(self, request: Request) -> Response:
         self.check_key(request)
         wish = await read_wish(request, self._limits, self._models)
+        if wish.stream:
+            return await stream(self._transcriber, wish, self._metrics)
         begin = time.perf_counter()
-        try:
+        with refused():
             work = self._transcriber.submit(wish.model, wish.audio, wish.seconds, wish.hotwords)
             made = await asyncio.wrap_future(work)
-        except BusyError as error:
-            raise RequestError(503, str(error), code="overloaded", headers={"Retry-After": "1"}) from None
-        except AudioError as error:
-            raise RequestError(400, str(error), "file") from None
-        except HotwordsError as error:
-            raise RequestError(400, str(error), "hotwords") from None
-        self._metrics.seconds.observe(time.perf_counter() - begin)
-        self._metrics.audio.inc(made.duration)
-        content = answer(made, wish.response_format, wish.granularities, wish.language)
-        return Response(content, media_type=RESPONSE_FORMATS[wish.response_format])
+        self._metrics.answered(begin, made.duration)
+        return Response(answer(made, wish), media_type=RESPONSE_FORMATS[wish.response_format])
 
     async def models(self, request: Request) -> Response:
         """List the models, the default first: `GET /v1/models`."""
@@ -153,5 +147,4 @@ async def _unknown(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    message = f"{type(error).__name__}: {error}"
-    return JSONResponse(RequestError(500, message, code="internal_error").content(), 500)
+    return JSONResponse(RequestError.of(error).content(), 500)

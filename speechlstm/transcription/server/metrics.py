@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -36,6 +37,11 @@ class Metrics:
         )  # fmt: skip
         queue = Gauge("speechlstm_queue_length", "Recordings that wait or are in work", registry=registry)
         queue.set_function(waiting)
+
+    def answered(self, begin: float, audio_seconds: float) -> None:
+        """Count a transcription that began at a time of `time.perf_counter`."""
+        self.seconds.observe(time.perf_counter() - begin)
+        self.audio.inc(audio_seconds)
 
     def text(self) -> bytes:
         """Return all counts in Prometheus' format."""

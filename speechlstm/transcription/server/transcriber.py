@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from speechlstm.transcription.batches import CUT_SECONDS
 from speechlstm.transcription.journal import Done
 from speechlstm.transcription.recognizer import transcribe
-from speechlstm.transcription.server.models import Hotwords, ServedModel
+from speechlstm.transcription.server.answers import RequestError
+from speechlstm.transcription.server.models import Hotwords, HotwordsError, ServedModel
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import SpeechlstmError, counted
+from speechlstm.types import AudioError, SpeechlstmError, counted
 
 _SHORT = 64  # recordings at once that are not cut: enough to find some of a length for a batch
 
 
 class BusyError(SpeechlstmError):
     """The server has as many recordings as it may."""
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Raise a RequestError where a recording is not transcribed through no fault of the server."""
+    try:
+        yield
+    except BusyError as error:
+        raise RequestError(503, str(error), code="overloaded", headers={"Retry-After": "1"}) from None
+    except AudioError as error:
+        raise RequestError(400, str(error), "file") from None
+    except HotwordsError as error:
+        raise RequestError(400, str(error), "hotwords") from None
 
 
 class Transcriber:

@@ -55,6 +55,7 @@ class Wish:
         response_format: of the answer.
         granularities: what the answer has the times of.
         language: that the client has named.
+        stream: whether the answer is to come in events.
     """
 
     audio: Upload
@@ -64,6 +65,7 @@ class Wish:
     response_format: str
     granularities: frozenset[str]
     language: str
+    stream: bool
 
 
 async def read_wish(request: Request, limits: Limits, models: Models) -> Wish:
@@ -87,14 +89,19 @@ async def read_wish(request: Request, limits: Limits, models: Models) -> Wish:
     if kind not in RESPONSE_FORMATS:
         known = ", ".join(RESPONSE_FORMATS)
         raise RequestError(400, f"response_format is {kind!r}, but must be one of {known}", "response_format")
-    if str(form.get("stream") or "false").lower() != "false":
-        raise RequestError(400, "stream=true is not supported: the answer comes as a whole", "stream")
+    stream = str(form.get("stream") or "false").lower()
+    if stream not in ("true", "false"):
+        raise RequestError(400, f"stream is {stream!r}, but must be true or false", "stream")
+    if stream == "true" and "json" not in kind:
+        raise RequestError(
+            400, f"stream=true is for response_format json and verbose_json, not {kind}", "stream"
+        )
     audio = Upload(await file.read())
     audio.name = str(file.filename or "upload")
     await file.close()
     seconds = await _length(audio, limits.seconds)
     hotwords, language = _hotwords(form), str(form.get("language") or "unknown")
-    return Wish(audio, seconds, model, hotwords, kind, _granularities(form, kind), language)
+    return Wish(audio, seconds, model, hotwords, kind, _granularities(form, kind), language, stream == "true")
 
 
 async def _body(request: Request, megabytes: float) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import os
 import re
 import shutil
@@ -12,12 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 import speechlstm
+from speechlstm.data.audio import load_audio
 
 PACKAGE = Path(speechlstm.__file__).parent
 STOP = PACKAGE / "data" / "samples" / "stop.flac"
+
+
+def talk(seconds: float) -> io.BytesIO:
+    """Return a wav in which the word stop comes over and over, with pauses."""
+    stop = np.concatenate((load_audio(STOP, 16_000), np.zeros(16_000, np.float32)))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.resize(stop, round(seconds * 16_000)), 16_000, format="WAV")
+    buffer.seek(0)
+    return buffer
 
 
 def other_model(folder: Path) -> Path:

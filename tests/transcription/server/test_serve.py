@@ -116,7 +116,12 @@ def test_what_is_not_there_is_refused_with_what_is(server: Server, narrow: Serve
             "timestamp_granularities",
             "has 'phone', but may have word and segment",
         ),
-        ({"stream": True}, "stream", "stream=true is not supported"),
+        (
+            {"stream": True, "response_format": "srt"},
+            "stream",
+            "for response_format json and verbose_json, not srt",
+        ),
+        ({"extra_body": {"stream": "yes"}}, "stream", "is 'yes', but must be true or false"),
     ],
 )
 def test_what_cannot_be_answered_is_refused(

@@ -7,14 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
-import soundfile
-from service import STOP
+from service import STOP, talk
 from torch import Tensor
 
 import speechlstm
-from speechlstm.data.audio import load_audio
 from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.transcription.server.models import HotwordsError, ServedModel
 from speechlstm.transcription.server.transcriber import BusyError, Transcriber
@@ -46,15 +43,8 @@ def model(gated: Gated) -> Iterator[ServedModel]:
     gated.gate.set()
 
 
-def upload(seconds: float | None = None) -> io.BytesIO:
-    """Return the word stop once, or over and over with pauses."""
-    if seconds is None:
-        return io.BytesIO(STOP.read_bytes())
-    stop = np.concatenate((load_audio(STOP, 16_000), np.zeros(16_000, np.float32)))
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.resize(stop, round(seconds * 16_000)), 16_000, format="WAV")
-    buffer.seek(0)
-    return buffer
+def upload() -> io.BytesIO:
+    return io.BytesIO(STOP.read_bytes())
 
 
 def test_too_many_are_refused_and_those_taken_are_answered(gated: Gated, model: ServedModel) -> None:
@@ -83,8 +73,8 @@ def test_short_recordings_do_not_wait_for_long_ones(gated: Gated, model: ServedM
         reached.set()
         assert go.wait(60)
 
-    held = transcriber.submit(model, upload(90), 90.0, report=hold)
-    behind = transcriber.submit(model, upload(70), 70.0)
+    held = transcriber.submit(model, talk(90), 90.0, report=hold)
+    behind = transcriber.submit(model, talk(70), 70.0)
     assert reached.wait(60)
     assert transcriber.submit(model, upload(), 1.0).result(60).text == "stop"
     assert not held.done() and not behind.done(), "one long one at a time"
@@ -98,7 +88,7 @@ def test_the_stretches_of_a_long_recording_are_reported_as_they_are_done(
 ) -> None:
     transcriber, parts = Transcriber(), list[tuple[float, Transcript]]()
     gated.gate.set()
-    made = transcriber.submit(model, upload(90), 90.0, report=lambda *part: parts.append(part)).result(60)
+    made = transcriber.submit(model, talk(90), 90.0, report=lambda *part: parts.append(part)).result(60)
     assert len(parts) >= 3 and parts[0][0] == 0.0
     assert " ".join(part.text for _, part in parts) == made.text
     assert [word for start, part in parts for word in part.shifted(start).words] == made.words
@@ -107,7 +97,7 @@ def test_the_stretches_of_a_long_recording_are_reported_as_they_are_done(
         raise ConnectionError("nobody listens any more")
 
     with pytest.raises(ConnectionError):
-        transcriber.submit(model, upload(90), 90.0, report=refuse).result(60)
+        transcriber.submit(model, talk(90), 90.0, report=refuse).result(60)
     transcriber.close()
 
 
