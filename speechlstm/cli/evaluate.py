@@ -44,6 +44,7 @@ def main(cfg: DictConfig) -> int:
     if cfg.compare_with is not None:
         others = errorreport.read_hypotheses(cfg.compare_with, utterances, recognizer.tokenizer)
     decoder = make_decoder(cfg, recognizer)
+    results.comparable(cfg.normalize)  # is refused now, not after the work
     outcomes: list[Outcome] = []
     with where.share(utterances) as utterances:
         begin = time.perf_counter()
@@ -61,7 +62,7 @@ def main(cfg: DictConfig) -> int:
         "manifest": cfg.manifest,
         "bundle": recognizer.name,
         "decoder": decoder_settings(cfg, recognizer)["name"],
-    }
+    } | ({} if cfg.normalize is None else {"normalize": cfg.normalize})
     status = conclude(cfg, recognizer, utterances, outcomes, others, seconds, setup, outputs)
     return status or (SOME_FAILED if bad else 0)
 
@@ -105,7 +106,8 @@ def conclude(
     # The reference is brought to the form the recognizer writes; characters it cannot write stay, as errors.
     references = [replace(u, text=recognizer.tokenizer.normalize(u.text)) for u, *_ in read]
     transcripts, failed = [result for _, result, _ in read], len(utterances) - len(read)
-    scored = results.score(recognizer.tokenizer, references, transcripts, others, failed, seconds, setup)
+    counts = (failed, seconds, setup, results.comparable(cfg.normalize))
+    scored = results.score(recognizer.tokenizer, references, transcripts, others, *counts)
     if cfg.format == "json":
         print(json.dumps(results.as_json(scored), ensure_ascii=False, indent=1))
     else:

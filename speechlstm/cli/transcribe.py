@@ -21,6 +21,7 @@ from speechlstm.transcription.formats import find_formats, styled
 from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.journal import Journals
+from speechlstm.transcription.numbers import with_digits
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.subtitles import Style
 from speechlstm.transcription.transcript import Transcript
@@ -32,7 +33,17 @@ _Work = tuple[Recording, tuple[Path, ...]]  # and where its transcripts go
 
 _Formats = dict[str, Callable[[Transcript], str]]
 
-_IRRELEVANT = ("inputs", "format", "out", "overwrite", "subtitles", "batch_seconds", "threads", "debug")
+_IRRELEVANT = (
+    "inputs",
+    "format",
+    "out",
+    "overwrite",
+    "subtitles",
+    "text",
+    "batch_seconds",
+    "threads",
+    "debug",
+)
 
 _JOINED = ("txt", "json", "ctm", "stm", "trn")  # one file can hold several recordings
 
@@ -81,7 +92,7 @@ def main(cfg: DictConfig) -> int:
         journals = _journals(cfg, work, out, bundle.path, apart or isinstance(where, OneDevice))
         options = (cfg.batch_seconds, batch_threads(cfg.threads), where.claim, cfg.strict_audio, journals)
         each = transcribe_each if channel == "each" else transcribe
-        results = _warned(each(bundle, decoder, parts, *options))
+        results = _warned(each(bundle, decoder, parts, *options), cfg.text.itn)
         if apart:
             results = _written(results, work, outputs, formats, journals)
         merged = where.merge(results, len(work), "transcribing", "file")
@@ -104,11 +115,12 @@ def _report(notes: list[str], problems: list[AudioError]) -> None:
         print(line, file=sys.stderr)
 
 
-def _warned(results: _Results) -> _Results:
-    """Pass on the results, and say what of their audio is missing."""
+def _warned(results: _Results, itn: str | None) -> _Results:
+    """Pass on the results, numbers as digits in that language, and say what of their audio is missing."""
     for index, result in results:
         if isinstance(result, Transcript):
             progress.warn(result.audio, result.warnings)
+            result = with_digits(result, itn) if itn else result
         yield index, result
 
 

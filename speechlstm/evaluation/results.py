@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from speechlstm.evaluation.errorreport import Comparison, compared
@@ -12,7 +12,7 @@ from speechlstm.evaluation.metrics import Counts, Score, corpus, errors
 from speechlstm.model.tokenizer import Phones, Tokenizer
 from speechlstm.model.tokenizer.phones import BOUNDARY
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import Utterance, counted
+from speechlstm.types import UsageError, Utterance, counted
 
 _SHOWN = 10  # worst utterances, and most frequent confusions
 
@@ -49,13 +49,37 @@ def score(
     failed: int,
     seconds: float,
     setup: Mapping[str, str],
+    fold: Callable[[str], str] = str,
 ) -> Results:
-    """Count the errors of transcripts."""
+    """Count the errors of transcripts; `fold` makes all texts comparable, see `comparable`."""
+    phones = phone_errors(tokenizer, utterances, transcripts)
+    utterances = [replace(utterance, text=fold(utterance.text)) for utterance in utterances]
+    transcripts = [replace(transcript, text=fold(transcript.text)) for transcript in transcripts]
+    others = {name: fold(text) for name, text in others.items()} if others is not None else None
     pairs = zip(utterances, transcripts, strict=True)
     total = corpus((utterance.text, transcript.text) for utterance, transcript in pairs)
-    phones = phone_errors(tokenizer, utterances, transcripts)
     comparison = compared(utterances, transcripts, others) if others is not None else None
     return Results(setup, utterances, transcripts, failed, seconds, total, phones, comparison)
+
+
+def comparable(kind: str | None) -> Callable[[str], str]:
+    """Return the function that makes texts comparable with those of other recognizers.
+
+    `english` and `basic` are the normalizers that Whisper's error rates are measured with (Radford et al. 2022,
+    appendix C): punctuation, case, spelled numbers, contractions, British spelling; or punctuation and case alone.
+
+    Raises:
+        UsageError: the package whisper-normalizer is not installed.
+    """
+    if kind is None:
+        return str
+    try:
+        from whisper_normalizer import basic, english
+    except ImportError:
+        raise UsageError("normalize needs the extra normalize: pip install 'speechlstm[normalize]'") from None
+    normalizers = {"english": english.EnglishTextNormalizer, "basic": basic.BasicTextNormalizer}
+    fold: Callable[[str], str] = normalizers[kind]()
+    return lambda text: " ".join(fold(text).split())
 
 
 def phone_errors(

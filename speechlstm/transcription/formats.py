@@ -67,7 +67,8 @@ def _scores(found: Transcript | Alternative) -> dict[str, Any]:
 def as_entry(word: Word) -> dict[str, Any]:
     """Return a word, or another stretch with a text, as plain JSON: times in whole milliseconds."""
     times = {"start": round(word.start, 3), "end": round(word.end, 3)}
-    return {"text": word.text, **times, "confidence": round(word.confidence, 4)}
+    spoken = {} if word.spoken is None else {"spoken": word.spoken}
+    return {"text": word.text, **spoken, **times, "confidence": round(word.confidence, 4)}
 
 
 def to_ctm(transcript: Transcript) -> str:

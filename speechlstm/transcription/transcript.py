@@ -17,12 +17,16 @@ from speechlstm.types import DecoderError, Hypothesis
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a transcript: its text, start and end in seconds, and a confidence in [0, 1]."""
+    """A word of a transcript: its text, start and end in seconds, and a confidence in [0, 1].
+
+    `spoken` is what was said, if the text is a number in digits.
+    """
 
     text: str
     start: float
     end: float
     confidence: float
+    spoken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

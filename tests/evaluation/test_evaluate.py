@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -91,6 +92,33 @@ def test_table_shows_the_same_figures(run: Run) -> None:
     assert "oh -> (nothing)" in out
     assert "(nothing) -> uh" in out
     assert re.search(r"2  five\n +ref: naïve 7\n +hyp: nave\n", out)
+
+
+@pytest.mark.parametrize(
+    ("kind", "right"),
+    [
+        (None, False),
+        ("basic", False),
+        ("english", True),
+    ],
+)
+def test_texts_are_made_comparable(kind: str | None, right: bool, run: Run) -> None:
+    pytest.importorskip("whisper_normalizer")
+    write(Path("audio/six.wav"), "you are my favourite colour", 4.0)
+    line = {"audio_filepath": "audio/six.wav", "duration": 4.0, "text": "you're my favorite color"}
+    Path("six.jsonl").write_text(json.dumps(line) + "\n")
+    status, out, _ = run("manifest=six.jsonl", "format=json", f"normalize={kind or 'null'}")
+    report = json.loads(out)
+    assert status == 0 and (report["words"]["errors"] == 0) == right
+    assert report.get("normalize") == kind
+
+
+def test_normalizing_needs_its_package(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "whisper_normalizer", None)
+    status, out, err = run("manifest=m.jsonl", "normalize=basic")
+    assert (status, out) == (2, "") and "pip install 'speechlstm[normalize]'" in err
+    status, _, err = run("manifest=m.jsonl", "normalize=french")
+    assert status == 2 and "must be one of english, basic" in err
 
 
 def test_perfect_recognition_lists_no_mistakes(run: Run) -> None:
