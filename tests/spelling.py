@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +39,9 @@ class SpellingBundle:
         ids = (whole.unflatten(1, (-1, FRAME)).mean(-1) * 64).round().long().clamp(0, len(TOKENS) - 1)
         probs = torch.nn.functional.one_hot(ids, len(TOKENS)) * 0.9 + 0.1 / len(TOKENS)
         return probs.log(), (lengths + FRAME - 1) // FRAME
+
+    def live(self) -> Callable[[Tensor, int, bool], Tensor]:
+        return lambda held, start, last: self.log_probs(held[None], torch.tensor([len(held)]))[0][0]
 
 
 def spell(text: str, pause: int = 1) -> np.ndarray:

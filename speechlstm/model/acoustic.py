@@ -25,7 +25,7 @@ class Stages(NamedTuple):
 
 
 class AcousticModel(nn.Module):
-    """Features and encoder as one function; the only place where one follows the other.
+    """Features and encoder as one function; only `speechlstm.model.live` runs them in another way.
 
     Training, recognition, the inspector and export all hold one. Its weights are named `features.*` and `encoder.*` in
     a state dict.

@@ -1,21 +1,24 @@
 """Live transcription: final words stay, the rest is shown as partial text.
 
-Encoders that read in both directions have no state to carry on, so the last seconds are recognized again and again,
-each time with more audio. A word is final once two recognitions in a row agree on it and on all before it (Liu et
-al., Interspeech 2020: local agreement), or at a pause. Final words are never taken back.
+Encoders that read in both directions have no state to carry on, so they recognize the last seconds again and again,
+each time with more audio; a decoder works on the last seconds again with any encoder. A word is final once two
+recognitions in a row agree on it and on all before it (Liu et al., Interspeech 2020: local agreement), or at a pause.
+Final words are never taken back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from speechlstm.decoders import Decoder
-from speechlstm.transcription.batches import SpeechModel, run
+from speechlstm.transcription.batches import SpeechModel
 from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.transcript import Word, to_transcript
 from speechlstm.types import UsageError
@@ -23,6 +26,18 @@ from speechlstm.types import UsageError
 CONTEXT = 6.0  # seconds before the first word that is not final which are recognized again
 LONGEST = 20.0  # seconds that are recognized at once: where two recognitions never agree, the first half becomes final
 LAG = 0.3  # seconds after its end before which a word is not final
+
+
+# Maps the last seconds of live speech, `(samples,)`, the number of their first sample, and whether the speech ends
+# with them, to the log-probabilities from there on, `(frames, vocab)`, as far as they can be told.
+Live = Callable[[Tensor, int, bool], Tensor]
+
+
+class LiveSpeechModel(SpeechModel, Protocol):
+    """What can recognize live speech: a `Recognizer`."""
+
+    def live(self) -> Live:
+        """Begin the speech of one speaker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +70,21 @@ class Stream:
         UsageError: `step` or `pause` is not above 0.
     """
 
-    def __init__(self, model: SpeechModel, decoder: Decoder, step: float = 0.32, pause: float = 0.8) -> None:
+    def __init__(
+        self, model: LiveSpeechModel, decoder: Decoder, step: float = 0.32, pause: float = 0.8
+    ) -> None:
         for name, value in (("step", step), ("pause", pause)):
             if not 0 < value < float("inf"):
                 raise UsageError(f"{name} is {value}, but must be a number of seconds above 0")
         self.model, self.decoder, self.pause = model, decoder, pause
         self._step = max(1, round(step * model.sample_rate))
         self._frame = round(model.frame_shift * model.sample_rate)
+        self._model = model.live()
         self._held = np.zeros(0, np.float32)
         self._start = self._end = 0  # samples of what is held
         self._line = 0  # sample in the last pause, from which the decoder begins
-        self._next = self._step  # sample at which to recognize again
+        self._next = self._step  # sample at which to ask the model again
+        self._at = 0  # sample up to which words were recognized
         self._before: list[str] = []  # words not final in the recognition before
         self._last = Word("", 0.0, 0.0, 1.0)  # the last final one
         self._spoken = False  # since the last endpoint
@@ -86,15 +105,34 @@ class Stream:
             self._end += len(block)
             if self._end == self._next:
                 self._next += self._step
-                yield self._recognize(last=False)
+                yield from self._recognize(last=False)
 
     def finish(self) -> Update:
         """Return the words that were not final, which they are now."""
-        return self._recognize(last=True)
+        (update,) = self._recognize(last=True)
+        return update
 
-    def _recognize(self, last: bool) -> Update:
-        rate, now = self.model.sample_rate, self._end / self.model.sample_rate
-        words = [word for word in self._words() if self._follows(word)]
+    def _recognize(self, last: bool) -> Iterator[Update]:
+        """Yield what is new at each step that the model has come to; a model with look-ahead comes to it later."""
+        held, start = self._held, self._start
+        if last and self._end < 2 * self._frame:
+            log_probs = torch.zeros(0, 0)
+        else:
+            log_probs = self._model(torch.from_numpy(held), start, last)
+        ready = start + len(log_probs) * self._frame
+        while not last and self._at + self._step <= ready:
+            self._at += self._step
+            read = (self._at - start) // self._frame + 1
+            yield self._update(self._words(held[: self._at - start], start, log_probs[:read]), last)
+        if last:
+            self._at = self._end
+            yield self._update(self._words(held, start, log_probs), last)
+
+    def _update(self, words: list[Word], last: bool) -> Update:
+        """Decide which of the words that were recognized up to `self._at` are final."""
+        rate = self.model.sample_rate
+        now = self._at / rate
+        words = [word for word in words if self._follows(word)]
         quiet = now - words[-1].end if words else now - self._last.end
         endpoint = last or quiet >= self.pause
         late = now - LONGEST / 2 if now - self._start / rate > LONGEST else 0.0
@@ -111,22 +149,20 @@ class Stream:
         if endpoint:
             self._line = max(self._line, self._whole(now - self.pause / 2))
         self._trim(now if endpoint else rest[0].start if rest else self._last.end, late)
-        return Update(now, done, " ".join(self._before), ended)
+        return Update(self._end / rate, done, " ".join(self._before), ended)
 
-    def _words(self) -> list[Word]:
-        """Recognize what is held."""
-        rate, before = self.model.sample_rate, max(self._line - self._start, 0)
-        line = self._held[before:]  # what lies before gives the encoder context
-        seconds = len(line) / rate
-        if seconds < 2 * self.model.frame_shift:
+    def _words(self, held: NDArray[np.float32], start: int, log_probs: Tensor) -> list[Word]:
+        """Decode what is held from a sample on."""
+        rate, before = self.model.sample_rate, max(self._line - start, 0)
+        line = held[before:]  # what lies before gives the encoder context
+        seconds, shift = len(line) / rate, self.model.frame_shift
+        if seconds < 2 * shift:
             return []
-        with torch.inference_mode():
-            log_probs, lengths = run(self.model, [self._held])
-            skipped = before // self._frame
-            (hypotheses,) = self.decoder(log_probs[:, skipped:], lengths - skipped)
-        tokenizer, shift = self.model.tokenizer, self.model.frame_shift
-        made = to_transcript(hypotheses, tokenizer, shift, "live", seconds, find_pauses(line, rate))
-        return made.shifted((self._start + before) / rate).words
+        (hypotheses,) = self.decoder(log_probs[before // self._frame :])
+        made = to_transcript(
+            hypotheses, self.model.tokenizer, shift, "live", seconds, find_pauses(line, rate)
+        )
+        return made.shifted((start + before) / rate).words
 
     def _follows(self, word: Word) -> bool:
         """Whether a word comes after the last final one, whose times may differ a little in another recognition."""

@@ -14,6 +14,8 @@ from speechlstm import decoders
 from speechlstm.data.audio import AudioInput
 from speechlstm.decoders import Decoder
 from speechlstm.model.bundle import Bundle, load_bundle, naming_decoder_file
+from speechlstm.model.features import Features
+from speechlstm.model.live import LiveModel
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import long
 from speechlstm.transcription.align import Alignment, align
@@ -21,7 +23,7 @@ from speechlstm.transcription.batches import SpeechModel, in_order, recognize
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.journal import Stretches
-from speechlstm.transcription.live import Stream
+from speechlstm.transcription.live import Live, Stream
 from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
@@ -128,6 +130,25 @@ class Recognizer:
         with autocast(self.precision, self.device):
             log_probs, lengths = self._forward(waveforms.to(self.device), lengths.to(self.device))
         return log_probs, lengths
+
+    def live(self) -> Live:
+        """Begin the speech of one speaker, for `stream`: see `speechlstm.transcription.live.Live`.
+
+        Features of an ONNX graph, or of a plugin without the base class, are normalized by what is held alone.
+        """
+        if self._forward is not self.bundle.model or not isinstance(self.bundle.model.features, Features):
+            return self._again
+        model = LiveModel(self.bundle.model)
+
+        def forward(held: Tensor, start: int, last: bool) -> Tensor:
+            with torch.inference_mode(), autocast(self.precision, self.device):
+                return model(held.to(self.device), start, last)
+
+        return forward
+
+    def _again(self, held: Tensor, start: int, last: bool) -> Tensor:
+        log_probs, lengths = self.log_probs(held[None], torch.tensor([len(held)]))
+        return log_probs[0, : lengths[0]]
 
     @overload
     def transcribe(self, audio: AudioInput) -> Transcript: ...

@@ -16,7 +16,8 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spelling import RATE, TOKENS, SpellingBundle, spell
+from spelling import FRAME, RATE, TOKENS, SpellingBundle, spell
+from torch import Tensor
 
 import speechlstm
 from speechlstm.cli import live as command
@@ -28,8 +29,25 @@ from speechlstm.types import AudioError, UsageError
 GREEDY = GreedyDecoder(tokenizer=TOKENS)
 
 
-def updates(waveform: np.ndarray, size: int, **settings: float) -> list[Update]:
-    stream = Stream(SpellingBundle(), GREEDY, **settings)
+class ChunkedBundle(SpellingBundle):
+    """Gives chunks of 0.64 s, each when 0.32 s of the next are there."""
+
+    def live(self) -> Callable[[Tensor, int, bool], Tensor]:
+        again = super().live()
+
+        def forward(held: Tensor, start: int, last: bool) -> Tensor:
+            log_probs, first = again(held, start, last), start // FRAME
+            return (
+                log_probs if last else log_probs[: max(0, (first + len(log_probs) - 16) // 32 * 32 - first)]
+            )
+
+        return forward
+
+
+def updates(
+    waveform: np.ndarray, size: int, bundle: SpellingBundle | None = None, **settings: float
+) -> list[Update]:
+    stream = Stream(bundle or SpellingBundle(), GREEDY, **settings)
     found = [
         update
         for start in range(0, len(waveform), size)
@@ -38,16 +56,19 @@ def updates(waveform: np.ndarray, size: int, **settings: float) -> list[Update]:
     return [*found, stream.finish()]
 
 
-@settings(max_examples=15)
+@settings(max_examples=30)
 @given(
     st.lists(st.sampled_from(["no", "yes", "hello", "a", "it's"]), min_size=1, max_size=60),
     st.integers(500, 40_000),
     st.sampled_from([0.16, 0.32, 1.0]),
+    st.sampled_from([SpellingBundle(), ChunkedBundle()]),
 )
-def test_final_words_are_those_of_the_whole(words: list[str], size: int, step: float) -> None:
+def test_final_words_are_those_of_the_whole(
+    words: list[str], size: int, step: float, bundle: SpellingBundle
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(live, "CONTEXT", 1.0)
-        found = updates(spell(" ".join(words)), size, step=step)
+        found = updates(spell(" ".join(words)), size, bundle, step=step)
     final = [word for update in found for word in update.words]
     assert [word.text for word in final] == words
     assert all(before.end <= after.end for before, after in itertools.pairwise(final))
@@ -56,6 +77,13 @@ def test_final_words_are_those_of_the_whole(words: list[str], size: int, step: f
         assert word.start == pytest.approx(begin, abs=0.15)
         begin += 0.06 * (len(at) + 1)
     assert all(update.time >= word.end - 1e-6 for update in found for word in update.words)
+
+
+def test_final_words_come_soon_after_their_chunk() -> None:
+    words = ["hello", "yes", "no"] * 8
+    found = updates(np.pad(spell(" ".join(words)), (0, RATE)), 1600, ChunkedBundle())
+    late = [update.time - word.end for update in found for word in update.words]
+    assert len(late) == len(words) and max(late) <= 0.64 + 0.32 + live.LAG + 0.1
 
 
 def test_partial_text_comes_first_and_pauses_end_lines() -> None:

@@ -59,6 +59,17 @@ class EncoderContract(Contract):
                 alone[0, :length], together[index, :length], f"an utterance of {len(row)} frames in a batch"
             )
 
+    def test_pieces_are_the_whole(self) -> None:
+        """An encoder with `stream`, for live speech, gives for pieces of an utterance what it gives for the whole."""
+        encoder, row = self._make(), self._rows()[-1]
+        if not hasattr(encoder, "stream"):
+            return
+        stream = encoder.stream()
+        with torch.no_grad():
+            pieces = [stream.accept(row[start:end]) for start, end in ((0, 1), (1, 18), (18, -3))]
+            found = torch.cat([*pieces, stream.accept(row[-3:], last=True)])
+        require_same(self._encode(encoder, [row])[0][0], found, "an utterance in pieces")
+
     def test_no_frames_come_out_of_none(self) -> None:
         """An utterance without frames, beside another, comes out without frames."""
         _, lengths = self._encode(self._make(), [torch.zeros(0, FEATURES), torch.zeros(5, FEATURES)])

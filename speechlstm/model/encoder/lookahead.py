@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechlstm.model.encoder.recurrent import Encoder, RecurrentLayer
 from speechlstm.model.encoder.stack import Stack, beyond
+from speechlstm.model.encoder.stream import Carried, EncoderStream
 from speechlstm.model.settings import Frames
 
 
@@ -17,9 +19,14 @@ class ForwardLayer(RecurrentLayer):
 
     bidirectional = False
 
-    def recur(self, x: Tensor, *context: Tensor) -> Tensor:
+    def recur(  # type: ignore[override]  # nothing is reversed
+        self, x: Tensor, lengths: Tensor, carried: Carried | None = None
+    ) -> Tensor:
         """Map `(batch, frames, width)` to hidden states `(batch, frames, hidden_size)`."""
-        return self.run(x, self.weights(""))[0]
+        states, state = self.run(x, self.weights(""), carried.states.get(self) if carried else None)
+        if carried:
+            carried.states[self] = state
+        return states
 
 
 class LookaheadEncoder(Encoder):
@@ -36,6 +43,17 @@ class LookaheadEncoder(Encoder):
         super().__init__(num_features, vocab_size, **options)
         self.layers.append(RowConvolution(self.output.in_features, lookahead))
 
+    def stream(self) -> EncoderStream:
+        """Begin an utterance that comes in pieces: each frame is computed once its look-ahead is there."""
+        return EncoderStream(self, self._carry_on)
+
+    def _carry_on(self, x: Tensor, carried: Carried) -> tuple[Tensor, int]:
+        frames = x.shape[1]
+        *recurrent, convolution = self.layers
+        for layer in recurrent if frames else ():
+            x = layer(x, carried.lengths(x), carried)
+        return convolution(x, carried.lengths(x), carried), frames
+
 
 class RowConvolution(nn.Module):
     """Adds to each unit a weighted sum of its own present and next frames, zeros being past the end."""
@@ -46,8 +64,13 @@ class RowConvolution(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.conv = nn.Conv1d(width, width, lookahead + 1, groups=width, bias=False)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Map `(batch, frames, width)` to the same shape."""
+    def forward(self, x: Tensor, lengths: Tensor, carried: Carried | None = None) -> Tensor:
+        """Map `(batch, frames, width)` to the same shape; of a piece of an utterance, what has its next frames."""
+        if carried:
+            x = torch.cat((*carried.states.get(self, ()), x), dim=1)
+            frames = x.shape[1] if carried.last else max(0, x.shape[1] - self.lookahead)
+            carried.states[self] = (x[:, frames:],)
+            return self.forward(x, carried.lengths(x))[:, :frames] if frames else x[:, :0]
         normed = self.norm(x).masked_fill(beyond(lengths, x.shape[1]), 0.0).transpose(1, 2)
         change: Tensor = self.conv(F.pad(normed, (0, self.lookahead)))
         return x + change.transpose(1, 2)

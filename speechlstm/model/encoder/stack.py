@@ -63,7 +63,7 @@ class Stack(nn.Module):
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, *context)
             if number == len(self.layers) or (number in self.intermediate and self.training):
-                outputs.append(self._log_probs(x))
+                outputs.append(self.log_probs(x))
         past = beyond(lengths, frames)
         *middle, log_probs = (self.leave(each, frames).masked_fill(past, 0.0) for each in outputs)
         return log_probs, lengths, *middle
@@ -76,7 +76,8 @@ class Stack(nn.Module):
         """Return the output of a layer as `(batch, frames, size)` again."""
         return x
 
-    def _log_probs(self, x: Tensor) -> Tensor:
+    def log_probs(self, x: Tensor) -> Tensor:
+        """Map outputs of a layer, `(..., width)`, to log-probabilities `(..., vocab)`."""
         return F.log_softmax(self.output(self.norm(x)).float(), dim=-1)
 
 

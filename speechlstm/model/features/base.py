@@ -37,12 +37,14 @@ class Features(nn.Module, ABC):
         num_features: numbers per frame.
         frame_shift: seconds from one frame to the next.
         sample_rate: Hz.
+        reach: frames on each side whose windows a frame depends on, besides its own.
         mean: `(num_features,)`, only with normalize="global", then part of the state; `std` likewise.
     """
 
     mean: Tensor
     std: Tensor
     window: Tensor
+    reach = 0
 
     def __init__(
         self, sample_rate: int, window: float, hop: float, num_features: int, normalize: Normalize
@@ -108,7 +110,7 @@ class Features(nn.Module, ABC):
                 "features.normalize=global needs `estimate` on training data, or a trained bundle"
             )
         waveforms = _within(waveforms, lengths)
-        features, frames, mask = self._unnormalized(waveforms, lengths)
+        features, frames, mask = self.unnormalized(waveforms, lengths)
         if self.normalize == "utterance":
             features = normalize_utterances(features, speech_frames(self.levels(waveforms), frames))
         elif self.normalize == "global":
@@ -128,7 +130,7 @@ class Features(nn.Module, ABC):
             )
         count, mean, squares = 0, torch.zeros(()), torch.zeros(())
         for waveforms, lengths in batches:  # Chan, Golub and LeVeque 1983: merging means and sums of squares
-            features, _, mask = self._unnormalized(_within(waveforms, lengths), lengths)
+            features, _, mask = self.unnormalized(_within(waveforms, lengths), lengths)
             values = features[mask[..., 0]].double().cpu()
             new, delta = len(values), values.mean(dim=0) - mean
             squares = squares + (values - values.mean(dim=0)).square().sum(dim=0)
@@ -140,7 +142,11 @@ class Features(nn.Module, ABC):
         self.std.copy_((squares / count).sqrt().clamp(min=1e-3))
         self.estimated = True
 
-    def _unnormalized(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def unnormalized(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `compute` gives, the frames of each utterance, and a mask `(batch, frames, 1)` of them.
+
+        Waveforms are `(batch, samples)` float32, zero past each length.
+        """
         frames = self.frame_lengths(lengths)
         with torch.autocast(waveforms.device.type, enabled=False):
             features = self.compute(waveforms, frames)
@@ -198,18 +204,29 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
 def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
     """Give every feature of every utterance mean 0 and deviation 1 over the frames of its speech.
 
-    Nothing falls below `LOWEST`: how deep silence lies under the speech carries no information about the words.
     Features are `(batch, frames, num_features)`, `speech` `(batch, frames, 1)` from `speech_frames`.
     """
+    return scale(features, *speech_statistics(features, speech))
+
+
+def speech_statistics(features: Tensor, speech: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of every feature, `(batch, 1, num_features)` each, over the frames of speech."""
     # Relative to one frame of the speech, so that a constant feature (digital silence) becomes exactly 0.
     first = speech.to(torch.uint8).argmax(dim=1, keepdim=True)
-    features = features - features.gather(1, first.expand(-1, -1, features.shape[2]))
+    origin = features.gather(1, first.expand(-1, -1, features.shape[2]))
     count = speech.sum(dim=1, keepdim=True)
-    mean = features.masked_fill(~speech, 0.0).sum(dim=1, keepdim=True) / count
-    centered = features - mean
-    variance = centered.masked_fill(~speech, 0.0).square().sum(dim=1, keepdim=True) / count
+    mean = (features - origin).masked_fill(~speech, 0.0).sum(dim=1, keepdim=True) / count
+    variance = (features - origin - mean).masked_fill(~speech, 0.0).square().sum(dim=1, keepdim=True) / count
+    return origin + mean, variance
+
+
+def scale(features: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Give features mean 0 and deviation 1.
+
+    Nothing falls below `LOWEST`: how deep silence lies under the speech carries no information about the words.
+    """
     # the floor is far below speech and far above rounding
-    return (centered * (variance + 1e-3).rsqrt()).clamp(min=LOWEST)
+    return ((features - mean) * (variance + 1e-3).rsqrt()).clamp(min=LOWEST)
 
 
 def check_band(sample_rate: int, low_freq: float, high_freq: float) -> None:

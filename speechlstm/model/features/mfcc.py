@@ -39,7 +39,7 @@ class Mfcc(Features):
             raise UsageError(
                 f"features.num_coefficients is {num_coefficients}, more than the {num_mels} mel bands"
             )
-        self.deltas = deltas
+        self.deltas, self.reach = deltas, 2 * CONTEXT if deltas else 0
         self.log_mel = LogMel(
             sample_rate, num_mels, window, hop, low_freq, high_freq, floor, normalize="none"
         )
