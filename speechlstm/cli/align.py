@@ -13,7 +13,7 @@ from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
 from speechlstm.data import progress
 from speechlstm.data.audio import holder
-from speechlstm.data.files import Outputs, write_atomically
+from speechlstm.data.files import Outputs, is_folder, write_atomically
 from speechlstm.data.manifest import file_names, read_usable
 from speechlstm.transcription.align import FORMATS, Alignment, align
 from speechlstm.transcription.formats import find_formats
@@ -26,9 +26,9 @@ _JOINED = ("ctm", "json")  # one file can hold several utterances
 def main(cfg: DictConfig) -> int:
     """Align `cfg.manifest`. Exit status 3 when some utterances failed, 1 when all did."""
     out = Path(str(cfg.out)).expanduser()
-    kinds, one_file = find_formats(cfg.format, out, FORMATS, "TextGrid")
+    kinds, one_file = find_formats(cfg.format, str(cfg.out), FORMATS, "TextGrid")
     if "ctm" in kinds:  # holds all utterances
-        if out.is_dir() or len(kinds) > 1:
+        if is_folder(cfg.out) or len(kinds) > 1:
             raise UsageError(
                 f"format=ctm is one file for all the words: name a file, not out={cfg.out}, and no other format"
             )

@@ -15,7 +15,7 @@ from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, decoder_settings, make_decoder
 from speechlstm.data import progress
 from speechlstm.data.audio import holder
-from speechlstm.data.files import Outputs
+from speechlstm.data.files import Outputs, file_path
 from speechlstm.data.manifest import read_usable, to_lines
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import errorreport, results
@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> int:
     )
     for path in (cfg.out, cfg.report):
         if path is not None:
-            outputs.check(path)  # now, not after the work
+            outputs.check(file_path(path))  # now, not after the work
     recognizer = speechlstm.load(
         cfg.bundle, device=where.device, precision=where.precision, runtime=cfg.runtime
     )
@@ -125,7 +125,7 @@ def conclude(
         )
     for path, content in files.items():
         try:
-            outputs.write(path, content)
+            outputs.write(file_path(path), content)
         except SpeechlstmError as error:
             print(f"failed: {error}", file=sys.stderr)
             failed += 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from speechlstm import configs
-from speechlstm.data.files import Outputs
+from speechlstm.data.files import Outputs, is_folder
 from speechlstm.model.bundle import load_bundle
 from speechlstm.types import UsageError
 
@@ -19,7 +19,7 @@ def main(cfg: DictConfig) -> int:
 
     bundle = load_bundle(cfg.bundle)
     out = Path(str(cfg.out)).expanduser()
-    if out.suffix == ".onnx" and not out.is_dir():
+    if out.suffix == ".onnx" and not is_folder(cfg.out):
         path = out
     elif out.exists() and not out.is_dir():
         raise UsageError(f"out={out} is a file, but must be a folder, or end in .onnx")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.data import progress
-from speechlstm.data.files import Outputs, write_atomically
+from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
 from speechlstm.decoders.pronunciation import Pronouncer
 from speechlstm.evaluation import metrics
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> int:
         str(Path(str(each)).expanduser())
         for each in (cfg.words if isinstance(cfg.words, ListConfig) else [cfg.words])
     ]
-    out = Path(str(cfg.out)).expanduser()
+    out = file_path(cfg.out)
     Outputs(configs.reads(cfg), cfg.overwrite).check(out)
     listed = [path for path in paths if path.endswith(".jsonl")]
     corpus = read_corpus(splitter("word", cfg.case), [path for path in paths if path not in listed], listed)

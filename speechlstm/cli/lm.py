@@ -10,7 +10,7 @@ from omegaconf import DictConfig, ListConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.data.files import Outputs, write_atomically
+from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.decoders.beam.vocabulary import read_words
 from speechlstm.decoders.lm import NGram, Trie, estimate, write_arpa
 from speechlstm.decoders.lm.corpus import EOS_ID, Corpus, read_corpus, splitter
@@ -27,7 +27,7 @@ _SHOWN = 10  # examples of each kind
 def main(cfg: DictConfig) -> int:
     """Estimate, write and report. Exit status 3 when lines of a text were left out."""
     texts, manifests, tests = _paths(cfg.text), _paths(cfg.manifest), _paths(cfg.test)
-    out = Path(str(cfg.out)).expanduser()
+    out = file_path(cfg.out)
     _check(cfg, texts, manifests, out)
     tokenizer = speechlstm.load(cfg.bundle).tokenizer if cfg.bundle is not None else None
     split = splitter(cfg.unit, cfg.case, tokenizer)

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from speechlstm import configs
 from speechlstm.cli import templates
 from speechlstm.data import progress
-from speechlstm.data.files import Outputs
+from speechlstm.data.files import Outputs, file_path
 from speechlstm.data.manifest import read_usable
 from speechlstm.model import installed, registry
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, counted
@@ -151,7 +151,7 @@ def bench(cfg: DictConfig) -> int:
 
     if cfg.plot is not None:
         check_plots()  # now, not after the work
-        Outputs([*configs.reads(cfg), cfg.bench], cfg.overwrite).check(cfg.plot)
+        Outputs([*configs.reads(cfg), cfg.bench], cfg.overwrite).check(plot := file_path(cfg.plot))
     settings = _settings(cfg)
     chosen = list(cfg.only) if cfg.only is not None else names()
     for name in (*chosen, *settings):
@@ -188,7 +188,7 @@ def bench(cfg: DictConfig) -> int:
         print("\n".join(benchmark.as_table(trials)))
     if cfg.plot is not None and trials:
         title = f"{cfg.bench}: {counted(len(computed.rows), 'utterance')}, {seconds:.0f} s, {bundle.name}"
-        benchmark.plot(trials, title, cfg.plot)
+        benchmark.plot(trials, title, plot)
     return 1 if problems else SOME_FAILED if bad or computed.problems else 0
 
 

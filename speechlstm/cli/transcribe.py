@@ -13,7 +13,7 @@ from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
 from speechlstm.data import progress
 from speechlstm.data.audio import is_pipe, parse_channel
-from speechlstm.data.files import Outputs, write_atomically
+from speechlstm.data.files import Outputs, is_stdout, write_atomically
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.channels import transcribe_each
 from speechlstm.transcription.devices import OneDevice
@@ -56,9 +56,7 @@ def main(cfg: DictConfig) -> int:
         raise UsageError("no audio given; usage: speechlstm transcribe FILE|FOLDER ... [KEY=VALUE ...]")
     out = None if cfg.out is None else Path(str(cfg.out)).expanduser()
     formats = styled(Style(**cfg.subtitles))
-    kinds, one_file = find_formats(cfg.format, out, formats, "txt")
-    if len(kinds) > 1 and out is None:
-        raise UsageError(f"several formats are for files: add out=FOLDER to format={','.join(kinds)}")
+    kinds, one_file = find_formats(cfg.format, None if out is None else str(cfg.out), formats, "txt")
     channel = parse_channel(cfg.channel)
     number = None if channel is None or channel == "each" else int(channel)
     start, duration = parse_time("start", cfg.start) or 0.0, parse_time("duration", cfg.duration)
@@ -126,7 +124,8 @@ def _warned(results: _Results, itn: str | None) -> _Results:
 
 def _journals(cfg: DictConfig, work: list[_Work], out: Path | None, bundle: Path, known: bool) -> Journals:
     """Return the journals of recordings that become files, if it is `known` here when they are written."""
-    targets = {each.path: paths[0] if paths else out for each, paths in work} if out and known else {}
+    target = None if is_stdout(out) else out
+    targets = {each.path: paths[0] if paths else target for each, paths in work} if target and known else {}
     relevant = str({key: value for key, value in cfg.items() if key not in _IRRELEVANT})
     return Journals(targets, relevant, [*configs.reads(cfg), *sorted(bundle.rglob("*"))])
 

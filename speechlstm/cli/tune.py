@@ -10,7 +10,7 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, decoder_settings
 from speechlstm.data import progress
-from speechlstm.data.files import Outputs, write_atomically
+from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.data.manifest import read_usable
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import logprobs, tuning
@@ -26,8 +26,9 @@ _PLACES = 3  # decimals of the numbers that are tried
 @configs.main("tune")
 def main(cfg: DictConfig) -> int:
     """Tune on `cfg.manifest`. Exit status 3 when some of its audio could not be read."""
-    out = Path(str(cfg.out)).expanduser()
-    _check(cfg, out)
+    out = file_path(cfg.out)
+    plot = None if cfg.plot is None else file_path(cfg.plot)
+    _check(cfg, out, plot)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     settings = decoder_settings(cfg, bundle)
     spans = tuning.ranges(settings, cfg.search)
@@ -73,8 +74,8 @@ def main(cfg: DictConfig) -> int:
         f"({low:.2%} to {high:.2%}), {counted(len(trials), 'trial')}, seed {cfg.seed}.\n"
     )
     write_atomically(out, head + OmegaConf.to_yaml(OmegaConf.create(chosen)))
-    if cfg.plot is not None:
-        tuning.plot(trials, f"{cfg.manifest}: {counted(len(dev.rows), 'utterance')}, {bundle.name}", cfg.plot)
+    if plot is not None:
+        tuning.plot(trials, f"{cfg.manifest}: {counted(len(dev.rows), 'utterance')}, {bundle.name}", plot)
     words = best.score.words.length
     print(f"best: WER {best.score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {counted(words, 'word')})")
     print(f"before: WER {trials[0].score.wer:.2%}")
@@ -85,13 +86,13 @@ def main(cfg: DictConfig) -> int:
     return SOME_FAILED if bad or dev.problems else 0
 
 
-def _check(cfg: DictConfig, out: Path) -> None:
+def _check(cfg: DictConfig, out: Path, plot: Path | None) -> None:
     """Refuse now what would otherwise fail after the work."""
     outputs = Outputs(configs.reads(cfg), cfg.overwrite)
-    for path in (out, cfg.plot):
+    for path in (out, plot):
         if path is not None:
             outputs.check(path)
-    if cfg.plot is not None:
+    if plot is not None:
         check_plots()
 
 

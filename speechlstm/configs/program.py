@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -24,7 +25,8 @@ from speechlstm.configs.composing import check_fit, composed, register_plugins, 
 from speechlstm.configs.help import read
 from speechlstm.configs.limits import accepts, limits
 from speechlstm.configs.mistakes import explain
-from speechlstm.data.console import Output, stopped
+from speechlstm.data.console import Output, data_on_stdout, stopped
+from speechlstm.data.files import is_stdout
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 Task = Callable[[DictConfig], int | float | None]
@@ -79,9 +81,8 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             try:
                 check_fit(cfg, config_name, HydraConfig.get().runtime.choices, task_overrides())
                 _refuse_one_file_twice(cfg)
-                if isinstance(sys.stdout, Output):
-                    sys.stdout.needed = not any(cfg.get(key) for key in _FILES)
-                status = task(cfg) or 0
+                with _streams(cfg):
+                    status = task(cfg) or 0
             except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
                 status = 0
             except (SpeechlstmError, OmegaConfBaseException, OSError) as error:
@@ -131,12 +132,22 @@ def _read_command_line(config_name: str) -> None:
     sys.argv[1:], _files[:] = arguments.split(sys.argv[1:], "inputs" in file.settings, texts)
 
 
+def _streams(cfg: DictConfig) -> contextlib.AbstractContextManager[None]:
+    """Keep messages off a standard output that takes data; say whether the command is in vain without it."""
+    files = [cfg.get(key) for key in _FILES if cfg.get(key)]
+    data = any(map(is_stdout, files))
+    if isinstance(sys.stdout, Output):
+        sys.stdout.needed = data or not files
+    return data_on_stdout() if data else contextlib.nullcontext()
+
+
 def _refuse_one_file_twice(cfg: DictConfig) -> None:
     """See that no result takes the place of another."""
     keys: dict[str, str] = {}
     for key in _FILES:
         if (value := cfg.get(key)) is not None:
-            other = keys.setdefault(os.path.realpath(Path(str(value)).expanduser()), key)
+            path = "-" if is_stdout(value) else os.path.realpath(Path(str(value)).expanduser())
+            other = keys.setdefault(path, key)
             if other != key:
                 raise UsageError(f"{other} and {key} are the same file, {value}: give each a name of its own")
 

@@ -8,15 +8,17 @@ import io
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when a terminal is closed
 GRACE = 10.0  # seconds for what is open to be put in order after a signal
 _ESCAPED = "speechlstm.escaped"  # what streams do with letters that their encoding lacks
 _PARENT = "SPEECHLSTM_PARENT"  # process that this one must not outlive
 
+_results: TextIO | None = None  # where data goes while messages do not
 _status = 0  # that a signal has asked for: 130, 143, or 129
 
 
@@ -86,6 +88,23 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     with suppress(UnicodeError):
         text = text.encode("utf-8", "surrogateescape").decode()
     return "".join(f"\\u{ord(each):04x}" for each in text), error.end
+
+
+@contextmanager
+def data_on_stdout() -> Iterator[None]:
+    """Print on the standard error stream, but for data, which go to `results`."""
+    global _results
+    _results = sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results = None
+
+
+def results() -> TextIO:
+    """Return the standard output, for data."""
+    return _results or sys.stdout
 
 
 def take_signals() -> None:

@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import stat
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from speechlstm.data.console import results
 from speechlstm.types import OutputError, SpeechlstmError, UsageError
 
 _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -34,10 +34,11 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
         OSError: the folder cannot be made or written, or the disk is full; the old file is then unchanged.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    if str(path) in _STDOUT:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+    if is_stdout(path):
+        stream = results()
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
         return
     try:
         target = _target(path)
@@ -77,7 +78,7 @@ class Outputs:
 
     def check(self, path: str | Path) -> None:
         """Raise an OutputError if a file may not be written here, before there is anything to write."""
-        if str(path) in _STDOUT:
+        if is_stdout(path):
             return
         try:
             target = _target(path)
@@ -104,8 +105,32 @@ class Outputs:
         self.check(path)
         try:
             write_atomically(path, content)
+        except BrokenPipeError:  # the reader of the standard output has seen enough
+            raise
         except OSError as error:
             raise SpeechlstmError(f"{path}: {error.strerror}") from None
+
+
+def is_stdout(name: object) -> bool:
+    """Return whether a file to write is the standard output."""
+    return str(name) in _STDOUT
+
+
+def is_folder(name: str | Path) -> bool:
+    """Return whether a name on the command line is that of a folder: it is there, or the name ends in a slash."""
+    text = str(name)
+    return text.endswith(("/", "/.", "/..")) or Path(text).expanduser().is_dir()
+
+
+def file_path(name: str | Path) -> Path:
+    """Return the path of a file to write that is named on the command line.
+
+    Raises:
+        OutputError: the name is that of a folder.
+    """
+    if is_folder(name):
+        raise OutputError(f"{name}: a folder, but must be a file")
+    return Path(str(name)).expanduser()
 
 
 def _target(path: str | Path) -> Path:

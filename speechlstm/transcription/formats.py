@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from speechlstm.data.files import is_folder, is_stdout
 from speechlstm.transcription.segments import segments
 from speechlstm.transcription.subtitles import Style, flat, parts, timed, to_ass, to_srt, to_vtt
 from speechlstm.transcription.textgrid import textgrid
@@ -168,13 +169,13 @@ def styled(style: Style) -> dict[str, Callable[[Transcript], str]]:
 
 
 def find_formats(
-    given: Any, out: Path | None, formats: Collection[str], default: str
+    given: Any, out: str | None, formats: Collection[str], default: str
 ) -> tuple[list[str], bool]:
     """Return the formats that a command writes, and whether `out` is one file in that format.
 
     Args:
         given: a format, or several in a list or with commas between them; None takes that of the ending of `out`.
-        out: where to; a name that ends in a format, and is no folder, is a file.
+        out: where to; a name that ends in a format, and is no folder, is a file, and so is the standard output.
         formats: those there are.
         default: what is written if nothing says a format.
 
@@ -182,8 +183,8 @@ def find_formats(
         UsageError: there is no such format, or `out` does not fit it.
     """
     known = {each.lower(): each for each in formats}
-    is_folder = out is None or out.is_dir()
-    ending = None if out is None or is_folder else known.get(out.suffix.removeprefix(".").lower())
+    path = None if out is None or is_folder(out) else Path(out).expanduser()
+    ending = None if path is None else known.get(path.suffix.removeprefix(".").lower())
     if given is None:
         names = [ending or default]
     else:
@@ -194,9 +195,11 @@ def find_formats(
             f"out={out} is a file in the format {ending} by its name, but format={','.join(kinds)}: "
             "give one of them, or out=FOLDER"
         )
-    if out is not None and out.exists() and not is_folder and not ending:
+    if len(kinds) > 1 and (out is None or is_stdout(out)):
+        raise UsageError(f"several formats are for files: add out=FOLDER to format={','.join(kinds)}")
+    if path is not None and path.exists() and not ending and not is_stdout(out):
         raise UsageError(f"out={out} is a file, but must be a folder, or end in .{', .'.join(formats)}")
-    return kinds, ending is not None
+    return kinds, ending is not None or is_stdout(out)
 
 
 def find_format(name: Any, formats: Collection[str]) -> str:

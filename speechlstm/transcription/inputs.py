@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from speechlstm.data.audio import AUDIO_SUFFIXES, Piped, audio_name, is_pipe, search
 from speechlstm.types import AudioError, UsageError
 
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", re.ASCII)
+_TIME = re.compile(r"(?:(?:(\d+):(?=[0-5]?\d:))?(\d+):(?=[0-5]?\d(?:\.|$)))?(\d+(?:\.\d*)?)", re.ASCII)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -73,7 +74,7 @@ def parse_time(name: str, value: object) -> float | None:
     """Return the seconds that a setting gives as a number, or as `minutes:seconds` or `hours:minutes:seconds`.
 
     Raises:
-        UsageError: it is neither, or not above 0; a `start` may be 0.
+        UsageError: it is neither, or not above 0; a `start` may be 0. After a colon, minutes and seconds end at 59.
     """
     if value is None:
         return None
@@ -81,9 +82,10 @@ def parse_time(name: str, value: object) -> float | None:
     seconds = 0.0
     for part in match.groups() if match else ():
         seconds = seconds * 60 + float(part or 0)
-    if match is None or (not seconds and name != "start"):
+    if match is None or not seconds < math.inf or (not seconds and name != "start"):
         least = "0 or more" if name == "start" else "above 0"
-        raise UsageError(f"{name}={value}, but must be seconds, {least}, or a time such as 1:30 or 1:02:03.5")
+        clock = "a time such as 1:30 or 1:02:03.5, with minutes and seconds below 60 after a colon"
+        raise UsageError(f"{name}={value}, but must be seconds, {least}, or {clock}")
     return seconds
 
 

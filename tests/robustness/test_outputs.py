@@ -7,6 +7,7 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import stat
@@ -242,6 +243,10 @@ def test_a_command_that_writes_one_file(name: str, work: Path, run_command: Run)
         Path("folder").mkdir()
         status, err = run("folder")
         assert status == 2 and "folder: a folder, but must be a file" in err
+        for absent in ("new/", "a/new/.", "folder/"):
+            status, err = run(absent)
+            assert status == 2 and f"{absent}: a folder, but must be a file" in err
+        Path("folder").rmdir()
     os.mkfifo("fifo" + suffix)
     status, err = run("fifo")
     assert status == 2 and f"fifo{suffix}: a FIFO, but must be a file" in err
@@ -251,6 +256,48 @@ def test_a_command_that_writes_one_file(name: str, work: Path, run_command: Run)
         assert status == 0, err
     assert contents()["mine" + suffix] not in (b"", b"by hand")
     assert contents().keys() == before.keys() | {f"mine{suffix}"}
+
+
+DATA = {  # what begins the data, and a part of the messages
+    "lm": ("\\data\\\n", "perplexity"),
+    "lexicon": ("yes Y EH S\n", "as in the lexicon"),
+    "align": ("a 1 0.", ""),
+    "transcribe": ("a.wav: yes\nb.wav: yes\n", ""),
+    "evaluate": ('{"audio_filepath":', "real-time factor"),
+    "report": ("<!doctype html>", "real-time factor"),
+}
+
+
+@pytest.mark.parametrize("out", ["-", "/dev/stdout"])
+@pytest.mark.parametrize("name", DATA)
+def test_data_on_the_standard_output_is_alone_there(
+    name: str, out: str, work: Path, run_command: Run
+) -> None:
+    command, arguments, _ = ONE_FILE[name]
+    given = [re.sub(r"{}.*", out, each) for each in arguments] + ["format=ctm"] * (name == "align")
+    before = contents()
+    status, printed, err = run_command(command, *given)
+    begin, message = DATA[name]
+    assert status == 0 and printed.lower().startswith(begin.lower()), err
+    assert message in err and (not message or message not in printed)
+    assert contents() == before
+    for line in printed.splitlines() if name == "evaluate" else ():
+        assert json.loads(line)["pred_text"] == "yes"
+
+
+def test_two_files_on_the_standard_output_are_refused(work: Path, run_command: Run) -> None:
+    status, out, err = run_command(evaluate, "manifest=in.jsonl", "out=-", "report=/dev/stdout")
+    assert (status, out) == (2, "") and "out and report are the same file" in err
+
+
+@pytest.mark.parametrize("absent", ["new/", "new/.", "a/new.srt/", "./new.json/"])
+def test_a_name_that_ends_in_a_slash_is_a_folder(absent: str, work: Path, run_command: Run) -> None:
+    assert run_command(transcribe, "a.wav", "format=srt", f"out={absent}")[0] == 0
+    assert [path.name for path in Path(absent).iterdir()] == ["a.srt"]
+    status, _, err = run_command(align, "manifest=in.jsonl", "format=ctm", "out=words.ctm/")
+    assert status == 2 and "name a file, not out=words.ctm/" in err
+    assert run_command(align, "manifest=in.jsonl", "format=json", f"out={absent}")[0] == 0
+    assert {path.name for path in Path(absent).iterdir()} == {"a.srt", "a.json", "b.json"}
 
 
 @pytest.mark.parametrize("name", MANY_FILES)

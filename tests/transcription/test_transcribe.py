@@ -242,13 +242,22 @@ def test_times_of_a_part_count_from_the_beginning(
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(None, None), (90, 90.0), ("1.5", 1.5), ("1:30", 90.0), ("1:02:03.5", 3723.5), ("00:00:07", 7.0)],
-)
+    [
+        (None, None), (90, 90.0), ("1.5", 1.5), ("99", 99.0), ("1:30", 90.0), ("90:00", 5400.0), ("99:59.75", 5999.75),
+        ("0:59.", 59.0), ("1:02:03.5", 3723.5), ("1:2:3", 3723.0), ("00:00:07", 7.0), ("100:59:59", 363599.0),
+    ],
+)  # fmt: skip
 def test_times_are_numbers_or_clocks(value: object, seconds: float | None) -> None:
     assert parse_time("duration", value) == seconds
 
 
-@pytest.mark.parametrize("value", ["", "x", "-1", "1:", ":30", "1:2:3:4", "inf", "nan", True, 0, "0:00", "١"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "", "x", "-1", "1:", ":30", "1:2:3:4", "inf", "nan", True, 0, "0:00", "١", "9" * 400, "1e3", "1:-1", "-1:00",
+        "1:99:99", "1:60:00", "1:00:60", "1:60", "0:75.5", "1:060", "1:100", "1:59:060", "1:nan", "inf:00", "1.5:00",
+    ],
+)  # fmt: skip
 def test_other_times_are_refused(value: object) -> None:
     with pytest.raises(
         UsageError, match=f"duration={value}, but must be seconds, above 0, or a time such as 1:30"
@@ -419,10 +428,8 @@ def test_a_part_is_transcribed(run: Callable[..., tuple[int, str, str]]) -> None
     assert run("a.wav", "start=0:00.18", "duration=0.12")[:2] == (0, "go\n")
     assert run("a.wav", "start=0:00.18", "format=labels")[1].startswith("0.180\t")
     status, _, err = run("a.wav", "start=1:x")
-    assert (status, err) == (
-        2,
-        "error: start=1:x, but must be seconds, 0 or more, or a time such as 1:30 or 1:02:03.5\n",
-    )
+    wanted = "seconds, 0 or more, or a time such as 1:30 or 1:02:03.5, with minutes and seconds below 60"
+    assert (status, err) == (2, f"error: start=1:x, but must be {wanted} after a colon\n")
     assert "a.wav: segment begins at 3600 s, but the file ends before" in run("a.wav", "start=1:00:00")[2]
     assert "a.wav: no track 1; its audio tracks are 0 to 0" in run("a.wav", "track=1")[2]
     assert run("a.wav", "duration=5", "channel=each")[:2] == (0, "no go on\n")
