@@ -22,16 +22,17 @@ from speechlstm.transcription.devices import OneDevice
 from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import SpeechlstmError, UsageError, counted
 
+_LARGEST = 1 << 22  # bytes of a message of a WebSocket, at most
+
 
 @configs.main("serve")
 def main(cfg: DictConfig) -> int:
     """Serve until a signal comes, and then finish what has begun."""
     try:
-        import uvicorn
-
         from speechlstm.transcription.server.app import Service, create_app
         from speechlstm.transcription.server.batcher import Batcher, SharedModel
-        from speechlstm.transcription.server.connections import end_unread, limited
+        from speechlstm.transcription.server.keys import Key
+        from speechlstm.transcription.server.live import Live
         from speechlstm.transcription.server.metrics import Metrics
         from speechlstm.transcription.server.models import Models, ServedModel
         from speechlstm.transcription.server.transcriber import Transcriber
@@ -50,35 +51,44 @@ def main(cfg: DictConfig) -> int:
     models = Models(
         ServedModel(
             name,
+            recognizer,
             SharedModel(recognizer, batcher),
             make_decoder(cfg, recognizer),
             partial(_favor, cfg, recognizer),
         )
         for name, recognizer in recognizers.items()
     )
+    key = Key(os.environ.get("SPEECHLSTM_API_KEY", ""))
     limits = Limits(cfg.max_megabytes, cfg.max_seconds, cfg.upload_seconds)
-    service = Service(transcriber, models, limits, metrics, os.environ.get("SPEECHLSTM_API_KEY", ""))
-    app = create_app(service, palette.css())
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    end_unread(listening, cfg.upload_seconds)
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    http: Any = limited(cfg.upload_seconds, files // 2)
-    settings = uvicorn.Config(
-        app, http=http, ws="none", log_config=None, access_log=False, lifespan="off",
-        backlog=min(files // 8, 1024),  # asyncio accepts as many at once, and looks for the limit only then
-    )  # fmt: skip
-    server = uvicorn.Server(settings)
+    service = Service(transcriber, models, limits, metrics, key)
+    live = Live(models, key, cfg.max_live, threads, metrics)
     address = f"[{cfg.host}]" if ":" in str(cfg.host) else cfg.host
-    print(
-        f"{', '.join(models.names)}: http://{address}:{listening.getsockname()[1]}/ (Ctrl-C ends it)",
-        flush=True,
-    )
+    names = ", ".join(models.names)
+    print(f"{names}: http://{address}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
     try:
-        server.run(sockets=[listening])
+        _run(create_app(service, live, palette.css()), listening, cfg.upload_seconds)
     finally:
         transcriber.close()
         batcher.close()
     return 0
+
+
+def _run(app: Any, listening: socket.socket, upload_seconds: float) -> None:
+    """Serve an application until a signal comes."""
+    import uvicorn
+
+    from speechlstm.transcription.server.connections import end_unread, limited
+
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    end_unread(listening, upload_seconds)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    http: Any = limited(upload_seconds, files // 2)
+    settings = uvicorn.Config(
+        app, http=http, ws_max_size=_LARGEST, ws_per_message_deflate=False, log_config=None, access_log=False,
+        lifespan="off",
+        backlog=min(files // 8, 1024),  # asyncio accepts as many at once, and looks for the limit only then
+    )  # fmt: skip
+    uvicorn.Server(settings).run(sockets=[listening])
 
 
 def _load(cfg: DictConfig, where: OneDevice) -> dict[str, Recognizer]:

@@ -6,7 +6,6 @@ The interface is OpenAI's transcription API: https://platform.openai.com/docs/ap
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 from importlib import resources
 
@@ -16,6 +15,8 @@ from starlette.exceptions import HTTPException
 
 from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestError, answer
 from speechlstm.transcription.server.events import stream
+from speechlstm.transcription.server.keys import Key
+from speechlstm.transcription.server.live import Live
 from speechlstm.transcription.server.metrics import Metrics
 from speechlstm.transcription.server.models import Models
 from speechlstm.transcription.server.transcriber import Transcriber, refused
@@ -38,21 +39,14 @@ class Service:
         models: that clients choose from.
         limits: what is taken.
         metrics: what is counted.
-        key: that clients must bring; empty: none.
+        key: that clients must bring.
     """
 
     def __init__(
-        self, transcriber: Transcriber, models: Models, limits: Limits, metrics: Metrics, key: str = ""
+        self, transcriber: Transcriber, models: Models, limits: Limits, metrics: Metrics, key: Key
     ) -> None:
         self._transcriber, self._models, self._limits, self._metrics = transcriber, models, limits, metrics
         self._key, self._started = key, int(time.time())
-
-    def check_key(self, request: Request) -> None:
-        """Raise a RequestError unless the client brings the key, if there is one."""
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if self._key and not hmac.compare_digest(given.encode("latin-1"), self._key.encode()):
-            message = "no or a wrong API key: send 'Authorization: Bearer KEY'"
-            raise RequestError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
     async def transcriptions(self, request: Request) -> Response:
         """Transcribe an upload: `POST /v1/audio/transcriptions`."""
@@ -68,7 +62,7 @@ class Service:
             self._metrics.requests.labels(status).inc()
 
     async def _transcribe(self, request: Request) -> Response:
-        self.check_key(request)
+        self._key.check(request)
         wish = await read_wish(request, self._limits, self._models)
         if wish.stream:
             return await stream(self._transcriber, wish, self._metrics)
@@ -81,12 +75,12 @@ class Service:
 
     async def models(self, request: Request) -> Response:
         """List the models, the default first: `GET /v1/models`."""
-        self.check_key(request)
+        self._key.check(request)
         return JSONResponse({"object": "list", "data": [self._about(name) for name in self._models.names]})
 
     async def model(self, request: Request) -> Response:
         """Describe a model: `GET /v1/models/NAME`."""
-        self.check_key(request)
+        self._key.check(request)
         return JSONResponse(self._about(self._models.find(request.path_params["name"]).name))
 
     def _about(self, name: str) -> dict[str, str | int]:
@@ -103,7 +97,7 @@ class Service:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def create_app(service: Service, colors: str) -> FastAPI:
+def create_app(service: Service, live: Live, colors: str) -> FastAPI:
     """Return the application with all routes; `colors` is the CSS that names those of the page."""
     app = FastAPI(title="speechlstm", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.colors = colors
@@ -115,6 +109,7 @@ def create_app(service: Service, colors: str) -> FastAPI:
         ("/metrics", service.metrics, "GET"),
     ):
         app.add_api_route(path, route, methods=[method], response_model=None)
+    app.add_api_websocket_route("/v1/realtime", live.serve)
     for path in _PAGE:
         app.add_api_route(path, _page, methods=["GET"], response_model=None)
     app.add_exception_handler(RequestError, _refused)

@@ -19,6 +19,7 @@ class Metrics:
         seconds: from the end of an upload to its answer.
         audio: seconds of audio transcribed.
         batches: recordings, or windows of long ones, recognized together.
+        live: open live connections.
     """
 
     def __init__(self, waiting: Callable[[], int]) -> None:
@@ -37,6 +38,7 @@ class Metrics:
         )  # fmt: skip
         queue = Gauge("speechlstm_queue_length", "Recordings that wait or are in work", registry=registry)
         queue.set_function(waiting)
+        self.live = Gauge("speechlstm_live_connections", "Open live connections", registry=registry)
 
     def answered(self, begin: float, audio_seconds: float) -> None:
         """Count a transcription that began at a time of `time.perf_counter`."""

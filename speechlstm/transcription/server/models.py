@@ -6,15 +6,33 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from speechlstm.decoders import Decoder
 from speechlstm.transcription.batches import SpeechModel
+from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.transcription.server.answers import RequestError
 from speechlstm.types import SpeechlstmError
 
 _KEPT = 4  # decoders with hotwords: those of a large lexicon take seconds to make
 
+_MOST = 1000  # keywords of a request
+
 Hotwords = tuple[str, ...]
+
+
+def to_hotwords(keywords: Any) -> Hotwords:
+    """Return what a client gives as keywords.
+
+    Raises:
+        RequestError: it is no list of phrases, or a long one.
+    """
+    if not isinstance(keywords, list) or not all(isinstance(each, str) for each in keywords):
+        raise RequestError(400, "keywords must be a list of phrases", "keywords")
+    phrases = tuple(phrase for each in keywords if (phrase := " ".join(each.split())))
+    if len(phrases) > _MOST:
+        raise RequestError(400, f"there are {len(phrases)} keywords, but may be {_MOST}", "keywords")
+    return phrases
 
 
 class HotwordsError(SpeechlstmError):
@@ -27,12 +45,14 @@ class ServedModel:
 
     Attributes:
         name: for clients.
-        model: gives the log-probabilities.
+        recognizer: for live speech.
+        model: the same for recordings, which share batches.
         decoder: of requests without hotwords.
         create_decoder: makes one that favors hotwords.
     """
 
     name: str
+    recognizer: Recognizer
     model: SpeechModel
     decoder: Decoder
     create_decoder: Callable[[Hotwords], Decoder]
@@ -51,7 +71,7 @@ class ServedModel:
             try:
                 decoder = self._made.pop(hotwords, None) or self.create_decoder(hotwords)
             except SpeechlstmError as error:
-                raise HotwordsError(f"hotwords: {error}") from None
+                raise HotwordsError(str(error)) from None
             self._made[hotwords] = decoder
             if len(self._made) > _KEPT:
                 self._made.popitem(last=False)

@@ -32,7 +32,7 @@ def refused() -> Iterator[None]:
     except AudioError as error:
         raise RequestError(400, str(error), "file") from None
     except HotwordsError as error:
-        raise RequestError(400, str(error), "hotwords") from None
+        raise RequestError(400, str(error), "keywords") from None
 
 
 class Transcriber:

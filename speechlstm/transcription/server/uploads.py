@@ -15,11 +15,10 @@ from starlette.requests import ClientDisconnect
 
 from speechlstm.data.audio import audio_info
 from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestError
-from speechlstm.transcription.server.models import Hotwords, Models, ServedModel
+from speechlstm.transcription.server.models import Hotwords, Models, ServedModel, to_hotwords
 from speechlstm.types import AudioError
 
 _FIELDS = 100  # of a form, at most
-_HOTWORDS = 1000  # phrases of a request, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,8 @@ async def read_wish(request: Request, limits: Limits, models: Models) -> Wish:
     audio.name = str(file.filename or "upload")
     await file.close()
     seconds = await _length(audio, limits.seconds)
-    hotwords, language = _hotwords(form), str(form.get("language") or "unknown")
+    hotwords = to_hotwords([*form.getlist("keywords[]"), *form.getlist("keywords")])
+    language = str(form.get("language") or "unknown")
     return Wish(audio, seconds, model, hotwords, kind, _granularities(form, kind), language, stream == "true")
 
 
@@ -145,16 +145,6 @@ def _granularities(form: Any, kind: str) -> frozenset[str]:
     if found and kind != "verbose_json":
         raise RequestError(400, f"{name} is for response_format=verbose_json, not {kind}", name)
     return found or frozenset({"segment"})
-
-
-def _hotwords(form: Any) -> Hotwords:
-    """Return the phrases of the field `hotwords`, which stand on lines or between commas."""
-    listed = ",".join(map(str, form.getlist("hotwords"))).replace("\n", ",").split(",")
-    phrases = tuple(" ".join(phrase.split()) for phrase in listed if phrase.strip())
-    if len(phrases) > _HOTWORDS:
-        message = f"hotwords has {len(phrases)} phrases, but may have {_HOTWORDS}"
-        raise RequestError(400, message, "hotwords")
-    return phrases
 
 
 async def _length(audio: Upload, most: float) -> float:

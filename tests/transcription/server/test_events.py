@@ -64,7 +64,7 @@ def test_what_cannot_be_transcribed_has_a_status(server: Server) -> None:
     with pytest.raises(openai.BadRequestError, match=r"talk\.wav"):
         server.transcribe(("talk.wav", b"no audio"), stream=True)
     with pytest.raises(openai.BadRequestError, match="cannot be spelled"):
-        server.transcribe(stream=True, extra_body={"hotwords": "x-ray"})
+        server.transcribe(stream=True, keywords=["x-ray"])
 
 
 class Failing(Recognizer):
@@ -80,7 +80,8 @@ class Failing(Recognizer):
 
 
 def test_what_fails_later_is_an_error_of_the_stream(model: Recognizer) -> None:
-    failing = ServedModel("failing", Failing(model.bundle), model.decoder, lambda words: model.decoder)
+    broken = Failing(model.bundle)
+    failing = ServedModel("failing", broken, broken, model.decoder, lambda words: model.decoder)
     upload = Upload(talk(150).getvalue())
     wish = Wish(upload, 150.0, failing, (), "json", frozenset(), "unknown", stream=True)
     transcriber = Transcriber()

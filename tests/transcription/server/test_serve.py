@@ -187,16 +187,17 @@ def test_many_clients_are_answered_together_and_each_with_its_own(server: Server
     assert server.count("speechlstm_queue_length") == 0
 
 
-def test_hotwords_are_favored_in_their_request_only(server: Server) -> None:
-    path = Path(next(iter(read_manifest(SAMPLES / "samples.jsonl"))).audio_filepath)
-    plain = server.transcribe(path).text
-    favored = [server.transcribe(path, extra_body={"hotwords": words}).text for words in ("zero,\n one", "")]
-    assert favored[1] == plain == server.transcribe(path).text
+def test_keywords_are_favored_in_their_request_only(server: Server) -> None:
+    path, phrases = SAMPLES / "rubout.flac", ["c", "e", "t "]
+    model = speechlstm.load("small", decoder="beam", hotwords=phrases)
+    plain, favored = server.transcribe(path).text, server.transcribe(path, keywords=phrases).text
+    assert favored == model.transcribe(str(path)).text != plain
+    assert server.transcribe(path, keywords=[" "]).text == plain == server.transcribe(path).text
     with pytest.raises(openai.BadRequestError, match="hotword 'x-ray' cannot be spelled") as refused:
-        server.transcribe(extra_body={"hotwords": "stop,x-ray"})
-    assert refused.value.param == "hotwords"
-    with pytest.raises(openai.BadRequestError, match="hotwords has 1001 phrases, but may have 1000"):
-        server.transcribe(extra_body={"hotwords": "stop," * 1001})
+        server.transcribe(keywords=["stop", "x-ray"])
+    assert refused.value.param == "keywords"
+    with pytest.raises(openai.BadRequestError, match="there are 1001 keywords, but may be 1000"):
+        server.transcribe(extra_body={"keywords[]": ["stop"] * 1001})
 
 
 def test_nothing_is_kept_on_disk(server: Server) -> None:

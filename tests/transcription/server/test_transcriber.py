@@ -110,7 +110,7 @@ def test_decoders_with_hotwords_are_made_once_and_the_latest_kept(gated: Gated) 
             raise UsageError("hotword '?' cannot be spelled")
         return gated.create_decoder("beam", hotwords=hotwords)
 
-    model = ServedModel("small", gated, gated.decoder, create)
+    model = ServedModel("small", gated, gated, gated.decoder, create)
     assert model.find_decoder(()) is gated.decoder and not made
     first = model.find_decoder(("stop",))
     for word in ("go", "left", "right"):
@@ -119,5 +119,5 @@ def test_decoders_with_hotwords_are_made_once_and_the_latest_kept(gated: Gated) 
     model.find_decoder(("up",))
     model.find_decoder(("go",))
     assert made[4:] == [("up",), ("go",)], "the one that was not used for longest had gone"
-    with pytest.raises(HotwordsError, match="hotwords: hotword '\\?' cannot be spelled"):
+    with pytest.raises(HotwordsError, match="hotword '\\?' cannot be spelled"):
         model.find_decoder(("?",))
