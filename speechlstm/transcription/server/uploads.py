@@ -18,7 +18,7 @@ from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestErr
 from speechlstm.transcription.server.models import Hotwords, Models, ServedModel, to_hotwords
 from speechlstm.types import AudioError
 
-_FIELDS = 100  # of a form, at most
+_FIELDS = 1100  # of a form, at most: its keywords and a few others
 
 
 @dataclass(frozen=True, slots=True)
