@@ -20,6 +20,7 @@ from speechlstm.cli import export as command
 from speechlstm.data.audio import load_audio
 from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders.greedy import GreedyDecoder
+from speechlstm.evaluation.metrics import corpus
 from speechlstm.model import registry
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.bundle import Bundle, load_bundle
@@ -190,17 +191,18 @@ def spoken(rate: int) -> list[np.ndarray[Any, Any]]:
     return [load_audio(each.audio_filepath, rate) for each in read_manifest(SAMPLES)]
 
 
-def test_int8_gives_the_same_words_from_a_quarter_of_the_size() -> None:
+def test_int8_gives_nearly_the_same_words_from_a_quarter_of_the_size() -> None:
     small = load_bundle("small")
     whole, int8 = to_onnx(small), to_onnx(small, "int8")
     assert len(int8) < 0.3 * len(whole)
-    decoder = GreedyDecoder(small.tokenizer)
+    decoder, texts = GreedyDecoder(small.tokenizer), list[tuple[str, str]]()
     for waveform in spoken(small.model.sample_rate):
         batch = torch.from_numpy(waveform)[None]
         exact, frames = run(whole, batch, None)
         rough, _ = run(int8, batch, None)
         assert 1e-5 < (exact - rough).exp().sub(1).abs().mean() < 0.2
-        assert decoder(rough, frames)[0][0].text == decoder(exact, frames)[0][0].text
+        texts.append((str(decoder(exact, frames)[0][0].text), str(decoder(rough, frames)[0][0].text)))
+    assert corpus(texts).words.errors <= 1, texts
 
 
 def test_a_file_says_what_it_holds(plain: tuple[Bundle, bytes]) -> None:
