@@ -7,7 +7,6 @@ import json
 import math
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
 from speechlstm.configs.arguments import as_typed
-from speechlstm.data.files import locked, write_atomically
+from speechlstm.data.files import absent, locked, remove, write_atomically
 from speechlstm.model.bundle import Bundle, check_place
 from speechlstm.model.provenance import sketch
 from speechlstm.model.selftest import save_bundle
@@ -38,9 +37,10 @@ def main(cfg: DictConfig) -> float:
     out = Path(HydraConfig.get().runtime.output_dir)
     if Path(cfg.out).resolve() != out.resolve():  # a job of a sweep, whose folder everything goes to
         cfg.out = os.path.relpath(out)
-    with contextlib.ExitStack() as held, discarded(out):
+    bundle = Path(cfg.bundle.path)
+    with contextlib.ExitStack() as held, discarded(out, _claim(bundle)):
         check_trainer(cfg.trainer)
-        check_place(bundle := Path(cfg.bundle.path))  # now, not after hours of training
+        check_place(bundle)  # now, not after hours of training
         if is_first():  # it speaks for all ranks, which write into one folder
             check_folder(out)
             held.enter_context(locked(out))
@@ -71,7 +71,7 @@ def reserve(bundle: Path, out: Path, held: contextlib.ExitStack) -> None:
     """
     if (bundle.parent / ".lock").exists():  # in the folder of another training
         held.enter_context(locked(bundle.parent))
-    held.enter_context(locked(bundle.with_name(f".{bundle.name}.training")))
+    held.enter_context(locked(_claim(bundle)))
     try:
         own = json.loads((out / "score.json").read_text(encoding="utf-8")).get("bundle")
     except (OSError, ValueError, AttributeError):
@@ -103,13 +103,23 @@ def export(cfg: DictConfig, parts: Parts, trained: Trained, out: Path) -> float:
 
 
 @contextlib.contextmanager
-def discarded(out: Path) -> Iterator[None]:
-    """Remove a training's folder if it fails before its first checkpoint, unless something was in it before."""
-    mine = {".hydra", "train.log", ".lock", ".holder"}  # what Hydra and the lock have written
-    fresh = is_first() and out.exists() and {path.name for path in out.iterdir()} <= mine
+def discarded(*places: Path) -> Iterator[None]:
+    """Remove what a training has put into folders if it fails before its first checkpoint, which is in the first."""
+    made = [folder for place in places for folder in absent(place)]
+    before = {path for place in places for path in place.glob("*")}
     try:
         yield
     except Exception:
-        if fresh and not [*out.glob("checkpoints/*.ckpt"), *out.glob("skipped.jsonl")]:
-            shutil.rmtree(out, ignore_errors=True)
+        if is_first() and not [*places[0].glob("checkpoints/*.ckpt"), *places[0].glob("skipped.jsonl")]:
+            for path in {path for place in places for path in place.glob("*")} - before:
+                remove(path)
+            for folder in made:
+                with contextlib.suppress(OSError):  # something is in it
+                    folder.rmdir()
         raise
+
+
+def _claim(bundle: Path) -> Path:
+    """Return the folder that a training holds while it is to write a bundle outside its own folder."""
+    place = bundle.resolve()
+    return place.parent / f".{place.name}.training"

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import math
 import os
-import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from speechlstm.configs import arguments, files, folders
+from speechlstm.configs import arguments, files, folders, unused
 from speechlstm.configs.composing import check_fit, composed, register_plugins, task_overrides
 from speechlstm.configs.help import read
 from speechlstm.configs.limits import accepts, limits
@@ -32,7 +31,6 @@ from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 Task = Callable[[DictConfig], int | float | None]
 
 _FILES = ("out", "report", "plot")  # settings that name a file for the result
-_HYDRAS = {".hydra", "train.log"}  # what Hydra itself writes
 _WRITTEN = ("out", "report", "plot", "cache", "trainer")  # settings that name what a command writes
 _files: list[str] = []  # plain names on the command line
 
@@ -118,6 +116,8 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 sys.exit(_report(error, config_name))
             except KeyboardInterrupt:
                 sys.exit(stopped() or 130)
+            finally:
+                unused.take_back()
 
         return program
 
@@ -152,12 +152,6 @@ def _refuse_one_file_twice(cfg: DictConfig) -> None:
                 raise UsageError(f"{other} and {key} are the same file, {value}: give each a name of its own")
 
 
-def _remove_unused(out: Path) -> None:
-    """Remove the folder of a job that has failed before it wrote anything: only Hydra's own files are in it."""
-    if (out / ".hydra").is_dir() and {path.name for path in out.iterdir()} <= _HYDRAS:
-        shutil.rmtree(out, ignore_errors=True)
-
-
 def _is_explained(error: Exception) -> bool:
     """Return whether an error of Hydra's start is the user's; other ValueErrors are faults of this package."""
     unwritable_log = isinstance(error.__cause__, OSError)
@@ -167,16 +161,13 @@ def _is_explained(error: Exception) -> bool:
 
 def _report(error: Exception, config_name: str) -> int:
     """Print an error as one line and return the exit status it means."""
-    # A sweep lists its failures.
-    if HydraConfig.initialized() and HydraConfig.get().mode is not RunMode.MULTIRUN:
-        _remove_unused(Path(HydraConfig.get().runtime.output_dir))
     if isinstance(error, ValueError) and isinstance(error.__cause__, OSError):
         error = error.__cause__
     if isinstance(error, SpeechlstmError):
         status, message = error.exit_status, str(error)
     elif isinstance(error, OSError) and not isinstance(error, HydraException):  # a missing option is both
         where = f"{error.filename}: " if error.filename else ""
-        ours = Path(str(error.filename)).name in _HYDRAS
+        ours = Path(str(error.filename)).name in unused.HYDRAS
         instead = "; make room for it, or choose another out=" if ours else ""
         status, message = 1, f"{where}{error.strerror or error}{instead}"
     else:

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 import stat
 import time
@@ -131,6 +132,20 @@ def file_path(name: str | Path) -> Path:
     if is_folder(name):
         raise OutputError(f"{name}: a folder, but must be a file")
     return Path(str(name)).expanduser()
+
+
+def absent(folder: Path) -> list[Path]:
+    """Return a folder and those above it as far as they are not there, the innermost first."""
+    return [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and all that is in it, as far as that is possible."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _target(path: str | Path) -> Path:

@@ -110,7 +110,28 @@ SETTINGS = [  # what is asked for, and what the answer names
 def test_a_setting_that_cannot_be_used_is_named(run: Callable[..., Any], setting: str, answer: str) -> None:
     status, shown = run(*QUICK, setting)
     assert status in (1, 2) and answer in shown
-    assert not [*Path().rglob("run/*")], "a start that fails leaves nothing"
+    assert not Path("run").exists(), "a start that fails leaves nothing"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "trainer.max_epochs=0",
+        "data.train=empty.jsonl",
+        "encoder.nothing=1",
+        "bundle.path=.",
+        "bundle.path=p/q/r",
+    ],
+)
+@pytest.mark.parametrize("out", ["out=a/b/c", "out=mine", "out=mine/new", "out=."])
+def test_a_start_that_fails_leaves_the_folders_as_they_were(
+    run: Callable[..., Any], wrong: str, out: str
+) -> None:
+    Path("empty.jsonl").touch()
+    Path("mine").mkdir()
+    before = {*Path().rglob("*")}
+    status, _ = run(*QUICK, "data.train=empty.jsonl", wrong, out)
+    assert status in (1, 2) and {*Path().rglob("*")} == before
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
