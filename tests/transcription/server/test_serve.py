@@ -197,7 +197,7 @@ def test_keywords_are_favored_in_their_request_only(server: Server) -> None:
         server.transcribe(keywords=["stop", "x-ray"])
     assert refused.value.param == "keywords"
     with pytest.raises(openai.BadRequestError, match="there are 1001 keywords, but may be 1000"):
-        server.transcribe(extra_body={"keywords[]": ["stop"] * 1001})
+        server.transcribe(keywords=["stop"] * 1001)
 
 
 def test_nothing_is_kept_on_disk(server: Server) -> None:
