@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +145,16 @@ class Page:
 
 
 @contextlib.contextmanager
-def open_page(path: str | Path, width: int = 1280, dark: bool = False) -> Iterator[Page]:
+def open_page(
+    path: str | Path, width: int = 1280, dark: bool = False, flags: Sequence[str] = ()
+) -> Iterator[Page]:
     """Open an HTML file and wait until it is loaded; the test is skipped where there is no Chromium.
 
     Args:
         path: the file, or an address that begins with http.
         width: of the window, in pixels.
         dark: whether the reader prefers dark pages.
+        flags: further ones of Chromium.
     """
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
@@ -162,7 +165,7 @@ def open_page(path: str | Path, width: int = 1280, dark: bool = False) -> Iterat
         process = subprocess.Popen(
             [
                 *(sys.executable, "-ISc", _START, str(read_commands), str(write_answers)),
-                *(program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"),
+                *(program, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"),
             ],
             pass_fds=(read_commands, write_answers),
             stdin=subprocess.DEVNULL,

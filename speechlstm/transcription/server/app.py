@@ -25,7 +25,7 @@ from speechlstm.transcription.server.uploads import Limits, read_wish
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in ("page", "formats", "record", "worklet")},
 }
 # The page asks for nothing from elsewhere, and could not.
 _POLICY = "default-src 'self'; img-src data:; media-src blob:"

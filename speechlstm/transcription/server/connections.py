@@ -73,7 +73,8 @@ class _Limited(H11Protocol):
         """Set the time limit for what is to come, if that is not what it has been set for."""
         state, head = self.conn.their_state, min(HEADER_SECONDS, self._seconds)
         between = state is h11.IDLE and self.cycle is not None and not self.conn.trailing_data[0]
-        if between or state not in (h11.IDLE, h11.SEND_BODY) or self.transport.is_closing():
+        switched = self.transport.get_protocol() is not self  # to that of WebSockets
+        if switched or between or state not in (h11.IDLE, h11.SEND_BODY) or self.transport.is_closing():
             self._forget()  # between requests uvicorn has a limit
         elif self._awaited is None or self._awaited[0] is not self.cycle or self._awaited[1] is not state:
             self._forget()

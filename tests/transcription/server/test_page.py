@@ -15,7 +15,7 @@ from service import STOP, Server
 
 import speechlstm
 from speechlstm.data.audio import load_audio
-from speechlstm.transcription.formats import to_srt, to_vtt
+from speechlstm.transcription.formats import to_srt, to_textgrid, to_vtt
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,21 @@ def words(page: Page) -> Any:
     )
 
 
+def save(page: Page) -> Any:
+    """Press all buttons that save the latest result, and return what is saved by name."""
+    page.evaluate(
+        "{ window.made = {}; const make = URL.createObjectURL; "
+        "URL.createObjectURL = blob => { window.blob = blob; return make(blob) }; "
+        "HTMLAnchorElement.prototype.click = function () { window.made[this.download] = window.blob.text() }; "
+        "document.querySelectorAll('article')[0].querySelectorAll('.save [value]').forEach(b => b.value && b.click()); "
+        "URL.createObjectURL = make; } 0"
+    )
+    return page.evaluate(
+        "Promise.all(Object.entries(window.made).map(async ([name, text]) => [name, await text]))"
+        ".then(Object.fromEntries)"
+    )
+
+
 def test_words_appear_and_are_heard_when_clicked(page: Page, talk: Path) -> None:
     choose(page, talk)
     wanted = speechlstm.load("small").transcribe(str(talk))
@@ -76,22 +91,48 @@ def test_words_appear_and_are_heard_when_clicked(page: Page, talk: Path) -> None
 def test_what_is_saved_is_what_the_command_writes(page: Page, talk: Path) -> None:
     choose(page, talk)
     wanted = speechlstm.load("small").transcribe(str(talk))
-    page.evaluate(
-        "window.made = {}; const make = URL.createObjectURL; "
-        "URL.createObjectURL = blob => { window.blob = blob; return make(blob) }; "
-        "HTMLAnchorElement.prototype.click = function () { window.made[this.download] = window.blob.text() }; 0"
-    )
-    page.evaluate(
-        "document.querySelectorAll('article .save')[0].querySelectorAll('button').forEach(b => b.click())"
-    )
-    saved = page.evaluate(
-        "Promise.all(Object.entries(window.made).map(async ([name, text]) => [name, await text]))"
-        ".then(Object.fromEntries)"
-    )
+    saved = save(page)
     assert saved["my talk.txt"] == "stop stop\n"
     assert saved["my talk.srt"] == to_srt(wanted)
     assert saved["my talk.vtt"] == to_vtt(wanted)
+    assert saved["my talk.TextGrid"] == to_textgrid(wanted)
     assert [word["word"] for word in json.loads(saved["my talk.json"])["words"]] == ["stop", "stop"]
+
+
+def test_an_edited_text_is_saved(page: Page, talk: Path) -> None:
+    choose(page, talk)
+    page.evaluate("document.querySelector('article .edit').click()")
+    assert page.evaluate("document.activeElement.value") == "stop\nstop", "a line for each segment"
+    page.evaluate("document.activeElement.value = 'please  \"stop\"\\n<i>halt'; 0")
+    page.evaluate("document.querySelector('article .edit').click()")
+    assert words(page) == ["please", '"stop"', "<i>halt"]
+    saved = save(page)
+    assert saved["my talk.txt"] == 'please "stop" <i>halt\n' and "&lt;i&gt;halt" in saved["my talk.vtt"]
+    assert 'text = """stop"""' in saved["my talk.TextGrid"]
+    first, second, third = json.loads(saved["my talk.json"])["words"]
+    before = speechlstm.load("small").transcribe(str(talk)).words
+    assert first["start"] == round(before[0].start, 3) < first["end"] == second["start"] < second["end"]
+    assert third["start"] == round(before[1].start, 3) and third["confidence"] == 1
+    page.evaluate("document.querySelector('article .edit').click(); document.activeElement.value = ''")
+    page.evaluate("document.querySelector('article .edit').click()")
+    assert words(page) == [] and save(page)["my talk.srt"] == ""
+
+
+def test_model_and_keywords_are_chosen(page: Page, talk: Path) -> None:
+    assert page.evaluate("[...$('model').options].map(o => o.value)") == ["letters-digits-commands", "other"]
+    page.evaluate("$('model').value = 'other'; 0")
+    choose(page, talk)
+    assert words(page) == ["halt", "halt"]
+    page.evaluate("$('model').selectedIndex = 0; $('keywords').value = 'c, e, t'; 0")
+    rubout = STOP.parent / "rubout.flac"
+    choose(page, rubout)
+    model = speechlstm.load("small", decoder="beam", hotwords=["c", "e", "t"])
+    assert words(page) == model.transcribe(str(rubout)).text.split()
+    page.evaluate("$('keywords').value = 'x-ray'; 0")
+    choose(page, talk)
+    assert "'x-ray' cannot be spelled" in page.evaluate("document.querySelector('article').textContent")
+    page.evaluate("$('keywords').value = ''; 0")
+    page.errors[:] = [error for error in page.errors if "400" not in error]
 
 
 def test_it_works_by_keyboard(page: Page, talk: Path) -> None:
@@ -137,10 +178,12 @@ def test_several_files_and_broken_ones_each_get_their_answer(page: Page, talk: P
 
 
 def test_it_asks_nobody_else_and_fits_phones_by_day_and_night(
-    page: Page, server: Server, tmp_path: Path
+    page: Page, server: Server, talk: Path, tmp_path: Path
 ) -> None:
     assert page.errors == []
     assert all(address.startswith(f"http://127.0.0.1:{server.port}/") for address in page.requests)
+    choose(page, talk)
+    page.evaluate("document.querySelectorAll('article .edit')[0].click()")
     grounds = []
     for width, dark in ((1280, False), (1280, True), (360, False)):
         page.view(width, dark=dark)
@@ -157,3 +200,57 @@ def test_a_key_is_asked_for_on_the_page(narrow: Server, talk: Path) -> None:
         wait(opened, "$('model').textContent")
         choose(opened, talk)
         assert words(opened) == ["stop", "stop"]
+
+
+@pytest.fixture(scope="module")
+def microphone(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Return the flags that make a file of words a second apart the microphone, over and over."""
+    path = tmp_path_factory.mktemp("microphone") / "spoken.wav"
+    stop = load_audio(STOP, 48_000)
+    soundfile.write(path, np.tile(np.concatenate((stop, np.zeros(60_000, np.float32))), 3), 48_000, "PCM_16")
+    return (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={path}",
+    )
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_the_microphone_is_transcribed_live(
+    locked: bool, server: Server, narrow: Server, microphone: tuple[str, ...], tmp_path: Path
+) -> None:
+    address = f"http://127.0.0.1:{(narrow if locked else server).port}/"
+    with open_page(address, flags=microphone) as opened:
+        if locked:
+            wait(opened, "!$('locked').hidden")
+            opened.evaluate("$('key').value = 'sésame'; $('key').dispatchEvent(new Event('change')); 0")
+        wait(opened, "$('model').textContent")
+        opened.evaluate("$('record').click()")
+        wait(opened, "$('record').textContent === 'Stop'")
+        wait(opened, "$('final').textContent.split('stop').length > 2 && !$('live').hidden")
+        if not locked:
+            for width, dark in ((1280, False), (360, True)):
+                opened.view(width, dark=dark)
+                assert opened.evaluate("document.documentElement.scrollWidth") <= width
+                opened.screenshot(tmp_path / f"live-{width}.png")
+        opened.evaluate("$('record').click()")
+        wait(opened, "document.querySelector('article')")
+        assert set(words(opened)) == {"stop"} and len(words(opened)) >= 2
+        assert (
+            opened.evaluate("$('record').textContent + $('live').hidden + $('status').textContent")
+            == "Recordtrue"
+        )
+        opened.evaluate("document.querySelectorAll('article .word')[1].click()")
+        wait(opened, "document.querySelector('audio').currentTime > 1")
+        saved = save(opened)
+        assert sorted(name.rpartition(".")[2] for name in saved) == ["TextGrid", "json", "srt", "txt", "vtt"]
+        assert all(each.split("://")[1].startswith(address.split("://")[1]) for each in opened.requests)
+        assert [error for error in opened.errors if "401" not in error] == []
+
+
+def test_a_recording_that_cannot_begin_says_why(server: Server) -> None:
+    with open_page(f"http://127.0.0.1:{server.port}/") as opened:  # without a microphone
+        wait(opened, "$('model').textContent")
+        opened.evaluate("$('record').click()")
+        wait(opened, "$('status').textContent.startsWith('The recording cannot begin: ')")
+        assert opened.evaluate("$('record').textContent + $('record').disabled") == "Recordfalse"

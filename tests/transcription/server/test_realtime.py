@@ -29,7 +29,7 @@ COMPLETED = "conversation.item.input_audio_transcription.completed"
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server for two live connections, which asks for a key."""
-    made = start(tmp_path_factory.mktemp("few"), "max_live=2", key="sésame")
+    made = start(tmp_path_factory.mktemp("few"), "max_live=2", "upload_seconds=1", key="sésame")
     yield made
     made.process.kill()
     made.process.wait()
@@ -256,6 +256,9 @@ def test_a_key_is_asked_for(few: Server) -> None:
         assert json.loads(refused.value.response.body)["error"]["code"] == "invalid_api_key"
     with connect(few, subprotocols=["realtime", "openai-insecure-api-key.s%C3%A9same"]) as socket:
         assert read(socket, "session.created") and socket.subprotocol == "realtime"
+        time.sleep(2.5)  # the limit of uploads is none for live speech
+        send(socket, append(spoken(1)), COMMIT)
+        assert read(socket, COMPLETED)[-1]["transcript"] == "stop"
 
 
 def test_too_many_connections_are_refused_until_one_goes(few: Server) -> None:

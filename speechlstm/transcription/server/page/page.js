@@ -1,7 +1,10 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-let model = "";
+let recording = null;
+
+/** Return the phrases to favor. */
+const keywords = () => $("keywords").value.split(",").map((each) => each.trim()).filter(Boolean);
 
 /** Ask the server, with the key if one was typed. */
 async function ask(path, options = {}) {
@@ -14,10 +17,10 @@ async function ask(path, options = {}) {
   return content;
 }
 
-async function nameModel() {
+async function listModels() {
   try {
-    model = (await ask("v1/models")).data[0].id;
-    $("model").textContent = model;
+    const names = (await ask("v1/models")).data.map((model) => model.id);
+    $("model").replaceChildren(...names.map((name) => new Option(name)));
   } catch (error) {
     $("status").textContent = error.message;
   }
@@ -30,6 +33,8 @@ async function transcribe(files) {
   await Promise.all([...files].map(async (file) => {
     const form = new FormData();
     form.append("file", file);
+    form.append("model", $("model").value);
+    for (const each of keywords()) form.append("keywords[]", each);
     form.append("response_format", "verbose_json");
     for (const each of ["word", "segment"]) form.append("timestamp_granularities[]", each);
     try {
@@ -50,24 +55,49 @@ function addResult(file, made, problem) {
     audio.src = URL.createObjectURL(file);
     fill(text, audio, made);
     article.querySelector(".save").addEventListener("click", (event) => {
-      if (event.target.value) save(file.name, event.target.value, made);
+      if (event.target.value) save(file.name, event.target.value, article.made);
     });
+    article.made = made;
+    article.querySelector(".edit").addEventListener("click", () => edit(article));
   } else {
     article.classList.add("failed");
     text.textContent = problem;
-    for (const each of [audio, article.querySelector(".save")]) each.remove();
+    for (const each of [audio, article.querySelector(".editor"), article.querySelector(".save")]) each.remove();
   }
   $("results").prepend(article);
 }
 
+/** Let the text be edited, a line for each segment, or show it as it was edited. */
+function edit(article) {
+  const [text, editor, button] = [".text", ".editor", ".edit"].map((each) => article.querySelector(each));
+  const begins = editor.hidden, { made } = article;
+  if (!made.segments.length) made.segments = [{ id: 0, start: 0, end: made.duration, text: "" }];
+  if (begins) {
+    editor.value = article.made.segments.map((segment) => segment.text).join("\n");
+    editor.rows = article.made.segments.length + 1;
+  } else {
+    const lines = editor.value.split("\n"), count = article.made.segments.length;
+    // A line too many belongs to the last segment.
+    const joined = [...lines.slice(0, count - 1), lines.slice(count - 1).join(" ")];
+    article.made = edited(article.made, Array.from({ length: count }, (_, at) => joined[at] ?? ""));
+    const fresh = text.cloneNode(false); // without its listeners
+    text.replaceWith(fresh);
+    fill(fresh, article.querySelector("audio"), article.made);
+  }
+  button.setAttribute("aria-pressed", begins);
+  button.textContent = begins ? "Done" : "Edit";
+  article.querySelector(".text").hidden = begins;
+  editor.hidden = !begins;
+  (begins ? editor : button).focus();
+}
+
 /** Show the words, a paragraph for each segment; one of them is in the order of the Tab key. */
 function fill(text, audio, made) {
-  const words = [...made.words];
   const buttons = [];
-  for (const segment of made.segments) {
+  for (const words of split(made)) {
     const paragraph = document.createElement("p");
-    while (words.length && words[0].start < segment.end) {
-      const word = words.shift(), button = document.createElement("button");
+    for (const word of words) {
+      const button = document.createElement("button");
       button.type = "button";
       button.className = "word";
       button.textContent = word.word;
@@ -90,31 +120,53 @@ function fill(text, audio, made) {
     next.tabIndex = 0;
     next.focus();
   });
-  audio.addEventListener("timeupdate", () => {
+  audio.ontimeupdate = () => {
     const time = audio.currentTime;
     buttons.forEach((button, at) => {
       button.classList.toggle("now", made.words[at].start <= time && time < made.words[at].end);
     });
-  });
+  };
 }
 
-function clock(seconds, mark) {
-  const all = Math.round(1000 * seconds);
-  const [hours, minutes, rest] = [all / 3600000, (all / 60000) % 60, (all / 1000) % 60].map(Math.floor);
-  const two = (number) => String(number).padStart(2, "0");
-  return `${two(hours)}:${two(minutes)}:${two(rest)}${mark}${String(all % 1000).padStart(3, "0")}`;
+/** Begin to record, or stop. */
+async function record() {
+  const button = $("record");
+  if (recording) {
+    button.disabled = true;
+    recording.stop();
+    return;
+  }
+  const wish = { key: $("key").value, model: $("model").value, keywords: keywords() };
+  const show = (final, partial) => {
+    $("final").textContent = final;
+    $("partial").textContent = partial;
+  };
+  const done = (file, made, problem) => {
+    recording = null;
+    toggle(false);
+    $("status").textContent = problem;
+    if (made.duration) addResult(file, made);
+  };
+  recording = new Recording(wish, show, done);
+  button.disabled = true;
+  try {
+    await recording.start();
+    show("", "");
+    toggle(true);
+  } catch (error) {
+    recording = null;
+    button.disabled = false;
+    $("status").textContent = `The recording cannot begin: ${error.message}`;
+  }
 }
 
-const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-
-const FORMATS = {
-  txt: (made) => `${made.text}\n`,
-  json: (made) => `${JSON.stringify(made)}\n`,
-  srt: (made) => made.segments.map((each, at) =>
-    `${at + 1}\n${clock(each.start, ",")} --> ${clock(each.end, ",")}\n${each.text}\n\n`).join(""),
-  vtt: (made) => "WEBVTT\n" + made.segments.map((each) =>
-    `\n${clock(each.start, ".")} --> ${clock(each.end, ".")}\n${escaped(each.text)}\n`).join(""),
-};
+function toggle(on) {
+  $("record").disabled = false;
+  $("record").setAttribute("aria-pressed", on);
+  $("record").textContent = on ? "Stop" : "Record";
+  $("live").hidden = !on;
+  $("status").textContent = on ? "Recording …" : "";
+}
 
 function save(name, kind, made) {
   const link = document.createElement("a");
@@ -129,7 +181,8 @@ $("files").addEventListener("change", (event) => {
   event.target.value = ""; // so that the same file can be chosen again
   transcribe(files);
 });
-$("key").addEventListener("change", nameModel);
+$("record").addEventListener("click", record);
+$("key").addEventListener("change", listModels);
 $("form").addEventListener("submit", (event) => event.preventDefault());
 for (const [kind, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
   document.addEventListener(kind, (event) => {
@@ -138,4 +191,4 @@ for (const [kind, over] of [["dragover", true], ["dragleave", false], ["drop", f
     if (kind === "drop" && event.dataTransfer.files.length) transcribe(event.dataTransfer.files);
   });
 }
-nameModel();
+listModels();
