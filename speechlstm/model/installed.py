@@ -134,8 +134,15 @@ def _describe(stage: str, point: EntryPoint, clashes: bool) -> Installed:
 
 def _describe_bundle(known: tuple[str, str, str, str], point: EntryPoint) -> Installed:
     try:
-        config = json.loads((registry.bundle_folder(point) / "config.json").read_text(encoding="utf-8"))
-        return Installed(*known, f"A trained recognizer: {config['name']}")
+        folder = registry.bundle_folder(point)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tokens = config["tokenizer"]
+        words = f" and a lexicon of {len(tokens['lexicon']):,} words" if "lexicon" in tokens else ""
+        size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
+        about = f"{config['name']}, with {len(tokens['tokens']) - 1} {tokens['kind']}{words}"
+        return Installed(
+            *known, f"A trained recognizer: {about}; {config['sample_rate'] / 1000:g} kHz, {size:.0f} MB"
+        )
     except (SpeechlstmError, OSError, ValueError, KeyError, TypeError) as error:
         return Installed(*known, problem=str(error))
 

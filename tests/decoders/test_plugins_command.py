@@ -161,6 +161,9 @@ def test_the_list_as_json(site: Path, run: Run) -> None:
     assert content["decoder", "greedy"]["parameters"] == {}
     wanted = {"features": "logmel", "encoder": "blstm", "tokenizer": "phones", "bundle": "small"}
     assert set(wanted.items()) <= content.keys()
+    assert content["bundle", "small"]["summary"] == (
+        "A trained recognizer: letters-digits-commands, with 110 words; 16 kHz, 10 MB"
+    )
 
 
 def test_what_cannot_be_used_is_named_and_the_others_are_listed(site: Path, run: Run) -> None:
