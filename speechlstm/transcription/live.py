@@ -25,6 +25,7 @@ from speechlstm.types import UsageError
 
 CONTEXT = 6.0  # seconds before the first word that is not final which are recognized again
 LONGEST = 20.0  # seconds that are recognized at once: where two recognitions never agree, the first half becomes final
+EDGE = 0.06  # seconds after a frame that convolutions and windows need, so that a chunk is not missed by so little
 LAG = 0.3  # seconds after its end before which a word is not final
 
 
@@ -83,7 +84,7 @@ class Stream:
         self._held = np.zeros(0, np.float32)
         self._start = self._end = 0  # samples of what is held
         self._line = 0  # sample in the last pause, from which the decoder begins
-        self._next = self._step  # sample at which to ask the model again
+        self._next = self._step + round(EDGE * model.sample_rate)  # sample at which to ask the model again
         self._at = 0  # sample up to which words were recognized
         self._before: list[str] = []  # words not final in the recognition before
         self._last = Word("", 0.0, 0.0, 1.0)  # the last final one
@@ -113,20 +114,18 @@ class Stream:
         return update
 
     def _recognize(self, last: bool) -> Iterator[Update]:
-        """Yield what is new at each step that the model has come to; a model with look-ahead comes to it later."""
+        """Yield what is new up to where the model has come, in steps; with look-ahead it comes by several at once."""
         held, start = self._held, self._start
         if last and self._end < 2 * self._frame:
             log_probs = torch.zeros(0, 0)
         else:
             log_probs = self._model(torch.from_numpy(held), start, last)
-        ready = start + len(log_probs) * self._frame
-        while not last and self._at + self._step <= ready:
-            self._at += self._step
-            read = (self._at - start) // self._frame + 1
+        ready = self._end if last else min(self._end, start + len(log_probs) * self._frame)
+        steps = 1 if last else -(-max(0, ready - self._at) // self._step)
+        for left in reversed(range(steps)):
+            self._at = ready - left * self._step
+            read = (self._at - start) // self._frame + 1 if left else None
             yield self._update(self._words(held[: self._at - start], start, log_probs[:read]), last)
-        if last:
-            self._at = self._end
-            yield self._update(self._words(held, start, log_probs), last)
 
     def _update(self, words: list[Word], last: bool) -> Update:
         """Decide which of the words that were recognized up to `self._at` are final."""
