@@ -42,8 +42,11 @@ def _limit(setting: Setting, of_command: bool) -> Limit:
         bounds = Within(float(low), float(high), (opens == "[", closes == "]"))
         hint = Annotated[int if whole else float, bounds]
         if isinstance(default, list):
-            hint = list[hint]
-            hint = Annotated[hint, Ordered()] if comment.startswith("least and greatest") else hint
+            ordered = comment.startswith("least and greatest")
+            hint = Annotated[list[hint], Ordered() if ordered else Filled()]
+    elif isinstance(default, list) and default:
+        numbers = all(type(each) in (int, float) for each in default)
+        hint = Annotated[list[float] if numbers else list, Filled()]
     elif default is not None and not isinstance(default, str):
         hint = float if type(default) is int else type(default)
     elif of_command:
@@ -70,7 +73,7 @@ def check(values: Mapping[str, Any], known: Mapping[str, Limit], defaults: Mappi
         if key not in known or value == "???" or accepts(value, known[key]):
             continue
         default = defaults.get(key)
-        fitting = default is not None and accepts(default, known[key])
+        fitting = default not in (None, "???") and accepts(default, known[key])
         shown = f", as in {key}={_shown(default)}" if fitting else ""
         several = "; several values are for --multirun" if isinstance(value, str) and "," in value else ""
         got = repr(value) if isinstance(value, str) else _shown(value)

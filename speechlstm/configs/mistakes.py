@@ -100,8 +100,17 @@ def _key_faults(compose: Callable[[], DictConfig], overrides: list[Override]) ->
             yield f"there is a setting {key!r} already: write {key}=... without a +"
         elif not override.is_add() and not override.is_force_add() and key not in known:
             yield _no_setting(key, known)
+        elif isinstance(known.get(key), dict) and isinstance(override.value(), list):
+            inner = next(iter(known[key]), "KEY")
+            yield f"{key} is {override.value()}, but holds several settings: set one, as in {key}.{inner}=..."
+        elif isinstance(known.get(key), list) and isinstance(override.value(), dict):
+            yield f"{key} is {override.value()}, but must be a list, as in {key}={_listed(known[key])}"
         elif override.is_delete() and known[key] is None:  # which Hydra takes for absent
             yield f"{key} cannot be left out by ~{key}: give it another value by {key}=..."
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return f"[{','.join(map(str, values))}]"
 
 
 def _no_setting(key: str, known: Mapping[str, Any]) -> str:

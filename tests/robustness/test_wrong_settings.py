@@ -20,7 +20,8 @@ CASES: dict[tuple[str, str], list[str]] = {
         "threads=0", "threads=-1", "threads=1.5", "threads=many", "threads=nan", "threads=inf", "threads=[1]",
         "threads=true", "threads=", "threads=1e30", "batch_seconds=0", "batch_seconds=-inf", "batch_seconds=nan",
         "batch_seconds=inf", "batch_seconds=null", "batch_seconds='120'", "batch_seconds={a:1}", "batch_seconds=",
-        "subtitles=null", "subtitles=5", "+subtitles.new=1", "++subtitles.new=1", "+new=1", "+new.key=1", "~format",
+        "subtitles=null", "subtitles=5", "subtitles=[]", "subtitles=[a]", "text=[]", "inputs={a:1}",
+        "+subtitles.new=1", "++subtitles.new=1", "+new=1", "+new.key=1", "~format",
     ],
     ("evaluate", "manifest=samples.jsonl"): [
         "format=xml", "format=null", "report_audio=-1", "report_audio=nan", "report_audio=much", "manifest=null",
@@ -66,11 +67,13 @@ CASES: dict[tuple[str, str], list[str]] = {
         "quantize=null", "out=null", "overwrite=2",
     ],
     ("compare", ""): [
-        "seeds=5", "seeds=[x]", "seeds=[-1]", "tasks=5", "networks=lstm", "parameters=0", "batch_size=0",
+        "seeds=5", "seeds=[x]", "seeds=[-1]", "seeds=[]", "speech_seeds=[]", "tasks=[]", "networks=[]",
+        "learning_rates=[]", "tasks={a:1}", "tasks=5", "networks=lstm", "parameters=0", "batch_size=0",
         "max_updates=x", "workers=0", "learning_rates.lstm=x", "out=null",
     ],
     ("plugins", "bench=samples.jsonl"): [
-        "beam_sizes=5", "format=xml", "settings=5", "threads=0",
+        "beam_sizes=5", "beam_sizes=[]", "beam_sizes=[1.5]", "beam_sizes=[0]", "beams=[]", "beams=[x]", "beams=[0]",
+        "beams=[nan]", "beams={a:1}", "only=[]", "format=xml", "settings=5", "threads=0",
     ],
     ("train", "data.train=samples.jsonl data.dev=samples.jsonl out=run"): [
         "seed=-1", "seed=x", "seed=1e20", "seed=1.5", "seed=null", "sample_rate=100", "freeze=5", "name=",
