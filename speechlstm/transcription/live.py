@@ -26,7 +26,7 @@ from speechlstm.types import UsageError
 CONTEXT = 6.0  # seconds before the first word that is not final which are recognized again
 LONGEST = 20.0  # seconds that are recognized at once: where two recognitions never agree, the first half becomes final
 EDGE = 0.06  # seconds after a frame that convolutions and windows need, so that a chunk is not missed by so little
-LAG = 0.3  # seconds after its end before which a word is not final
+LAG = 0.2  # seconds after its end before which a word is not final
 
 
 # Maps the last seconds of live speech, `(samples,)`, the number of their first sample, and whether the speech ends

@@ -247,7 +247,7 @@ def load(
     Examples:
         >>> recognizer = speechlstm.load("small", decoder="beam", beam_size=8)
         >>> recognizer.sample_rate, recognizer.frame_shift
-        (16000, 0.04)
+        (16000, 0.032)
     """
     return Recognizer(load_bundle(bundle), device, precision, decoder, runtime, **params)
 
