@@ -4,9 +4,9 @@
 
 Starts `speechlstm serve` with the further settings, and lets so many clients ask for so many seconds each, as fast as
 they are answered: recordings of 0.5 to 8 s, one upload in twenty cut to pieces. Prints throughput, the median and the
-99 % latency, the server's time of the processor for an answer and its memory, and how many answers were lost or wrong.
-In the last line the clients take turns, so that no two requests are taken together: the difference is what taking them
-together gains.
+99 % latency, the server's CPU time for a second of audio, its memory in MB at the beginning, in the middle, and at the
+end, and how many answers were lost or wrong. In the last line the clients take turns, so that no two requests are
+recognized together: the difference is what recognizing them together gains.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
         assert address, "the server has not begun"
         port = int(address[1])
         expected = {name: ask(port, body)[1] for name, body in uploads.items()}
-        print("clients  answers/s  audio s/s  median ms  99 % ms  CPU ms  MB  lost  wrong")
+        print("clients  answers/s  audio s/s  median ms  99 % ms  CPU ms/s  MB              lost  wrong")
         for clients in numbers:
             load(server.pid, port, clients, seconds, uploads, expected)
         load(server.pid, port, max(numbers), seconds, uploads, expected, alone=True)
@@ -90,6 +90,12 @@ def processor_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def megabytes(pid: int) -> float:
+    """Return the memory that a process uses."""
+    (kilobytes,) = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(kilobytes) / 1e3
+
+
 def load(
     pid: int,
     port: int,
@@ -123,19 +129,22 @@ def load(
             audio[0] += float(name.split()[0]) if name != "broken" else 0.0
             wrong[0] += text != expected[name] or status != (400 if name == "broken" else 200)
 
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
     begin, before = time.monotonic(), processor_time(pid)
+    memory = [megabytes(pid)]
+    middle = threading.Timer(seconds / 2, lambda: memory.append(megabytes(pid)))
+    middle.start()
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     spent = time.monotonic() - begin
-    each = (processor_time(pid) - before) * 1000 / len(latencies)
-    (memory,) = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    each = (processor_time(pid) - before) * 1000 / audio[0]
+    memory.append(megabytes(pid))
     median, most = np.quantile(latencies, (0.5, 0.99)) * 1000
     print(
         f"{'alone' if alone else clients:>7}  {len(latencies) / spent:9.1f}  {audio[0] / spent:9.1f}  {median:9.0f}"
-        f"  {most:7.0f}  {each:6.0f}  {int(memory) / 1e3:.0f}  {lost[0]}  {wrong[0]}",
+        f"  {most:7.0f}  {each:8.1f}  {' '.join(f'{each:.0f}' for each in memory):14}  {lost[0]:4}  {wrong[0]:5}",
         flush=True,
     )
 
