@@ -6,6 +6,7 @@ import codecs
 import errno
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when a term
 GRACE = 10.0  # seconds for what is open to be put in order after a signal
 _ESCAPED = "speechlstm.escaped"  # what streams do with letters that their encoding lacks
 _PARENT = "SPEECHLSTM_PARENT"  # process that this one must not outlive
+
+_CONTROLS = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]"
+)  # end a line, or reorder what is in it
 
 _results: TextIO | None = None  # where data goes while messages do not
 _status = 0  # that a signal has asked for: 130, 143, or 129
@@ -88,6 +93,11 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     with suppress(UnicodeError):
         text = text.encode("utf-8", "surrogateescape").decode()
     return "".join(f"\\u{ord(each):04x}" for each in text), error.end
+
+
+def printable(text: str) -> str:
+    r"""Return a text for one line of a table: control characters are written as in Python, such as `\n`."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 @contextmanager

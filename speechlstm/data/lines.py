@@ -20,6 +20,7 @@ MAX_LINE = 4_000_000  # bytes; ten hours of speech have 600,000 letters
 _GZIP = b"\x1f\x8b"
 _MEGABYTE = 1_000_000  # bytes
 _BLOCK = 1 << 20  # bytes read at once
+_CONTROLS = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # no text has these, of which data are full
 
 
 def read_bytes(path: str | Path) -> Iterator[bytes]:
@@ -90,7 +91,7 @@ def _blocks(path: str | Path, cut: bool = False) -> Iterator[list[bytes]]:
             file = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
             name, total = Path(path).name, status.st_size // _MEGABYTE or None
             with progress.bar(f"reading {name}", total, "MB", bool(total)) as bar:
-                for block in _in_utf8(file):
+                for block in _in_utf8(file, path):
                     begun, newline, ended = block.rpartition(b"\n")
                     if newline:
                         lines = io.BytesIO(rest + begun + newline).readlines()
@@ -117,10 +118,14 @@ def _too_long(where: str) -> SpeechlstmError:
     return SpeechlstmError(f"{where}: a line of more than {MAX_LINE / 1e6:g} MB; is this the right file?")
 
 
-def _in_utf8(file: BinaryIO | io.BufferedReader) -> Iterator[bytes]:
+def _in_utf8(file: BinaryIO | io.BufferedReader, path: str | Path) -> Iterator[bytes]:
     """Yield blocks of a file; UTF-16 that begins with its mark becomes UTF-8."""
     block = file.read(_BLOCK)
-    if not block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    marked = block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    many, few = (len(each) - len(each.translate(None, _CONTROLS)) for each in (block[:4096], block[:64]))
+    if not marked and few and many > max(16, len(block[:4096]) / 20):  # a text may be damaged further on
+        raise SpeechlstmError(f"{path}: not text but binary data; is this the right file?")
+    if not marked:
         while block:
             yield block
             block = file.read(_BLOCK)

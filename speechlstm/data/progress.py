@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from speechlstm.data.console import printable
 from speechlstm.types import counted
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def track(items: Iterable[Item], task: str, total: int | None = None, unit: str 
 def warn(name: str, lines: Iterable[str]) -> None:
     """Write on the standard error stream what is wrong with a recording that is used all the same."""
     for line in lines:
-        write(f"warning: {name}: {line}", sys.stderr)
+        write(f"warning: {printable(name)}: {line}", sys.stderr)
 
 
 def write(text: str, file: TextIO | None = None, end: str = "\n") -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from speechlstm.data.console import printable
 from speechlstm.types import counted
 
 
@@ -76,7 +77,7 @@ class Report:
             for problem in problems[:examples]:
                 where = f"{problem.file}:{problem.line}: " if problem.line is not None else ""
                 name = f"{problem.utterance}: " if problem.utterance is not None else ""
-                lines.append(f"  {where}{name}{problem.message}")
+                lines.append(f"  {printable(f'{where}{name}{problem.message}')}")
             if len(problems) > examples:
                 lines.append(f"  ... and {len(problems) - examples} more (format=json names all)")
         counts = Counter(problem.severity for problem in self.problems)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from speechlstm.data.console import printable
 from speechlstm.evaluation.errorreport import Comparison, compared
 from speechlstm.evaluation.metrics import Counts, Score, corpus, errors
 from speechlstm.model.tokenizer import Phones, Tokenizer
@@ -169,7 +170,7 @@ def as_table(results: Results) -> str:
     given = len(results.utterances) + results.failed
     if results.failed:
         lines += ["", f"not in the score, because it could not be read: {results.failed} of {given}"]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _row(name: str, counts: Counts) -> str:

@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speechlstm.data.audio import AUDIO_SUFFIXES, audio_info, holder, load_audio, tar
+from speechlstm.data.audio.losses import Losses
+from speechlstm.data.audio.mixing import Mixer
 from speechlstm.types import AudioError
 
 RATE = 16_000
@@ -308,6 +310,31 @@ def test_values_that_are_no_sound_are_refused(tmp_path: Path, values: list[float
     path = tmp_path / "a.wav"
     soundfile.write(path, np.array(values * 50, dtype=np.float32), RATE, subtype="FLOAT")
     assert reason in error(path)
+
+
+@pytest.mark.parametrize("block", [20000, 80000])
+@pytest.mark.parametrize(
+    ("spans", "lines"),
+    [
+        ([(0.0, 1)], ["0.062 ms missing at 0.0 s"]),
+        ([(1.0, 1), (4.0, 1)], ["0.062 ms missing at 1.0 s", "0.062 ms missing at 4.0 s"]),
+        ([(1.0, 80), (3.0, 16000)], ["0.01 s missing at 1.0 s", "1.00 s missing at 3.0 s"]),
+        ([(1.0, 800), (1.06, 640)], ["0.10 s missing at 1.0 s"]),
+        ([(0.25 * k, 160 if k < 10 else 960) for k in range(12)], None),
+    ],
+)
+def test_only_what_is_not_finite_is_missing(
+    block: int, spans: list[tuple[float, int]], lines: list[str] | None
+) -> None:
+    samples = np.full((5 * RATE, 1), 0.1, np.float32)
+    for start, count in spans:
+        samples[int(start * RATE) :][:count] = np.nan
+    losses = Losses("a", strict=False)
+    mixer = Mixer(losses, None, 0.0)
+    mono = [mixer(samples[k : k + block], RATE) for k in range(0, len(samples), block)]
+    assert np.array_equal(np.concatenate(mono), np.nan_to_num(samples[:, 0]))
+    many = [f"0.01 s missing at {0.25 * k:.1f} s" for k in range(10)]
+    assert losses.messages() == (lines or [*many, "2 more stretches missing, 0.12 s in all"])
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.mp3", "bare.mp3", "a.m4a"])

@@ -355,7 +355,7 @@ LEXICA: dict[str, tuple[bytes, str]] = {
     "1,001 phones": (b"B" + b" AH" * 1001, ":1: 'B' has more than 1000 phones"),
     "no phones": (b"A AH\nB\n", ":2: 'B' has no phones"),
     "NUL": (b"A AH\nB \0\n", ":2: not text"),
-    "NULs": (bytes(5000), ":1: not text"),
+    "NULs": (bytes(5000), ": not text"),
     "surrogates": (b"A AH\n\xed\xa0\xbd AH\n", ":2: not UTF-8"),
     "Latin-1": (b"A AH\ngr\xfc\xdfe G\n", ":2: not UTF-8"),
     "cut UTF-16": ("A AH\n".encode("utf-16")[:-1], ":1: damaged UTF-16"),

@@ -212,3 +212,43 @@ def test_the_doctor_names_them_all(work: Path, run_command: Run) -> None:
     problems = json.loads(out)["problems"]
     bad = {problem["line"] for problem in problems if problem["kind"] in ("bad line", "duplicate id")}
     assert status == 3 and bad == {2 + number for number in range(len(CASES))}
+
+
+BINARY = {
+    "noise": bytes(k * 7919 % 256 for k in range(100_000)),
+    "numbers": b"".join(k.to_bytes(4, "little") for k in range(3000)),
+    "NULs": bytes(3000),
+    "a sound": b"RIFF\0\0\1\0WAVEfmt \x10\0\0\0\1\0\1\0" + bytes(range(256)) * 20,
+}
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_a_file_that_is_no_text_is_named_once(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    for content in (BINARY[name], gzip.compress(BINARY[name])):
+        path.write_bytes(content)
+        with pytest.raises(ManifestError) as raised:
+            read_manifest(path)
+        assert str(raised.value) == f"{path}: not text but binary data; is this the right file?"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "shift-jis", "iso2022_jp"])
+def test_texts_in_other_encodings_are_no_data(encoding: str, tmp_path: Path) -> None:
+    words = "\u65e5\u672c\u8a9e" if "j" in encoding else "gr\xfc\xdfe"
+    line = json.dumps(GOOD | {"text": words}, ensure_ascii=False) + "\n"
+    path = tmp_path / "in.jsonl"
+    path.write_bytes((line * 50).encode(encoding))
+    with pytest.raises(ManifestError) as raised:
+        read_manifest(path)
+    assert "binary" not in str(raised.value) and str(raised.value).startswith(f"{path}:")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r", "a\x1b[2J", "a\u2028b", "a\x9b1m", "a\u202eb", "\tb"])
+def test_control_characters_of_an_id_break_no_table(name: str, run_command: Run, work: Path) -> None:
+    escaped = name.encode("unicode_escape").decode()
+    for command, audio in ((evaluate, "audio/yes.wav"), (validate, "audio/gone.wav")):
+        entry = GOOD | {"audio_filepath": audio, "text": "no", "id": name}
+        (work / "in.jsonl").write_text(json.dumps(entry) + "\n")
+        _, out, err = run_command(command, "manifest=in.jsonl")
+        assert any(escaped in line for line in out.splitlines()), out + err
+        assert name not in out and not {each for each in name if not each.isprintable()} & set(out) - {"\n"}

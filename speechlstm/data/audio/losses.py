@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from speechlstm.types import AudioError
 
+GAP = 0.1  # seconds; what is closer together is one hole with crumbs in it
 _MOST = 10  # messages about one recording
 
 
@@ -36,7 +37,7 @@ class Losses:
                 f"{self.name}: {reason}, {_text(start, length)}; copy or download it again, or set strict_audio=false "
                 "to use what can be read"
             )
-        if self.stretches and start - sum(self.stretches[-1]) < 0.1:  # one hole with crumbs in it
+        if self.stretches and start - sum(self.stretches[-1]) < GAP:
             before = self.stretches.pop()
             start, length = before[0], max(start + length, sum(before)) - before[0]
         self.stretches.append((start, length))
@@ -52,4 +53,7 @@ class Losses:
 
 
 def _text(start: float, seconds: float) -> str:
-    return f"{seconds:.2f} s missing at {start:.1f} s" if seconds >= 0.005 else f"cut off at {start:.1f} s"
+    if not seconds:
+        return f"cut off at {start:.1f} s"
+    length = f"{seconds:.2f} s" if seconds >= 0.005 else f"{1000 * seconds:.2g} ms"
+    return f"{length} missing at {start:.1f} s"

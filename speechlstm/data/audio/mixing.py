@@ -9,7 +9,7 @@ import soxr
 from numpy.typing import NDArray
 
 from speechlstm.data.audio.files import Block
-from speechlstm.data.audio.losses import Losses
+from speechlstm.data.audio.losses import GAP, Losses
 from speechlstm.types import AudioError, counted
 
 MAX_PEAK = 64.0  # full scale is 1; integers stored as floats reach 32767
@@ -96,8 +96,9 @@ class Mixer:
             raise AudioError(
                 f"{self.losses.name}: holds only values that are not finite (NaN or infinity); convert it again"
             )
-        start, length = self.begin + self.read + wrong[0] / rate, (wrong[-1] - wrong[0] + 1) / rate
-        self.losses.add(start, length, "values that are not finite (NaN or infinity)")
+        for part in np.split(wrong, np.flatnonzero(np.diff(wrong) > GAP * rate) + 1):
+            start, length = self.begin + self.read + part[0] / rate, (part[-1] - part[0] + 1) / rate
+            self.losses.add(start, length, "values that are not finite (NaN or infinity)")
         return np.nan_to_num(mono, nan=0.0, posinf=0.0, neginf=0.0)
 
 
