@@ -205,6 +205,7 @@ def test_a_key_is_asked_for_on_the_page(narrow: Server, talk: Path) -> None:
 @pytest.fixture(scope="module")
 def microphone(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Return the flags that make a file of words a second apart the microphone, over and over."""
+    pytest.importorskip("websockets", reason="websockets is not installed: pip install 'speechlstm[server]'")
     path = tmp_path_factory.mktemp("microphone") / "spoken.wav"
     stop = load_audio(STOP, 48_000)
     soundfile.write(path, np.tile(np.concatenate((stop, np.zeros(60_000, np.float32))), 3), 48_000, "PCM_16")
