@@ -122,8 +122,10 @@ def _in_utf8(file: BinaryIO | io.BufferedReader, path: str | Path) -> Iterator[b
     """Yield blocks of a file; UTF-16 that begins with its mark becomes UTF-8."""
     block = file.read(_BLOCK)
     marked = block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    many, few = (len(each) - len(each.translate(None, _CONTROLS)) for each in (block[:4096], block[:64]))
-    if not marked and few and many > max(16, len(block[:4096]) / 20):  # a text may be damaged further on
+    many, few = (len(each) - len(each.translate(None, _CONTROLS)) for each in (block[:4096], block[:48]))
+    if (
+        not marked and few and many > max(16, len(block[:4096]) / 20)
+    ):  # not further on: a damaged text, or KenLM
         raise SpeechlstmError(f"{path}: not text but binary data; is this the right file?")
     if not marked:
         while block:

@@ -277,7 +277,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         "short.gz": "damaged gzip file",
         "broken.gz": "damaged gzip file",
         "kenlm.bin": "a KenLM binary file, which is not read here; give the ARPA file",
-        "noise": r"no line \\data",
+        "noise": "not text but binary data",
     }.items():
         with pytest.raises(SpeechlstmError, match=message):
             read_arpa(tmp_path / name)
