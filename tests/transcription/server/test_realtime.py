@@ -15,7 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from service import STOP, Server, start
 
+import speechlstm
 from speechlstm.data.audio import load_audio
+from speechlstm.transcription.server.models import Models, ServedModel
+from speechlstm.transcription.server.session import Session
 
 openai = pytest.importorskip("openai", reason="openai is not installed")
 client = pytest.importorskip("websockets.sync.client", reason="websockets is not installed")
@@ -122,17 +125,21 @@ def test_only_the_client_ends_an_item_without_turn_detection(server: Server) -> 
         assert events[-1]["error"]["code"] == "input_audio_buffer_commit_empty", "nothing is left"
 
 
-def test_keywords_are_favored(server: Server) -> None:
-    samples = load_audio(STOP.parent / "rubout.flac", 16_000)
-    settings: dict[str, Any] = {"turn_detection": None, "format": {"rate": 16_000}}
-    texts = []
-    for keywords in ([], ["c", "e", "t"]):
-        settings["transcription"] = {"keywords": keywords}
-        with connect(server) as socket:
-            send(socket, {"type": "session.update", "session": {"audio": {"input": settings}}})
-            send(socket, append(samples), COMMIT)
-            texts.append(read(socket, COMPLETED)[-1]["transcript"])
-    assert texts[0].startswith("rubout k g w") and texts[1] != texts[0]
+def test_keywords_are_favored() -> None:
+    recognizer, made = speechlstm.load("small"), list[tuple[str, ...]]()
+
+    def create(keywords: tuple[str, ...]) -> speechlstm.Decoder:
+        made.append(keywords)
+        return recognizer.create_decoder("beam", hotwords=keywords)
+
+    model = ServedModel("small", recognizer, recognizer, recognizer.decoder, create)
+    session = Session(Models([model]), "")
+    settings = {"audio": {"input": {"transcription": {"keywords": [" c ", "e"]}}}}
+    list(session.take(json.dumps({"type": "session.update", "session": settings})))
+    events = list(session.take(json.dumps(append(spoken(2)))))
+    assert made == [("c", "e")] and session._stream is not None
+    assert session._stream.decoder is model.find_decoder(("c", "e"))
+    assert [event["transcript"] for event in events if event["type"] == COMPLETED][:1] == ["stop"]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def gated() -> Gated:
 def model(gated: Gated) -> Iterator[ServedModel]:
     gated.gate.clear()
     yield ServedModel(
-        "small", gated, gated.decoder, lambda words: gated.create_decoder("beam", hotwords=words)
+        "small", gated, gated, gated.decoder, lambda words: gated.create_decoder("beam", hotwords=words)
     )
     gated.gate.set()
 
