@@ -14,6 +14,7 @@ from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
 from speechlstm.data import progress
 from speechlstm.data.audio import is_pipe, parse_channel
 from speechlstm.data.files import Outputs, is_stdout, write_atomically
+from speechlstm.data.remote import RemotePath, Target, is_url, target
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.channels import transcribe_each
 from speechlstm.transcription.devices import OneDevice
@@ -29,7 +30,7 @@ from speechlstm.types import AudioError, OutputError, SpeechlstmError, UsageErro
 
 _Results = Iterator[tuple[int, Transcript | SpeechlstmError | None]]  # None: written already
 
-_Work = tuple[Recording, tuple[Path, ...]]  # and where its transcripts go
+_Work = tuple[Recording, tuple[Target, ...]]  # and where its transcripts go
 
 _Formats = dict[str, Callable[[Transcript], str]]
 
@@ -54,7 +55,7 @@ def main(cfg: DictConfig) -> int:
     inputs = configs.inputs(cfg)
     if not inputs:
         raise UsageError("no audio given; usage: speechlstm transcribe FILE|FOLDER ... [KEY=VALUE ...]")
-    out = None if cfg.out is None else Path(str(cfg.out)).expanduser()
+    out = None if cfg.out is None else target(str(cfg.out))
     formats = styled(Style(**cfg.subtitles))
     kinds, one_file = find_formats(cfg.format, None if out is None else str(cfg.out), formats, "txt")
     channel = parse_channel(cfg.channel)
@@ -75,7 +76,7 @@ def main(cfg: DictConfig) -> int:
         outputs.check(out)
     elif out is not None:
         paths = zip(*(output_paths(recordings, out, kind) for kind in kinds), strict=True)
-        work = _left(list(zip(recordings, paths, strict=True)), cfg.overwrite, where.is_first)
+        work = _left(list(zip(recordings, paths, strict=True)), out, cfg.overwrite, where.is_first)
     failed = len(problems)
     if where.is_first:
         _report(notes, problems)
@@ -102,7 +103,9 @@ def main(cfg: DictConfig) -> int:
                 text = _headed(result, kinds[0], formats, given > 1)
                 progress.write(text, sys.stdout, end="") if out is None else joined.append(text)
     if out is not None and joined:
-        write_atomically(out, "".join(joined))
+        outputs.write(out, "".join(joined)) if isinstance(out, RemotePath) else write_atomically(
+            out, "".join(joined)
+        )
         for recording in recordings:
             journals.remove(recording.path)
     return report_failures(failed, given) if where.is_first else 0
@@ -122,17 +125,32 @@ def _warned(results: _Results, itn: str | None) -> _Results:
         yield index, result
 
 
-def _journals(cfg: DictConfig, work: list[_Work], out: Path | None, bundle: Path, known: bool) -> Journals:
-    """Return the journals of recordings that become files, if it is `known` here when they are written."""
-    target = None if is_stdout(out) else out
-    targets = {each.path: paths[0] if paths else target for each, paths in work} if target and known else {}
+def _journals(cfg: DictConfig, work: list[_Work], out: Target | None, bundle: Path, known: bool) -> Journals:
+    """Return the journals of local recordings that become local files, if it is `known` when they are written."""
+    targets: dict[str, Path] = {}
+    for each, paths in work if known and not is_stdout(out) else ():
+        place = paths[0] if paths else out
+        if isinstance(place, Path) and not is_url(
+            each.path
+        ):  # nobody tells whether what is at a URL has changed
+            targets[each.path] = place
     relevant = str({key: value for key, value in cfg.items() if key not in _IRRELEVANT})
     return Journals(targets, relevant, [*configs.reads(cfg), *sorted(bundle.rglob("*"))])
 
 
-def _left(work: list[_Work], overwrite: bool, speaks: bool) -> list[_Work]:
+def _left(work: list[_Work], out: Target, overwrite: bool, speaks: bool) -> list[_Work]:
     """Return what is left to do: a transcript that is there stays as it is, unless all are to be written anew."""
-    left = [(each, paths) for each, paths in work if overwrite or not all(path.is_file() for path in paths)]
+    if overwrite:
+        return work
+    listed = out.files() if isinstance(out, RemotePath) else {}  # at once: a store is asked over the network
+
+    left: list[_Work] = []
+    for each, paths in work:
+        missing = tuple(
+            path for path in paths if not isinstance(path, RemotePath) or path.path() not in listed
+        )
+        if missing and not all(isinstance(path, Path) and path.is_file() for path in missing):
+            left.append((each, missing))
     if speaks and len(left) < len(work):
         there = f"{len(work) - len(left)} of {counted(len(work), 'transcript')} there already"
         print(f"{there}; overwrite=true writes them again", file=sys.stderr)

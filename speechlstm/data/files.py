@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from speechlstm.data.console import results
+from speechlstm.data.remote import RemotePath
 from speechlstm.types import OutputError, SpeechlstmError, UsageError
 
 _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -77,9 +78,20 @@ class Outputs:
         self.reads, self.overwrite = list(reads), overwrite
         self._identities: set[tuple[int, int]] | None = None
 
-    def check(self, path: str | Path) -> None:
-        """Raise an OutputError if a file may not be written here, before there is anything to write."""
+    def check(self, path: str | Path | RemotePath) -> None:
+        """Raise an OutputError if a file may not be written here, before there is anything to write.
+
+        Stores keep no mark of who wrote a file, so at a URL none that is there is replaced unless asked to.
+        """
         if is_stdout(path):
+            return
+        if isinstance(path, RemotePath):
+            if path.url in map(str, self.reads):
+                raise OutputError(
+                    f"{path}: is read by this command, so it is not replaced; choose another name"
+                )
+            if not self.overwrite and any(path.files().values()):
+                raise OutputError(f"{path}: exists; choose another name, or add overwrite=true to replace it")
             return
         try:
             target = _target(path)
@@ -96,14 +108,17 @@ class Outputs:
             kept = "exists, and is not as this program has written it"
             raise OutputError(f"{path}: {kept}; choose another name, or add overwrite=true to replace it")
 
-    def write(self, path: str | Path, content: str | bytes) -> None:
-        """Write a file by `write_atomically`, if it may be written.
+    def write(self, path: str | Path | RemotePath, content: str | bytes) -> None:
+        """Write a file by `write_atomically`, or whole to a store, if it may be written.
 
         Raises:
             OutputError: as in `check`.
             SpeechlstmError: it cannot be written.
         """
         self.check(path)
+        if isinstance(path, RemotePath):
+            path.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+            return
         try:
             write_atomically(path, content)
         except BrokenPipeError:  # the reader of the standard output has seen enough

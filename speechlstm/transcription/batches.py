@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechlstm.data.audio import AudioInput
+from speechlstm.data.remote import KEPT, is_url
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.jobs import MAX_SECONDS, Job, Part, Read, find_job
@@ -206,8 +207,10 @@ def _batches(
     cut: bool,
 ) -> Iterator[list[Job] | tuple[int, AudioError]]:
     """Yield batches, shortest first in each window, and what is unusable with the reason."""
-    for start in range(0, len(inputs), _WINDOW):
-        window = range(start, min(start + _WINDOW, len(inputs)))
+    remote = any(isinstance(each, Part) and is_url(each.audio) for each in inputs)
+    step = KEPT // 2 if remote else _WINDOW  # a copy must last until it is read
+    for start in range(0, len(inputs), step):
+        window = range(start, min(start + step, len(inputs)))
         jobs: list[Job] = []
         for index, job in zip(
             window, readers.map(find_job, window, inputs[start : window.stop]), strict=True

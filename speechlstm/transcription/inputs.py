@@ -8,17 +8,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 from speechlstm.data.audio import AUDIO_SUFFIXES, Piped, audio_name, is_pipe, search
+from speechlstm.data.remote import Target, is_url, list_folder, url_name
 from speechlstm.types import AudioError, UsageError
 
 _TIME = re.compile(r"(?:(?:(\d+):(?=[0-5]?\d:))?(\d+):(?=[0-5]?\d(?:\.|$)))?(\d+(?:\.\d*)?)", re.ASCII)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+Place = TypeVar("Place", bound=Target)
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An audio file: its path as given or found, and the relative path its output is named after."""
+    """An audio file: its path or URL as given or found, and the relative path its output is named after."""
 
     path: str
     name: str
@@ -29,22 +32,25 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
 
     A relative path keeps its folders in `name`; of an absolute one, or one with `..`, only the last part is
     kept, for a folder with what lies below. A file met twice counts once. A missing file becomes a recording
-    as well: opening it will fail. `-` is the standard input, which is read here, as other pipes are.
+    as well: opening it will fail. `-` is the standard input, which is read here, as other pipes are. URLs may be
+    those of folders, too, and are fetched when their turn comes.
 
     Returns:
-        the recordings in the order given; a complaint for each URL, and each folder without audio or unreadable; and a
-        note for each folder of what was skipped.
+        the recordings in the order given; a complaint for each folder without audio or unreadable; and a note for each
+        folder of what was skipped.
     """
-    found: dict[Path, Recording] = {}
+    found: dict[Path | str, Recording] = {}
     problems: list[AudioError] = []
     notes: list[str] = []
     for given in paths:
         path = Path(given)
         outside = path.is_absolute() or ".." in path.parts
-        if _URL.match(given) and not path.exists():
-            problems.append(
-                AudioError(f"{given}: a URL; download it, as with `curl -LO URL`, and give the file")
-            )
+        if is_url(given):
+            try:
+                for recording in _remote(given):
+                    found.setdefault(recording.path, recording)
+            except AudioError as error:
+                problems.append(error)
             continue
         if is_pipe(given):
             try:
@@ -62,12 +68,36 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
         if note := inside.note():
             notes.append(f"{given}: {note}")
         if not inside.files and not inside.problems:
-            suffixes = " ".join(sorted(AUDIO_SUFFIXES))
-            problems.append(AudioError(f"{given}: no audio files in this folder; they end in {suffixes}"))
+            problems.append(_empty(given))
         for file in inside.files:
             recording = Recording(str(file), str(name / file.relative_to(path)))
             found.setdefault(file.absolute(), recording)
     return list(found.values()), problems, notes
+
+
+def _remote(url: str) -> list[Recording]:
+    """Return the recording at a URL, or those below it if it is a folder's."""
+    urls = list_folder(url)
+    if urls is None:
+        return [Recording(url, url_name(url))]
+    above = url_name(url.rstrip("/"))
+    names = [each[len(url.rstrip("/")) + 1 :] for each in urls]
+    recordings = [
+        Recording(each, f"{above}/{name}")
+        for each, name in zip(urls, names, strict=True)
+        if Path(name).suffix.lower() in AUDIO_SUFFIXES
+        and not any(
+            part.startswith(".") for part in name.split("/")
+        )  # hidden, or `..`, which leads out of `out=`
+    ]
+    if not recordings:
+        raise _empty(url)
+    return recordings
+
+
+def _empty(folder: str) -> AudioError:
+    suffixes = " ".join(sorted(AUDIO_SUFFIXES))
+    return AudioError(f"{folder}: no audio files in this folder; they end in {suffixes}")
 
 
 def parse_time(name: str, value: object) -> float | None:
@@ -89,7 +119,7 @@ def parse_time(name: str, value: object) -> float | None:
     return seconds
 
 
-def output_paths(recordings: Sequence[Recording], folder: str | Path, suffix: str) -> list[Path]:
+def output_paths(recordings: Sequence[Recording], folder: Place, suffix: str) -> list[Place]:
     """Return where each recording's output goes: `folder/name.suffix`, without the audio's own suffix.
 
     Recordings that differ in nothing but that keep it: `call.wav` and `call.mp3` give `call.wav.txt` and
@@ -100,10 +130,10 @@ def output_paths(recordings: Sequence[Recording], folder: str | Path, suffix: st
     """
     short = [str(Path(recording.name).with_suffix("")) for recording in recordings]
     counts = Counter(name.casefold() for name in short)  # some file systems ignore case
-    taken: dict[Path, Recording] = {}
+    taken: dict[Place, Recording] = {}
     for recording, name in zip(recordings, short, strict=True):
         stem = name if counts[name.casefold()] == 1 else recording.name
-        other = taken.setdefault(path := Path(folder) / f"{stem}.{suffix}", recording)
+        other = taken.setdefault(path := cast(Place, folder / f"{stem}.{suffix}"), recording)
         if other is not recording:
             both = f"{other.path} and {recording.path}"
             raise UsageError(f"{both} would both become {path}; transcribe them into different folders")

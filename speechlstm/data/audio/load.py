@@ -19,9 +19,10 @@ from speechlstm.data.audio.files import MAX_RATE, MIN_RATE, Block, Source, open_
 from speechlstm.data.audio.losses import Losses
 from speechlstm.data.audio.mixing import Mixer, limited, resampled
 from speechlstm.data.audio.pipes import Piped
+from speechlstm.data.remote import fetched, is_url
 from speechlstm.types import AudioError, UsageError
 
-# A path, samples `(samples,)` or `(samples, channels)` with their rate in Hz, or a file that is open for reading.
+# A path or URL, samples `(samples,)` or `(samples, channels)` with their rate in Hz, or a file open for reading.
 AudioInput = str | os.PathLike[str] | tuple[NDArray[Any], int] | BinaryIO
 
 _END_TOLERANCE = 0.1  # seconds: how far a segment may reach past the end, for times that were rounded
@@ -244,11 +245,13 @@ def _opened(audio: AudioInput, track: int) -> Iterator[tuple[str, Source]]:
 
 @contextlib.contextmanager
 def _path(audio: str | os.PathLike[str] | BinaryIO) -> Iterator[str]:
-    """Yield the path of a recording; an open file is copied to one, because readers move about in it."""
-    if isinstance(audio, str | os.PathLike) and not isinstance(audio, Piped):
+    """Yield the path of a recording; readers move about in it, so an open file or a URL is copied to one."""
+    remote = isinstance(audio, str) and is_url(audio)
+    if isinstance(audio, str | os.PathLike) and not isinstance(audio, Piped) and not remote:
         yield os.fspath(audio)
         return
-    with contextlib.nullcontext(audio) if isinstance(audio, Piped) else _copied(audio) as path:
+    own = contextlib.nullcontext(audio) if isinstance(audio, Piped) else _copied(audio)
+    with fetched(str(audio)) if remote else own as path:
         try:
             yield path
         except AudioError as error:
