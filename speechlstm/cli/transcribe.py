@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,20 +11,22 @@ from omegaconf import DictConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads, choose_devices, make_decoder
+from speechlstm.cli.devices import batch_threads, choose_devices, decoder_settings, make_decoder
 from speechlstm.data import progress
 from speechlstm.data.audio import is_pipe, parse_channel
 from speechlstm.data.files import Outputs, is_stdout, write_atomically
 from speechlstm.data.remote import RemotePath, Target, is_url, target
+from speechlstm.decoders import Decoder
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.channels import transcribe_each
-from speechlstm.transcription.devices import OneDevice
+from speechlstm.transcription.cluster import Cluster, Pool, Setup
+from speechlstm.transcription.devices import Devices, OneDevice
 from speechlstm.transcription.formats import find_formats, styled
 from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.journal import Journals
 from speechlstm.transcription.numbers import with_digits
-from speechlstm.transcription.recognizer import transcribe
+from speechlstm.transcription.recognizer import Recognizer, transcribe
 from speechlstm.transcription.subtitles import Style
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, OutputError, SpeechlstmError, UsageError, counted, report_failures
@@ -44,6 +47,7 @@ _IRRELEVANT = (
     "batch_seconds",
     "threads",
     "debug",
+    "executor",
 )
 
 _JOINED = ("txt", "json", "ctm", "stm", "trn")  # one file can hold several recordings
@@ -62,8 +66,7 @@ def main(cfg: DictConfig) -> int:
     number = None if channel is None or channel == "each" else int(channel)
     start, duration = parse_time("start", cfg.start) or 0.0, parse_time("duration", cfg.duration)
     where = choose_devices(cfg.trainer)
-    if not isinstance(where, OneDevice) and (channel == "each" or any(map(is_pipe, inputs))):
-        raise UsageError("channel=each and pipes are for one device: add trainer.devices=1")
+    _check_fit(cfg, where, channel == "each", any(map(is_pipe, inputs)))
     recordings, problems, notes = find(inputs)
     given = len(recordings) + len(problems)
     if one_file and given > 1 and kinds[0] not in _JOINED:
@@ -85,13 +88,13 @@ def main(cfg: DictConfig) -> int:
     bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision, runtime=cfg.runtime)
     decoder = make_decoder(cfg, bundle)
     joined: list[str] = []
-    with where.share(work) as work:
+    cluster = _cluster(cfg, bundle, where, channel == "each") if cfg.executor.name == "ray" else None
+    with where.share(work) as work, cluster or contextlib.nullcontext():
         parts = [Part(each.path, start, duration, number, cfg.track) for each, _ in work]
         apart = out is not None and not one_file
         journals = _journals(cfg, work, out, bundle.path, apart or isinstance(where, OneDevice))
-        options = (cfg.batch_seconds, batch_threads(cfg.threads), where.claim, cfg.strict_audio, journals)
-        each = transcribe_each if channel == "each" else transcribe
-        results = _warned(each(bundle, decoder, parts, *options), cfg.text.itn)
+        found = cluster.transcribe(parts) if cluster else _here(cfg, bundle, decoder, parts, where, journals)
+        results = _warned(found, cfg.text.itn)
         if apart:
             results = _written(results, work, outputs, formats, journals)
         merged = where.merge(results, len(work), "transcribing", "file")
@@ -109,6 +112,40 @@ def main(cfg: DictConfig) -> int:
         for recording in recordings:
             journals.remove(recording.path)
     return report_failures(failed, given) if where.is_first else 0
+
+
+def _check_fit(cfg: DictConfig, where: Devices, channels: bool, pipes: bool) -> None:
+    """Raise a UsageError if the devices, the executor, and the inputs do not go together."""
+    if not isinstance(where, OneDevice) and (channels or pipes):
+        raise UsageError("channel=each and pipes are for one device: add trainer.devices=1")
+    if cfg.executor.name == "ray" and (not isinstance(where, OneDevice) or pipes):
+        raise UsageError(
+            "executor=ray takes no pipes, and no trainer= of several devices: it has actors instead"
+        )
+
+
+def _here(
+    cfg: DictConfig,
+    bundle: Recognizer,
+    decoder: Decoder,
+    parts: list[Part],
+    where: Devices,
+    journals: Journals,
+) -> _Results:
+    """Transcribe on the devices of this process."""
+    each = transcribe_each if cfg.channel == "each" else transcribe
+    options = (cfg.batch_seconds, batch_threads(cfg.threads), where.claim, cfg.strict_audio, journals)
+    yield from each(bundle, decoder, parts, *options)
+
+
+def _cluster(cfg: DictConfig, bundle: Recognizer, where: Devices, channels: bool) -> Cluster:
+    """Return the pool of actors that the settings describe, each of which loads the model that is loaded here."""
+    pool = Pool(**{key: value for key, value in cfg.executor.items() if key != "name"})
+    setup = Setup(
+        str(bundle.path), decoder_settings(cfg, bundle), "cuda" if pool.gpus else "cpu", where.precision,
+        cfg.runtime, cfg.batch_seconds, cfg.strict_audio, channels, str(Path.cwd()),
+    )  # fmt: skip
+    return Cluster(pool, setup)
 
 
 def _report(notes: list[str], problems: list[AudioError]) -> None:

@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from speechlstm import configs
 from speechlstm.model.tokenizer import Characters
 from speechlstm.training.module import scheduled
+from speechlstm.transcription.cluster import Pool
 from speechlstm.types import UsageError
 
 GROUPS = sorted(
@@ -33,6 +35,8 @@ def compose(group: str, name: str, tmp_path: Path) -> DictConfig:
     """Compose an option within the command that has its group."""
     if group == "corpus":
         return configs.load("prepare", [f"corpus={name}", "root=here", "out=there"])
+    if group == "executor":
+        return configs.load("transcribe", [f"executor={name}"])
     return configs.load("train", [f"{group}={name}", "data.train=train.jsonl", f"out={tmp_path}"])
 
 
@@ -60,7 +64,7 @@ BUILD: dict[str, Callable[[DictConfig], Any]] = {
 
 
 def test_every_group_is_built_here() -> None:
-    assert {*BUILD, "corpus", "experiment"} == set(GROUPS)
+    assert {*BUILD, "corpus", "executor", "experiment"} == set(GROUPS)
 
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
@@ -74,6 +78,11 @@ def test_every_option_composes_and_builds(
     if group == "corpus":  # the importers' own tests read corpora; here their settings must fit
         settings = OmegaConf.to_container(cfg.corpus)
         inspect.signature(get_object(settings.pop("_target_"))).bind(root=Path("here"), **settings)
+        return
+    if group == "executor":
+        settings = OmegaConf.to_container(cfg.executor)
+        assert settings.pop("name") == name
+        assert settings == (asdict(Pool()) if name == "ray" else {})
         return
     if name in ("phones", "an4_phones", "english"):
         (tmp_path / "small.dic").write_text("".join(f"{word} X\n" for text in TEXTS for word in text.split()))

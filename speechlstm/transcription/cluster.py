@@ -1,0 +1,244 @@
+"""Transcription by a pool of Ray actors, each with a copy of the model, on one machine or many.
+
+The actors only recognize: results come back to this process, which alone writes them, so that nothing is written twice
+or by half. An actor that dies, with its process or its node, is replaced, and what it worked on is done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from speechlstm.data import progress
+from speechlstm.data.audio import audio_name
+from speechlstm.transcription.channels import transcribe_each
+from speechlstm.transcription.jobs import Part
+from speechlstm.transcription.recognizer import load, transcribe
+from speechlstm.transcription.transcript import Transcript
+from speechlstm.types import AudioError, SpeechlstmError, UsageError, counted
+
+MOST_DEATHS = 3  # of actors over one recording, before it counts as failed
+_CHUNK = 32  # recordings an actor gets at once
+_PATIENCE = 30.0  # seconds without an actor, after which the user hears why nothing happens
+
+Result = tuple[int, Transcript | SpeechlstmError]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What an actor needs to transcribe.
+
+    Attributes:
+        bundle: the model's folder or name.
+        decoder: name and settings of the decoder.
+        device, precision, runtime: as for `speechlstm.transcription.recognizer.load`.
+        batch_seconds, strict_audio: as for `speechlstm.transcription.recognizer.transcribe`.
+        channels: whether to transcribe each channel by itself.
+        folder: the working folder, which relative paths count from.
+    """
+
+    bundle: str
+    decoder: dict[str, Any]
+    device: str
+    precision: str
+    runtime: str
+    batch_seconds: float
+    strict_audio: bool
+    channels: bool
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Settings of `executor=ray`: see `conf/executor/ray.yaml`."""
+
+    address: str | None = None
+    actors: int | None = None
+    cpus: float = 1
+    gpus: float = 0.0
+
+
+class _Worker:
+    """An actor: a model with its decoder."""
+
+    def __init__(self, setup: Setup) -> None:
+        with contextlib.suppress(
+            OSError
+        ):  # another machine may lack it: then relative paths are not found there
+            os.chdir(setup.folder)
+        torch.set_num_threads(1)
+        self.setup = setup
+        self.model = load(setup.bundle, device=setup.device, precision=setup.precision, runtime=setup.runtime)
+        self.decoder = self.model.create_decoder(**setup.decoder)
+
+    def ready(self) -> None:
+        """Return once the model is loaded."""
+
+    def transcribe(self, parts: list[Part], threads: int) -> list[tuple[int, Transcript | AudioError]]:
+        """Return the result of each part, with its place in the list."""
+        each = transcribe_each if self.setup.channels else transcribe
+        options = (self.setup.batch_seconds, threads, None, self.setup.strict_audio)
+        return list(each(self.model, self.decoder, parts, *options))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Recordings that go to an actor together, by their numbers, and how many actors died over them."""
+
+    numbers: tuple[int, ...]
+    deaths: int = 0
+
+    def again(self) -> list[_Chunk]:
+        """Return what to do after a death: each recording by itself, so that one cannot take the others along."""
+        return [replace(self, numbers=(number,), deaths=self.deaths + 1) for number in self.numbers]
+
+
+class Cluster:
+    """A connection to Ray with its actors, while the context lasts.
+
+    Raises:
+        UsageError: Ray is not installed.
+        SpeechlstmError: there is no cluster at the address.
+    """
+
+    def __init__(self, pool: Pool, setup: Setup) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise UsageError("executor=ray needs the extra ray: pip install 'speechlstm[ray]'") from None
+        self._ray: Any = ray
+        self._pool, self._setup = pool, setup
+        self._started: dict[Any, Any] = {}  # actors that load the model, by what tells that they have
+        self._busy: dict[Any, tuple[Any, _Chunk]] = {}  # actors with their work, by its result
+
+    def __enter__(self) -> Cluster:
+        here = threading.current_thread() is threading.main_thread()
+        handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)} if here else {}
+        try:
+            self._ray.init(
+                address=self._pool.address, include_dashboard=None if self._pool.address else False,
+                log_to_driver=False, logging_level="ERROR", configure_logging=True,
+            )  # fmt: skip
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise SpeechlstmError(
+                f"executor.address={self._pool.address}: no Ray cluster there ({reason})"
+            ) from None
+        finally:
+            for each, handler in handlers.items():  # Ray puts its own in their place
+                signal.signal(each, handler)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for actor in [*self._started.values(), *(actor for actor, _ in self._busy.values())]:
+            self._drop(actor)
+        self._ray.shutdown()
+
+    def transcribe(self, parts: Sequence[Part]) -> Iterator[Result]:
+        """Yield the result of each part with its number, as soon as an actor has it.
+
+        Raises:
+            SpeechlstmError: no actor can load the model.
+        """
+        ray = self._ray
+        size = max(1, min(_CHUNK, len(parts) // (4 * self._wanted()) or 1))  # even shares at the end
+        chunks = [tuple(range(len(parts))[start : start + size]) for start in range(0, len(parts), size)]
+        waiting = deque(_Chunk(numbers) for numbers in chunks)
+        idle: list[Any] = []
+        while waiting or self._busy:
+            while idle and waiting:
+                self._give(idle.pop(), waiting.popleft(), parts)
+            room = min(self._wanted(), len(waiting) + len(self._busy))
+            for _ in range(room - len(self._busy) - len(self._started)):
+                self._start()
+            done, _ = ray.wait([*self._busy, *self._started], num_returns=1, timeout=_PATIENCE)
+            if not done and not self._busy:
+                cores, cards = self._pool.cpus, self._pool.gpus
+                progress.write(
+                    f"note: the cluster has no room yet for an actor with cpus={cores} and gpus={cards}",
+                    sys.stderr,
+                )
+            for reference in done:
+                if reference in self._started:
+                    idle += self._loaded(reference)
+                else:
+                    yield from self._finish(reference, waiting, idle, parts)
+        for actor in idle:
+            self._drop(actor)
+
+    def _wanted(self) -> int:
+        """Return how many actors there should be."""
+        if self._pool.actors is not None:
+            return self._pool.actors
+        there = self._ray.cluster_resources()
+        shares = [there.get("CPU", 0) / self._pool.cpus]
+        shares += [there.get("GPU", 0) / self._pool.gpus] if self._pool.gpus else []
+        return max(1, int(min(shares)))
+
+    def _start(self) -> None:
+        made = self._ray.remote(_Worker).options(num_cpus=self._pool.cpus, num_gpus=self._pool.gpus)
+        actor = made.remote(self._setup)
+        self._started[actor.ready.remote()] = actor
+
+    def _loaded(self, reference: Any) -> list[Any]:
+        """Return the actor that has loaded the model, or none if it died; raise if it cannot load it."""
+        actor = self._started.pop(reference)
+        try:
+            self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            text = str(cause or error).strip()
+            own = [
+                line for line in text.splitlines() if "Error: " in line
+            ]  # the trace ends in what was wrong
+            if "__init__" in text or isinstance(cause, SpeechlstmError):
+                reason = (own or text.splitlines())[-1].rpartition("Error: ")[2]
+                raise SpeechlstmError(f"an actor cannot load the model: {reason}") from None
+            self._drop(actor)
+            return []
+        return [actor]
+
+    def _give(self, actor: Any, chunk: _Chunk, parts: Sequence[Part]) -> None:
+        threads = max(1, int(self._pool.cpus))
+        reference = actor.transcribe.remote([parts[number] for number in chunk.numbers], threads)
+        self._busy[reference] = actor, chunk
+
+    def _finish(
+        self, reference: Any, waiting: deque[_Chunk], idle: list[Any], parts: Sequence[Part]
+    ) -> Iterator[Result]:
+        """Yield the results of a chunk, or see that it is done again if its actor has died."""
+        actor, chunk = self._busy.pop(reference)
+        try:
+            results = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, SpeechlstmError):
+                raise error.cause from None
+            raise
+        except self._ray.exceptions.RayError:
+            self._drop(actor)
+            if chunk.deaths + 1 < MOST_DEATHS:
+                waiting.extend(chunk.again())
+                return
+            for number in chunk.numbers:
+                name, died = audio_name(parts[number].audio), counted(MOST_DEATHS, "actor")
+                yield (
+                    number,
+                    AudioError(f"{name}: {died} died while transcribing it; the last one may lack memory"),
+                )
+            return
+        idle.append(actor)
+        for place, result in results:
+            yield chunk.numbers[place], result
+
+    def _drop(self, actor: Any) -> None:
+        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
+            self._ray.kill(actor)

@@ -1,0 +1,145 @@
+"""Transcription by Ray on a real cluster of two nodes, parts of which are killed in mid-run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import speechlstm
+from speechlstm.cli import transcribe as command
+from speechlstm.transcription.cluster import Cluster, Pool, Setup
+from speechlstm.transcription.jobs import Part
+from speechlstm.transcription.recognizer import transcribe
+from speechlstm.types import SpeechlstmError
+
+SAMPLES = sorted((Path(speechlstm.__file__).parent / "data/samples").glob("*.flac"))
+SPEECHLSTM = [sys.executable, "-m", "speechlstm"]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """Start two nodes with one core each."""
+    pytest.importorskip("ray", reason="executor=ray needs Ray: pip install 'speechlstm[ray]'")
+    from ray.cluster_utils import Cluster as Nodes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        node = {"num_cpus": 1, "object_store_memory": 100 << 20}
+        made = Nodes(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+        made.second = made.add_node(**node)
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture
+def talks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Part]:
+    """Copy samples to a folder of 40 recordings, one of them broken."""
+    monkeypatch.chdir(tmp_path)
+    Path("talks").mkdir()
+    names = [f"talks/{index:02}.flac" for index in range(40)]
+    for index, name in enumerate(names):
+        shutil.copy(SAMPLES[index % len(SAMPLES)], name)
+    Path(names[7]).write_bytes(b"no audio")
+    return [Part(name) for name in names]
+
+
+def outcomes(results: Iterator[tuple[int, Any]]) -> list[tuple[int, str]]:
+    """Return what was found, by number; a number that comes twice is there twice."""
+    return sorted((number, getattr(found, "text", None) or str(found)) for number, found in results)
+
+
+def workers(nodes: Any) -> list[int]:
+    """Return the processes of the actors on these nodes."""
+    raylets = {each.process.pid for node in nodes.list_all_nodes() for each in node.all_processes["raylet"]}
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            _, _, rest = stat.read_text().rpartition(")")
+            name = (stat.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(rest.split()[1]) in raylets and name.startswith(b"ray::_Worker"):
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.slow
+def test_killing_anything_loses_nothing_and_repeats_nothing(
+    nodes: Any, talks: list[Part], tmp_path: Path
+) -> None:
+    arguments = ["transcribe", "talks", "out=texts", "executor=ray", f"executor.address={nodes.address}"]
+    driver = subprocess.Popen([*SPEECHLSTM, *arguments], stderr=subprocess.PIPE)
+    while driver.poll() is None and not list(Path().glob("texts/talks/*.txt")):
+        time.sleep(0.2)
+    driver.kill()  # and the actors end with it
+    driver.communicate()
+    before = {path: path.stat().st_mtime_ns for path in Path().glob("texts/talks/*.txt")}
+    assert 0 < len(before) < 39
+
+    model = speechlstm.load()
+    local = outcomes(transcribe(model, model.decoder, talks))
+    setup = Setup(
+        bundle=str(model.path), decoder=dict(model.bundle.decoder) or {"name": "greedy"}, device="cpu",
+        precision="32-true", runtime="torch", batch_seconds=120.0, strict_audio=False, channels=False,
+        folder=str(tmp_path),
+    )  # fmt: skip
+    kills = ["actor", "process", "node"]
+    results = []
+    with Cluster(Pool(address=nodes.address), setup) as cluster:
+        for each in cluster.transcribe(talks):
+            results.append(each)
+            busy = [actor for actor, _ in cluster._busy.values()]
+            if kills and busy:
+                kill = kills.pop(0)
+                if kill == "actor":
+                    cluster._ray.kill(busy[0])
+                elif kill == "process":
+                    os.kill(workers(nodes)[0], signal.SIGKILL)
+                else:
+                    nodes.remove_node(nodes.second, allow_graceful=False)
+    assert not kills
+    assert outcomes(iter(results)) == local
+
+    again = subprocess.run([*SPEECHLSTM, *arguments], capture_output=True, text=True)
+    assert again.returncode == 3, again.stderr  # one is broken
+    assert f"{len(before)} of 40 transcripts there already" in again.stderr
+    after = {path: path.stat().st_mtime_ns for path in Path().glob("texts/talks/*.txt")}
+    assert before.items() <= after.items() and len(after) == 39
+    texts = {path.stem: path.read_text().strip() for path in after}
+    assert texts == {f"{number:02}": text for number, text in local if number != 7}
+
+
+@pytest.mark.slow
+def test_a_model_that_no_actor_can_load_is_named(nodes: Any, tmp_path: Path) -> None:
+    missing = Setup(
+        str(tmp_path / "gone"), {"name": "greedy"}, "cpu", "32-true", "torch", 120.0, False, False, "/"
+    )
+    with (
+        Cluster(Pool(address=nodes.address), missing) as cluster,
+        pytest.raises(SpeechlstmError, match=r"an actor cannot load the model: .*gone"),
+    ):
+        list(cluster.transcribe([Part("a.wav")]))
+
+
+def test_other_devices_do_not_go_with_ray(
+    talks: list[Part], run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    status, _, err = run_command(command, "talks", "executor=ray", "trainer=ddp_cpu", "trainer.devices=2")
+    assert status == 2 and "executor=ray takes no pipes, and no trainer= of several devices" in err
+
+
+def test_without_ray_its_package_is_named(
+    talks: list[Part], run_command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    status, out, err = run_command(command, "talks", "executor=ray")
+    assert (status, out) == (2, "") and "pip install 'speechlstm[ray]'" in err
