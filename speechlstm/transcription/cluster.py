@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 from collections import deque
@@ -102,6 +103,18 @@ class _Chunk:
         return [replace(self, numbers=(number,), deaths=self.deaths + 1) for number in self.numbers]
 
 
+def _check_address(address: str | None) -> None:
+    """Raise a SpeechlstmError if nothing answers at `host:port`: Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or "/" in host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SpeechlstmError(f"executor.address={address}: no Ray cluster there ({reason})") from None
+
+
 class Cluster:
     """A connection to Ray with its actors, while the context lasts.
 
@@ -121,6 +134,7 @@ class Cluster:
         self._busy: dict[Any, tuple[Any, _Chunk]] = {}  # actors with their work, by its result
 
     def __enter__(self) -> Cluster:
+        _check_address(self._pool.address)
         here = threading.current_thread() is threading.main_thread()
         handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)} if here else {}
         try:

@@ -130,6 +130,17 @@ def test_a_model_that_no_actor_can_load_is_named(nodes: Any, tmp_path: Path) -> 
         list(cluster.transcribe([Part("a.wav")]))
 
 
+@pytest.mark.parametrize("port", [1, 99999])
+def test_a_cluster_that_is_not_there_is_named(port: int) -> None:
+    pytest.importorskip("ray", reason="executor=ray needs Ray: pip install 'speechlstm[ray]'")
+    setup = Setup("small", {"name": "greedy"}, "cpu", "32-true", "torch", 120.0, False, False, "/")
+    with (
+        pytest.raises(SpeechlstmError, match="no Ray cluster there"),
+        Cluster(Pool(address=f"127.0.0.1:{port}"), setup),
+    ):
+        pass
+
+
 def test_other_devices_do_not_go_with_ray(
     talks: list[Part], run_command: Callable[..., tuple[int, str, str]]
 ) -> None:
