@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def main(cfg: DictConfig) -> int:
                     f"{names[index]}: no speech for the end of the text: {' '.join(result.missing)}"
                 )
         except SpeechlstmError as error:
-            progress.write(f"failed: {error}", sys.stderr)
+            progress.fail(error)
             failed += 1
     if joined:
         write_atomically(out, "".join(joined[index] for index in sorted(joined)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -52,7 +51,7 @@ def main(cfg: DictConfig) -> int:
         for outcome in where.merge(own, len(utterances), "evaluating", "utterance"):
             outcomes.append(outcome)
             if isinstance(outcome[1], AudioError):
-                progress.write(f"failed: {outcome[1]}", sys.stderr)
+                progress.fail(outcome[1])
             else:
                 progress.warn(utterances[outcome[0]].id, outcome[1].warnings)
         seconds = time.perf_counter() - begin
@@ -127,6 +126,6 @@ def conclude(
         try:
             outputs.write(file_path(path), content)
         except SpeechlstmError as error:
-            print(f"failed: {error}", file=sys.stderr)
+            progress.fail(error)
             failed += 1
     return SOME_FAILED if failed else 0

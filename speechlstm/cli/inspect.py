@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from speechlstm import configs
 from speechlstm.cli.devices import make_decoder
 from speechlstm.data import progress
+from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs
 from speechlstm.evaluation.plots import check_plots
 from speechlstm.study.inspect import checkpoint, figures
@@ -38,8 +39,10 @@ def main(cfg: DictConfig) -> int:
         raise UsageError(f"text= is of one recording, but {given} are given")
     outputs = Outputs([*configs.reads(cfg), *(recording.path for recording in recordings)], cfg.overwrite)
     pages = output_paths(recordings, folder, "html")
-    for line in [f"note: {note}" for note in notes] + [f"failed: {problem}" for problem in problems]:
-        print(line, file=sys.stderr)
+    for note in notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    for problem in problems:
+        progress.fail(problem)
     failed = len(problems)
     if recordings:
         bundle = checkpoint.load(cfg.bundle)
@@ -60,12 +63,12 @@ def main(cfg: DictConfig) -> int:
         except SpeechlstmError as error:
             if isinstance(error, UsageError) and not isinstance(error, OutputError):
                 raise
-            progress.write(f"failed: {error}", sys.stderr)
+            progress.fail(error)
             failed += 1
             continue
         if seen.overview is not None and cfg.duration is None:
             shown = f"{seen.offset:g} to {seen.offset + seen.seconds:g} s of {seen.recording_seconds:.0f} s"
             hint = "on the page you can choose another part"
-            progress.write(f"{seen.transcript.audio}: showing {shown}; {hint}", sys.stderr)
+            progress.write(f"{printable(seen.transcript.audio)}: showing {shown}; {hint}", sys.stderr)
         progress.write(str(page), sys.stdout)
     return report_failures(failed, given)

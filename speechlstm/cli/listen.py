@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> int:
         try:
             waveform, _, utterance = dataset[index, factor, seed]
         except AudioError as error:
-            progress.write(f"failed: {error}", sys.stderr)
+            progress.fail(error)
             failed += 1
             continue
         files = {".wav": _wav(waveform, cfg.sample_rate)}
@@ -62,7 +62,7 @@ def main(cfg: DictConfig) -> int:
             for suffix, content in files.items():
                 outputs.write(out / f"{names[index]}{suffix}", content)
         except SpeechlstmError as error:
-            progress.write(f"failed: {error}", sys.stderr)
+            progress.fail(error)
             failed += 1
             continue
         progress.write(f"{out / names[index]}.wav  {len(waveform) / cfg.sample_rate:.2f} s  {utterance.text}")

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from speechlstm import configs
 from speechlstm.cli import templates
 from speechlstm.data import progress
+from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs, file_path
 from speechlstm.data.manifest import read_usable
 from speechlstm.model import installed, registry
@@ -80,7 +81,7 @@ def show(cfg: DictConfig) -> int:
                     print(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
     problems = [each.problem for each in parts if each.problem]
     for problem in dict.fromkeys(problems):
-        print(f"failed: {problem}", file=sys.stderr)
+        progress.fail(problem)
     return 1 if problems else 0
 
 
@@ -179,13 +180,14 @@ def bench(cfg: DictConfig) -> int:
                 raise
             origin = f"decoder {name!r} of {registry.package_of(registry.entry('decoder', name))}"
             problems[name] = str(error) if origin in str(error) else f"{origin}: {error}"
-            progress.write(f"failed: {problems[name]}", sys.stderr)
+            progress.fail(problems[name])
     setup = {"manifest": cfg.bench, "bundle": bundle.name, "utterances": len(computed.rows), "lm": cfg.lm}
     if cfg.format == "json":
         print(json.dumps(setup | {"trials": benchmark.as_json(trials), "failed": problems}, indent=1))
     elif trials:
-        print(", ".join(f"{key} {value}" for key, value in setup.items() if value is not None) + "\n")
-        print("\n".join(benchmark.as_table(trials)))
+        about = ", ".join(f"{key} {value}" for key, value in setup.items() if value is not None)
+        print(printable(about) + "\n")
+        print("\n".join(map(printable, benchmark.as_table(trials))))
     if cfg.plot is not None and trials:
         title = f"{cfg.bench}: {counted(len(computed.rows), 'utterance')}, {seconds:.0f} s, {bundle.name}"
         benchmark.plot(trials, title, plot)

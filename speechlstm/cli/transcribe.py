@@ -14,6 +14,7 @@ from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, choose_devices, decoder_settings, make_decoder
 from speechlstm.data import progress
 from speechlstm.data.audio import is_pipe, parse_channel
+from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs, is_stdout, write_atomically
 from speechlstm.data.remote import RemotePath, Target, is_url, target
 from speechlstm.decoders import Decoder
@@ -100,7 +101,7 @@ def main(cfg: DictConfig) -> int:
         merged = where.merge(results, len(work), "transcribing", "file")
         for result in (each for _, each in merged) if apart else in_order(merged):
             if isinstance(result, SpeechlstmError):
-                progress.write(f"failed: {result}", sys.stderr)
+                progress.fail(result)
                 failed += 1
             elif result is not None:
                 text = _headed(result, kinds[0], formats, given > 1)
@@ -149,8 +150,10 @@ def _cluster(cfg: DictConfig, bundle: Recognizer, where: Devices, channels: bool
 
 
 def _report(notes: list[str], problems: list[AudioError]) -> None:
-    for line in [f"note: {note}" for note in notes] + [f"failed: {problem}" for problem in problems]:
-        print(line, file=sys.stderr)
+    for note in notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    for problem in problems:
+        progress.fail(problem)
 
 
 def _warned(results: _Results, itn: str | None) -> _Results:
@@ -213,7 +216,7 @@ def _written(
 
 def _headed(transcript: Transcript, kind: str, formats: _Formats, several: bool) -> str:
     """Return a transcript as it stands among others: formats without the name of the recording get a heading."""
-    name = f"==> {transcript.audio} <==\n" if kind not in _JOINED else ""
-    name = f"{transcript.audio}: " if kind == "txt" else name
+    name = printable(transcript.audio)
+    name = f"{name}: " if kind == "txt" else "" if kind in _JOINED else f"==> {name} <==\n"
     gap = "" if kind in _JOINED or not several else "\n"
     return f"{name if several else ''}{formats[kind](transcript)}{gap}"

@@ -10,6 +10,7 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, decoder_settings
 from speechlstm.data import progress
+from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.data.manifest import read_usable
 from speechlstm.decoders import Decoder
@@ -70,7 +71,7 @@ def main(cfg: DictConfig) -> int:
         power, before, after = tuning.calibrate(plain, dev)
         chosen["confidence_power"] = float(f"{power:.{_PLACES}g}")
     head = (
-        f"# Tuned on {cfg.manifest} with {bundle.name}: WER {best.score.wer:.2%} "
+        f"# Tuned on {printable(f'{cfg.manifest} with {bundle.name}')}: WER {best.score.wer:.2%} "
         f"({low:.2%} to {high:.2%}), {counted(len(trials), 'trial')}, seed {cfg.seed}.\n"
     )
     write_atomically(out, head + OmegaConf.to_yaml(OmegaConf.create(chosen)))
@@ -82,7 +83,9 @@ def main(cfg: DictConfig) -> int:
     if "confidence_power" in chosen:
         print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")
     found_there = f"--config-dir {out.parent.parent} decoder={out.stem}"
-    print(f"settings: {out}\n\n  speechlstm evaluate manifest=TEST.jsonl {found_there}")
+    print(
+        f"settings: {printable(str(out))}\n\n  speechlstm evaluate manifest=TEST.jsonl {printable(found_there)}"
+    )
     return SOME_FAILED if bad or dev.problems else 0
 
 

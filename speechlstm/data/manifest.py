@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -210,7 +209,7 @@ def read_usable(path: str | Path, shown: bool = True) -> tuple[list[Utterance], 
     problems: list[ManifestError] = []
     utterances = read_manifest(path, problems)
     for problem in problems if shown else ():
-        progress.write(f"failed: {problem}", sys.stderr)
+        progress.fail(problem)
     return utterances, len(problems)
 
 

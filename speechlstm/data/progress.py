@@ -134,6 +134,11 @@ def warn(name: str, lines: Iterable[str]) -> None:
         write(f"warning: {printable(name)}: {line}", sys.stderr)
 
 
+def fail(problem: object) -> None:
+    """Write on the standard error stream, on one line, why an input failed."""
+    write(f"failed: {printable(str(problem))}", sys.stderr)
+
+
 def write(text: str, file: TextIO | None = None, end: str = "\n") -> None:
     """Print a line above the bar, if there is one."""
     file = file or sys.stdout

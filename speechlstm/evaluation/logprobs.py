@@ -61,7 +61,7 @@ def compute(
                 progress.warn(utterances[recording.index].id, recording.warnings)
                 whole = whole and not recording.warnings
             for _, problem in batch.failures:
-                progress.write(f"failed: {problem}", sys.stderr)
+                progress.fail(problem)
                 problems.append(problem)
             bar.update(len(batch.recordings) + len(batch.failures))
     if not computed:

@@ -337,6 +337,20 @@ def test_only_what_is_not_finite_is_missing(
     assert losses.messages() == (lines or [*many, "2 more stretches missing, 0.12 s in all"])
 
 
+def test_whole_blocks_that_are_not_finite_are_missing_unless_all_are(tmp_path: Path) -> None:
+    samples = np.full(300 * RATE, 0.1, np.float32)
+    samples[40 * RATE : 200 * RATE] = np.nan
+    soundfile.write(path := tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    lines: list[str] = []
+    sound = load_audio(path, RATE, strict=False, warnings=lines)
+    assert lines == ["160.00 s missing at 40.0 s"]
+    assert np.array_equal(sound, np.nan_to_num(samples))
+    for part in ({}, {"offset": 60.0, "duration": 100.0}):
+        soundfile.write(path, samples * (np.nan if not part else 1), RATE, subtype="FLOAT")
+        with pytest.raises(AudioError, match="holds only values that are not finite"):
+            load_audio(path, RATE, strict=False, **part)
+
+
 @pytest.mark.parametrize("name", ["a.wav", "a.mp3", "bare.mp3", "a.m4a"])
 def test_segments_outside_the_file_are_refused(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)

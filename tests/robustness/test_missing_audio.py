@@ -45,3 +45,20 @@ def test_what_is_missing_is_said(command: str, warm: Server, damaged: Path) -> N
     assert ended.status == 3
     assert "cut.wav: damaged or truncated, 0.50 s missing at 2.1 s" in ended.err
     assert "warning" not in ended.err
+
+
+def test_control_characters_of_names_break_no_line(warm: Server, work: Path) -> None:
+    names = ["a\nb.flac", "c\x1b[2J.flac"]
+    for name in names:
+        (work / name).write_bytes((work / "stop.flac").read_bytes())
+    (work / "no\rsound.flac").write_bytes(b"fLaC")
+    for kind, heads in (
+        ("srt", ("==> a\\nb.flac <==", "==> c\\x1b[2J.flac <==")),
+        ("txt", ("a\\nb.flac: ", "c\\x1b[2J.flac: ")),
+    ):
+        ended = warm.run(work, "transcribe", *names, "no\rsound.flac", f"format={kind}")
+        assert ended.status == 3
+        for head in heads:
+            assert any(line.startswith(head) for line in ended.out.splitlines())
+        assert any(line.startswith("failed: no\\rsound.flac: ") for line in ended.err.splitlines())
+        assert not set("\x1b\r") & set(ended.out + ended.err)

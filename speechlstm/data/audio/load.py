@@ -200,9 +200,11 @@ def stream_audio(
         if not mixer.read and offset:
             raise AudioError(f"{path}: segment begins at {offset:g} s, but the file ends before")
         if not made:
-            raise AudioError(
-                f"{path}: no samples that could be read, or too few; record it again or leave it out"
-            )
+            reason = "no samples that could be read, or too few; record it again or leave it out"
+            raise AudioError(f"{path}: {reason}")
+        if not mixer.finite:
+            reason = "holds only values that are not finite (NaN or infinity); convert it again"
+            raise AudioError(f"{path}: {reason}")
         if (
             duration is not None
             and not clip

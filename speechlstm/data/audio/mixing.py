@@ -41,12 +41,14 @@ class Mixer:
 
     Attributes:
         read: seconds that have gone through.
+        finite: whether any value was; of damaged floats, none may be.
         canceled: seconds at which channels first canceled each other, and the channel that was taken instead.
     """
 
     def __init__(self, losses: Losses, channel: int | None, begin: float) -> None:
         self.losses, self.channel, self.begin = losses, channel, begin
         self.read = 0.0
+        self.finite = False
         self.canceled: tuple[float, int] | None = None
 
     def __call__(self, data: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
@@ -65,6 +67,8 @@ class Mixer:
         if not np.isfinite(peak):
             mono = self._without_nonsense(mono, rate)
             peak = float(np.abs(mono).max())
+        else:
+            self.finite = True
         if peak > MAX_PEAK:
             raise AudioError(
                 f"{name}: reaches {peak:g}, but full scale is 1; divide by 32768 if it was 16-bit audio"
@@ -92,10 +96,7 @@ class Mixer:
 
     def _without_nonsense(self, mono: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         wrong = np.flatnonzero(~np.isfinite(mono))
-        if len(wrong) == len(mono):
-            raise AudioError(
-                f"{self.losses.name}: holds only values that are not finite (NaN or infinity); convert it again"
-            )
+        self.finite = self.finite or len(wrong) < len(mono)
         for part in np.split(wrong, np.flatnonzero(np.diff(wrong) > GAP * rate) + 1):
             start, length = self.begin + self.read + part[0] / rate, (part[-1] - part[0] + 1) / rate
             self.losses.add(start, length, "values that are not finite (NaN or infinity)")
