@@ -231,7 +231,7 @@ def test_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> N
 def test_half_a_sample_of_raw_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes(b"\0" * 101)
-    assert "truncated, cut off at 0.0 s" in error(path)
+    assert "truncated, 0.031 ms missing at 0.0 s" in error(path)
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "bare.mp3", "a.flac", "a.ogg", "a.opus", "a.m4a", "a.webm"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Literal
 
 _UNKNOWN = 0x7FFF_0000  # bytes; sizes from here to the end of 32 bits are written when nobody knows
+_TAGS = 1 << 26  # bytes that FFmpeg may allocate for the tags of a wav
 
 
 def wav_sizes(file: IO[bytes], size: int) -> tuple[int, int]:
@@ -35,10 +36,15 @@ def wav_channels(file: IO[bytes]) -> int:
 
 
 def wav_tags_overrun(file: IO[bytes], size: int) -> bool:
-    """Whether the tags before the sound of a wav claim more bytes than the file has, which FFmpeg would allocate."""
+    """Whether tags of a wav claim more bytes than the file has, which FFmpeg would allocate.
+
+    Those after the sound may be cut off, which does it no harm, unless they claim to be very long.
+    """
+    sound = False
     for name, begin, length in _wav_chunks(file):
-        if name == b"data" or begin + length > size:
-            return name == b"LIST"
+        if begin + length > size:
+            return name == b"LIST" and (not sound or length > _TAGS)
+        sound = sound or name == b"data"
     return False
 
 
@@ -60,6 +66,8 @@ def _chunks(file: IO[bytes], place: int, size: int) -> bool:
         if not head[:4].isascii() or not head[:4].decode("ascii").isprintable():
             return False
         place += place % 2 + 8 + int.from_bytes(head[4:], "little")
+        if place > size + 1 and head[:4] == b"LIST":
+            return True  # tags that are cut off
     return place <= size + 1
 
 
