@@ -82,10 +82,8 @@ def main(cfg: DictConfig) -> int:
     print(f"before: WER {trials[0].score.wer:.2%}")
     if "confidence_power" in chosen:
         print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")
-    found_there = f"--config-dir {out.parent.parent} decoder={out.stem}"
-    print(
-        f"settings: {printable(str(out))}\n\n  speechlstm evaluate manifest=TEST.jsonl {printable(found_there)}"
-    )
+    found_there = printable(f"--config-dir {out.parent.parent} decoder={out.stem}")
+    print(f"settings: {printable(str(out))}\n\n  speechlstm evaluate manifest=TEST.jsonl {found_there}")
     return SOME_FAILED if bad or dev.problems else 0
 
 
