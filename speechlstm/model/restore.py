@@ -96,14 +96,14 @@ def _part(stage: str, config: Mapping[str, Any], where: str, **sizes: int) -> An
     name = settings.get("name")
     if not isinstance(name, str):
         raise BundleError(
-            f"{where}: {stage} must be chosen by name, but is {settings.get('_target_', name)!r}; "
+            f"{where}: {stage} must be chosen by name, but is {settings.get('_target_', name)!r:.99}; "
             f"installed are: {', '.join(registry.names(stage))}"
         )
     if name not in registry.names(stage):
         packages = config.get("packages")
-        source = str(packages.get(stage, "")) if isinstance(packages, dict) else ""
+        source = str(packages.get(stage, ""))[:99] if isinstance(packages, dict) else ""
         install = f"; it came with {source}: pip install {source.split()[0]}" if source.strip() else ""
-        raise BundleError(f"{where}: the model needs {stage} {name!r}, which is not installed{install}")
+        raise BundleError(f"{where}: the model needs {stage} {name[:99]!r}, which is not installed{install}")
     with weights_follow():
         return registry.create(stage, **(settings | sizes))
 
