@@ -18,6 +18,9 @@ CLAIM = 1_500_000_000
 BIG, LITTLE, LONG = struct.pack(">I", CLAIM), struct.pack("<I", CLAIM), struct.pack(">Q", CLAIM)
 EBML = (CLAIM | 1 << 56).to_bytes(8, "big")
 SEVENS = b"\x7f\x7f\x7f\x7f"  # 28 bits, the most that an ID3 tag can claim
+LIST = (
+    b"LIST" + LITTLE + b"INFOIART" + struct.pack("<I", CLAIM - 100) + bytes(32)
+)  # FFmpeg refuses a tag beyond its chunk
 STUFF = BIG * 8  # numbers that claim more
 MUXED = {
     "mp4": "aac", "caf": "pcm_s16be", "matroska": "libopus", "w64": "pcm_s16le", "mp3": "libmp3lame", "wv": "wavpack",
@@ -30,11 +33,11 @@ ASF_TAGS = bytes.fromhex("941c23449894d149a1411d134e457054")
 
 # What is put before (+), after (-) or over (=) some bytes of a file; "" is its beginning, or its end.
 CASES: dict[str, tuple[str, str, bytes, bytes]] = {
-    "LIST of a wav": ("WAV", "+", b"data", b"LIST" + LITTLE + b"INFOIART" + LITTLE),
-    "LIST at the end of a wav": ("WAV", "-", b"", b"LIST" + LITTLE + b"INFOIART" + LITTLE),
+    "LIST of a wav": ("WAV", "+", b"data", LIST),
+    "LIST at the end of a wav": ("WAV", "-", b"", LIST),
     "bext of a wav": ("WAV", "+", b"data", b"bext" + LITTLE + STUFF),
-    "LIST of an RF64": ("RF64", "+", b"data", b"LIST" + LITTLE + b"INFOIART" + LITTLE),
-    "LIST at the end of an RF64": ("RF64", "-", b"", b"LIST" + LITTLE + b"INFOIART" + LITTLE),
+    "LIST of an RF64": ("RF64", "+", b"data", LIST),
+    "LIST at the end of an RF64": ("RF64", "-", b"", LIST),
     "NAME of an AIFF": ("AIFF", "+", b"COMM", b"NAME" + BIG),
     "ID3 at the end of an AIFF": ("AIFF", "-", b"", b"ID3 " + BIG + STUFF),
     "header of an AU": ("AU", "=", b".snd", b".snd" + BIG),

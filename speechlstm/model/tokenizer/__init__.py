@@ -25,7 +25,7 @@ def from_dict(content: dict[str, Any]) -> Tokenizer:
     kind = content.get("kind") if isinstance(content, dict) else None
     known = registry.names("tokenizer")
     if not isinstance(kind, str) or kind not in known:
-        raise TokenizerError(f"tokenizer kind is {kind!r}, but must be one of {', '.join(known)}")
+        raise TokenizerError(f"tokenizer kind is {kind!r:.99}, but must be one of {', '.join(known)}")
     tokenizer: type[Tokenizer] = registry.load("tokenizer", kind)
     try:
         return tokenizer.from_dict(content)
