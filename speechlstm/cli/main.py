@@ -51,7 +51,7 @@ def main() -> None:
     try:
         _run(*(sys.argv[1:] or ["--help"]))
     except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
-        console.end(0)
+        console.end(console.status_without_reader())
     except SystemExit as leaving:
         console.end(leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None))
     except BaseException:

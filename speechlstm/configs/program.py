@@ -24,7 +24,7 @@ from speechlstm.configs.composing import check_fit, composed, register_plugins, 
 from speechlstm.configs.help import read
 from speechlstm.configs.limits import accepts, limits
 from speechlstm.configs.mistakes import explain
-from speechlstm.data.console import Output, data_on_stdout, stopped
+from speechlstm.data.console import Output, data_on_stdout, note_failures, status_without_reader, stopped
 from speechlstm.data.files import is_stdout
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
@@ -37,7 +37,12 @@ _files: list[str] = []  # plain names on the command line
 
 def inputs(cfg: DictConfig) -> list[str]:
     """Return the files and folders that a command is given, by their plain names or as `inputs=[...]`."""
-    return _files or [str(name) for name in cfg.inputs]
+    given = _files or [str(name) for name in cfg.inputs]
+    if any(
+        not name.strip() for name in given
+    ):  # the current folder, as `Path("")` would have it, is not meant
+        raise UsageError("one of the files is '', an empty name; was a variable of the shell not set?")
+    return given
 
 
 def reads(cfg: DictConfig) -> list[str]:
@@ -82,7 +87,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 with _streams(cfg):
                     status = task(cfg) or 0
             except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
-                status = 0
+                status = status_without_reader()
             except (SpeechlstmError, OmegaConfBaseException, OSError) as error:
                 if cfg.get("debug") is True:
                     raise
@@ -134,6 +139,7 @@ def _read_command_line(config_name: str) -> None:
 
 def _streams(cfg: DictConfig) -> contextlib.AbstractContextManager[None]:
     """Keep messages off a standard output that takes data; say whether the command is in vain without it."""
+    note_failures(False)
     files = [cfg.get(key) for key in _FILES if cfg.get(key)]
     data = any(map(is_stdout, files))
     if isinstance(sys.stdout, Output):

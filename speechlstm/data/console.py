@@ -14,6 +14,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
+from speechlstm.types import SOME_FAILED
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when a terminal is closed
 GRACE = 10.0  # seconds for what is open to be put in order after a signal
 _ESCAPED = "speechlstm.escaped"  # what streams do with letters that their encoding lacks
@@ -24,6 +26,7 @@ _CONTROLS = re.compile(
 )  # end a line, or reorder what is in it
 
 _results: TextIO | None = None  # where data goes while messages do not
+_input_failed = False
 _status = 0  # that a signal has asked for: 130, 143, or 129
 
 
@@ -135,6 +138,17 @@ def leave_at_once() -> None:
 def stopped() -> int:
     """Return the exit status that a signal has asked for, 0 if there was none."""
     return _status
+
+
+def note_failures(some: bool) -> None:
+    """Note whether an input has failed, for a command whose reader goes away."""
+    global _input_failed
+    _input_failed = some
+
+
+def status_without_reader() -> int:
+    """Return the exit status when the reader of the output has seen enough: 0 unless an input has failed already."""
+    return SOME_FAILED if _input_failed else 0
 
 
 def end(status: int) -> NoReturn:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from speechlstm.data import console
 from speechlstm.data.console import printable
 from speechlstm.types import counted
 
@@ -136,6 +137,7 @@ def warn(name: str, lines: Iterable[str]) -> None:
 
 def fail(problem: object) -> None:
     """Write on the standard error stream, on one line, why an input failed."""
+    console.note_failures(True)
     write(f"failed: {printable(str(problem))}", sys.stderr)
 
 

@@ -98,3 +98,14 @@ def test_a_pipe_of_the_shell(work: Path) -> None:
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("/dev/fd/") and lines[0].endswith(WORDS[:-1])
     assert lines[1:] == ["stop.flac: stop"]
+
+
+@pytest.mark.parametrize(("names", "status"), [(["none.flac"], 3), ([], 0)])
+def test_a_reader_that_goes_away_hides_no_failure(names: list[str], status: int, tmp_path: Path) -> None:
+    sample = Path(speechlstm.__file__).parent / "data" / "samples" / "stop.flac"
+    read, write = os.pipe()
+    os.close(read)
+    program = [sys.executable, "-m", "speechlstm", "transcribe", *names, str(sample), "bundle=small"]
+    done = subprocess.run(program, stdout=write, stderr=subprocess.PIPE, cwd=tmp_path, check=False)
+    os.close(write)
+    assert done.returncode == status, done.stderr

@@ -500,6 +500,7 @@ def test_nothing_but_broken_files_is_a_failure(run: Callable[..., tuple[int, str
     ("arguments", "message"),
     [
         ([], "error: no audio given; usage: speechlstm transcribe FILE|FOLDER ... [KEY=VALUE ...]"),
+        (["", "a.wav"], "error: one of the files is '', an empty name; was a variable of the shell not set?"),
         (["a.wav", "format=str"], "error: no format 'str'; did you mean 'srt'?; there are: txt, json,"),
         (["a.wav", "formt=srt"], "did you mean 'format'?"),
         (["a.wav", "decoder=gready"], "greedy"),

@@ -93,7 +93,7 @@ def fit_arpa(pruner: Pruner, size: float, gzipped: bool) -> tuple[Trie, bytes]:
     best = pruner.keep(0)
     if len(least := encode_arpa(best, gzipped, short=True)) > limit:
         raise UsageError(
-            f"size_mb={size:g} is less than the {len(least) / MEGABYTE:.2f} MB that the {len(trie.words):,} words"
+            f"size_mb={size:g} is less than the {len(least) / MEGABYTE:.3g} MB that the {len(trie.words):,} words"
             " take alone; give more, or keep fewer words (vocab_size=, words=)"
         )
     low, small, high, large = best.ends[-1], len(least), trie.ends[-1], len(content)

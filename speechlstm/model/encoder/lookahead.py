@@ -20,7 +20,7 @@ class ForwardLayer(RecurrentLayer):
     bidirectional = False
 
     def recur(  # type: ignore[override]  # nothing is reversed
-        self, x: Tensor, lengths: Tensor, carried: Carried | None = None
+        self, x: Tensor, lengths: Tensor | None = None, carried: Carried | None = None
     ) -> Tensor:
         """Map `(batch, frames, width)` to hidden states `(batch, frames, hidden_size)`."""
         states, state = self.run(x, self.weights(""), carried.states.get(self) if carried else None)
