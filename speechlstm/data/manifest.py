@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
 from speechlstm.data.lines import read_all, read_lines
+from speechlstm.data.remote import is_url
 from speechlstm.types import AudioError, ManifestError, SpeechlstmError, UsageError, Utterance
 
 _KEYS = ("audio_filepath", "duration", "text", "id", "offset", "speaker", "lang", "channel")
@@ -54,7 +55,7 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
             ):
                 refuse(f"{_plain(key)} holds {half}, half of a surrogate pair, which is no character")
     audio = entry["audio_filepath"]
-    if not isinstance(audio, str) or not audio:
+    if not isinstance(audio, str) or not audio or is_url(audio):
         refuse(f"audio_filepath is {audio!r}, but must be a file name")
     path = folder / audio  # `~` is the shell's; here it is a letter of a name
     if not Path(audio).name or not _is_name(audio):

@@ -183,7 +183,10 @@ def _store(url: str) -> tuple[Any, str]:
 
         limit = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=_SECONDS)
         options["client_kwargs"] = {"timeout": limit}
-    store, path = fsspec.core.url_to_fs(url, **options)
+    try:
+        store, path = fsspec.core.url_to_fs(url, **options)
+    except ValueError:
+        raise SpeechlstmError(f"{url}: fsspec knows no scheme {url.partition(':')[0]}://") from None
     return store, str(path)
 
 

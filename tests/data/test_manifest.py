@@ -150,6 +150,10 @@ def test_audio_below_the_manifest_is_relative_to_it(tmp_path: Path, monkeypatch:
         ('{"audio_filepath": "\\ud83d.wav", "duration": 1}', "which no file can be called"),
         ('{"audio_filepath": ".", "duration": 1}', "which no file can be called"),
         (
+            '{"audio_filepath": "https://a.b/c.wav", "duration": 1}',
+            "'https://a.b/c.wav', but must be a file name",
+        ),
+        (
             '{"audio_filepath": "a", "duration": 1, "text": "x\\ud83d"}',
             "text holds \\ud83d, half of a surrogate pair",
         ),

@@ -149,7 +149,7 @@ def test_a_folder_of_a_web_server_is_listed(run: Run, web: ThreadingHTTPServer, 
         ("http://127.0.0.1:1/gone.wav", "cannot be fetched ("),
         ("memory://missing.wav", "there is no such file"),
         ("memory://empty/", "there is no such file"),
-        ("nonsense://a.wav", "cannot be listed (Protocol not known: nonsense"),
+        ("nonsense://a.wav", "fsspec knows no scheme nonsense://"),
         ("dropbox://a.wav", "this scheme needs a package that is not installed: "),
     ],
 )

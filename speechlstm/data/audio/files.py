@@ -203,5 +203,7 @@ def check_header(path: str, source: Source) -> None:
 
 
 def _check_channels(path: str, channels: int) -> None:
-    if not 1 <= channels <= MAX_CHANNELS:
+    if channels < 1:  # FFmpeg takes random bytes for a format that it guesses
+        raise AudioError(f"{path}: not audio in a known format, or damaged; try to play it")
+    if channels > MAX_CHANNELS:
         raise AudioError(f"{path}: {counted(channels, 'channel')}; can be 1 to {MAX_CHANNELS}")
