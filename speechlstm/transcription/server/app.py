@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestError, answer
 from speechlstm.transcription.server.events import stream
 from speechlstm.transcription.server.keys import Key
-from speechlstm.transcription.server.live import Live
+from speechlstm.transcription.server.live import PATH, Live
 from speechlstm.transcription.server.metrics import Metrics
 from speechlstm.transcription.server.models import Models
 from speechlstm.transcription.server.transcriber import Transcriber, refused
@@ -109,7 +109,7 @@ def create_app(service: Service, live: Live, colors: str) -> FastAPI:
         ("/metrics", service.metrics, "GET"),
     ):
         app.add_api_route(path, route, methods=[method], response_model=None)
-    app.add_api_websocket_route("/v1/realtime", live.serve)
+    app.add_api_websocket_route(PATH, live.serve)
     for path in _PAGE:
         app.add_api_route(path, _page, methods=["GET"], response_model=None)
     app.add_exception_handler(RequestError, _refused)

@@ -13,6 +13,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from speechlstm.transcription.server.answers import RequestError
+from speechlstm.transcription.server.live import PATH
 
 HEADER_SECONDS = 10.0  # that the head of a request may take at most
 _LINGER = 1.0  # seconds in which a client that is told to be too slow can read that
@@ -68,6 +69,10 @@ class _Limited(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._forget()
+
+    def _get_upgrade(self) -> bytes | None:
+        """Return the protocol that a client asks to change to, which only live speech has; others get a page."""
+        return super()._get_upgrade() if self.scope["path"] == PATH else None
 
     def _watch(self) -> None:
         """Set the time limit for what is to come, if that is not what it has been set for."""

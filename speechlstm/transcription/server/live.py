@@ -21,6 +21,8 @@ from speechlstm.types import counted
 _IDLE = 60.0  # seconds without an event after which a connection is closed
 _UNREAD = 30.0  # seconds that a client may take to read what it is sent
 
+PATH = "/v1/realtime"
+
 
 class Live:
     """Serves live connections: `/v1/realtime`.
