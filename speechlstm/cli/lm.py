@@ -11,7 +11,6 @@ from omegaconf import DictConfig, ListConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.data.files import Outputs, file_path, write_atomically
-from speechlstm.decoders.beam.vocabulary import read_words
 from speechlstm.decoders.lm import NGram, Trie, estimate, write_arpa
 from speechlstm.decoders.lm.corpus import EOS_ID, Corpus, read_corpus, splitter
 from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
@@ -38,6 +37,8 @@ def main(cfg: DictConfig) -> int:
     text = corpora["text"]
     limited = text.limited(cfg.vocab_size) if cfg.vocab_size is not None else text
     if cfg.words is not None:
+        from speechlstm.decoders.beam.vocabulary import read_words  # brings torch and all of the search
+
         known = {part for word in read_words(str(cfg.words)) for part in split(word)}
         limited = limited.within(known)
     trie, summaries = estimate(limited, cfg.order, list(cfg.prune))
