@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 import errno
+import faulthandler
 import io
 import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
 from typing import Any, NoReturn, TextIO
@@ -122,17 +123,28 @@ def results() -> TextIO:
 
 def take_signals() -> None:
     """Let Ctrl-C end the program with 130, SIGTERM with 143, SIGHUP with 129: a first in order, a second at once."""
-    for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as for `nohup`
-            signal.signal(number, _stop)
+    handle_signals(_stop)
     sys.unraisablehook = _unraisable
 
 
 def leave_at_once() -> None:
     """Let these signals end the program immediately: there is nothing to put in order."""
-    for number in SIGNALS:
+    handle_signals(_leave)
+
+
+def handle_signals(
+    handler: Callable[[int, FrameType | None], object], numbers: Iterable[int] = SIGNALS
+) -> None:
+    """Install a handler of signals, but not of those that are ignored, as for `nohup`.
+
+    It gets a stack of its own, which `faulthandler` makes: oneDNN's matrix products for AVX-512 point the stack pointer
+    at a buffer on the heap, where a signal would overwrite what lies before it ("corrupted size vs. prev_size").
+    """
+    if not faulthandler.is_enabled():
+        faulthandler.enable(2)  # standard error: where a crash is then reported, too
+    for number in numbers:
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _leave)
+            signal.signal(number, handler)
 
 
 def stopped() -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -126,3 +128,32 @@ def test_children_end_with_their_parent(warm: Server, work: Path, number: int) -
     while alive := [pid for pid in children if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < until, alive
         time.sleep(0.05)
+
+
+LSTM = """
+import signal, sys, time
+import torch
+from speechlstm.data.console import handle_signals
+
+torch.set_num_threads(1)
+handle_signals(lambda *_: None, [signal.SIGALRM])
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+cell, end = torch.nn.LSTM(256, 256, batch_first=True), time.monotonic() + 8
+while time.monotonic() < end:
+    for frames in (10, 24, 37, 60):
+        cell(torch.randn(1, frames, 256, requires_grad=True))[0].sum().backward()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print("well")
+"""
+
+
+@pytest.mark.slow
+def test_signals_leave_the_memory_of_matrix_products_alone() -> None:
+    """Without a stack of its own, a handler makes this crash within seconds on a processor with AVX-512."""
+    done = subprocess.run(
+        [sys.executable, "-c", LSTM],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, b"well\n"), done.stderr

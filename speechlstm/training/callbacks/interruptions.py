@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, WeightAveraging
 
+from speechlstm.data.console import handle_signals
 from speechlstm.training import ranks
 from speechlstm.training.checkpoints import LAST
 from speechlstm.training.messages import say
@@ -78,9 +79,7 @@ class LastCheckpoint(Checkpoint):
                 "out= must be a folder that all machines share"
             )
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) != signal.SIG_IGN:  # as for `nohup`
-                    signal.signal(number, self._receive)
+            handle_signals(self._receive, SIGNALS)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
