@@ -43,7 +43,7 @@ def main(cfg: DictConfig) -> int:
     if cfg.compare_with is not None:
         others = errorreport.read_hypotheses(cfg.compare_with, utterances, recognizer.tokenizer)
     decoder = make_decoder(cfg, recognizer)
-    results.comparable(cfg.normalize)  # is refused now, not after the work
+    fold = results.comparable(cfg.normalize)  # is refused now, not after the work
     outcomes: list[Outcome] = []
     with where.share(utterances) as utterances:
         begin = time.perf_counter()
@@ -62,7 +62,7 @@ def main(cfg: DictConfig) -> int:
         "bundle": recognizer.name,
         "decoder": decoder_settings(cfg, recognizer)["name"],
     } | ({} if cfg.normalize is None else {"normalize": cfg.normalize})
-    status = conclude(cfg, recognizer, utterances, outcomes, others, seconds, setup, outputs)
+    status = conclude(cfg, recognizer, utterances, outcomes, others, seconds, setup, outputs, fold)
     return status or (SOME_FAILED if bad else 0)
 
 
@@ -91,6 +91,7 @@ def conclude(
     seconds: float,
     setup: dict[str, str],
     outputs: Outputs,
+    fold: Callable[[str], str],
 ) -> int:
     """Print the score and write the files; return the exit status."""
     read = [
@@ -105,8 +106,9 @@ def conclude(
     # The reference is brought to the form the recognizer writes; characters it cannot write stay, as errors.
     references = [replace(u, text=recognizer.tokenizer.normalize(u.text)) for u, *_ in read]
     transcripts, failed = [result for _, result, _ in read], len(utterances) - len(read)
-    counts = (failed, seconds, setup, results.comparable(cfg.normalize))
-    scored = results.score(recognizer.tokenizer, references, transcripts, others, *counts)
+    scored = results.score(
+        recognizer.tokenizer, references, transcripts, others, failed, seconds, setup, fold
+    )
     if cfg.format == "json":
         print(json.dumps(results.as_json(scored), ensure_ascii=False, indent=1))
     else:

@@ -35,7 +35,7 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
         OutputError: the target is no regular file.
         OSError: the folder cannot be made or written, or the disk is full; the old file is then unchanged.
     """
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    data = _encoded(content)
     if is_stdout(path):
         stream = results()
         stream.flush()
@@ -57,6 +57,10 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
     except OSError as error:
         error.filename = str(path)  # a full disk does not say which file, and nobody knows the temporary one
         raise
+
+
+def _encoded(content: str | bytes) -> bytes:
+    return content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
 
 
 class Outputs:
@@ -117,7 +121,7 @@ class Outputs:
         """
         self.check(path)
         if isinstance(path, RemotePath):
-            path.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+            path.write(_encoded(content))
             return
         try:
             write_atomically(path, content)

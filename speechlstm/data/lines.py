@@ -118,16 +118,18 @@ def _too_long(where: str) -> SpeechlstmError:
     return SpeechlstmError(f"{where}: a line of more than {MAX_LINE / 1e6:g} MB; is this the right file?")
 
 
+def _is_binary(begin: bytes) -> bool:
+    """Whether a file begins as data do: with control characters at once, which a damaged text has further on only."""
+    controls, soon = (len(each) - len(each.translate(None, _CONTROLS)) for each in (begin, begin[:48]))
+    return soon > 0 and controls > max(16, len(begin) / 20)
+
+
 def _in_utf8(file: BinaryIO | io.BufferedReader, path: str | Path) -> Iterator[bytes]:
     """Yield blocks of a file; UTF-16 that begins with its mark becomes UTF-8."""
     block = file.read(_BLOCK)
-    marked = block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    many, few = (len(each) - len(each.translate(None, _CONTROLS)) for each in (block[:4096], block[:48]))
-    if (
-        not marked and few and many > max(16, len(block[:4096]) / 20)
-    ):  # not further on: a damaged text, or KenLM
-        raise SpeechlstmError(f"{path}: not text but binary data; is this the right file?")
-    if not marked:
+    if not block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if _is_binary(block[:4096]):
+            raise SpeechlstmError(f"{path}: not text but binary data; is this the right file?")
         while block:
             yield block
             block = file.read(_BLOCK)

@@ -46,7 +46,8 @@ def with_digits(transcript: Transcript, language: str) -> Transcript:
         from text_to_num import find_numbers
     except ImportError:
         raise UsageError("text.itn needs the extra numbers: pip install 'speechlstm[numbers]'") from None
-    words, done = list[Word](), 0
+    channels = [with_digits(channel, language) for channel in transcript.channels]
+    words, text, done = list[Word](), transcript.text, 0
     for number in find_numbers([_Token(word) for word in transcript.words], language):
         parts = transcript.words[number.start : number.end]
         words += transcript.words[done : number.start]
@@ -54,10 +55,7 @@ def with_digits(transcript: Transcript, language: str) -> Transcript:
         confidence = min(part.confidence for part in parts)
         words.append(Word(number.text, parts[0].start, parts[-1].end, confidence, spoken))
         done = number.end
-    if not done:
-        return replace(
-            transcript, channels=[with_digits(channel, language) for channel in transcript.channels]
-        )
     words += transcript.words[done:]
-    channels = [with_digits(channel, language) for channel in transcript.channels]
-    return replace(transcript, text=" ".join(word.text for word in words), words=words, channels=channels)
+    if done:
+        text = " ".join(word.text for word in words)
+    return replace(transcript, text=text, words=words, channels=channels)

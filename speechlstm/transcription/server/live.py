@@ -18,10 +18,9 @@ from speechlstm.transcription.server.models import Models
 from speechlstm.transcription.server.session import BrokenError, Event, Session
 from speechlstm.types import counted
 
+PATH = "/v1/realtime"  # where clients connect
 _IDLE = 60.0  # seconds without an event after which a connection is closed
 _UNREAD = 30.0  # seconds that a client may take to read what it is sent
-
-PATH = "/v1/realtime"
 
 
 class Live:
