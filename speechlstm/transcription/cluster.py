@@ -169,8 +169,7 @@ class Cluster:
         waiting = deque(_Chunk(numbers) for numbers in chunks)
         idle: list[Any] = []
         while waiting or self._busy:
-            while idle and waiting:
-                self._give(idle.pop(), waiting.popleft(), parts)
+            self._give(idle, waiting, parts)
             room = min(self._wanted(), len(waiting) + len(self._busy))
             for _ in range(room - len(self._busy) - len(self._started)):
                 self._start()
@@ -185,7 +184,9 @@ class Cluster:
                 if reference in self._started:
                     idle += self._loaded(reference)
                 else:
-                    yield from self._finish(reference, waiting, idle, parts)
+                    results = self._finish(reference, waiting, idle, parts)
+                    self._give(idle, waiting, parts)  # so that no actor waits while results are written
+                    yield from results
         for actor in idle:
             self._drop(actor)
 
@@ -221,15 +222,18 @@ class Cluster:
             return []
         return [actor]
 
-    def _give(self, actor: Any, chunk: _Chunk, parts: Sequence[Part]) -> None:
+    def _give(self, idle: list[Any], waiting: deque[_Chunk], parts: Sequence[Part]) -> None:
+        """Give idle actors what waits."""
         threads = max(1, int(self._pool.cpus))
-        reference = actor.transcribe.remote([parts[number] for number in chunk.numbers], threads)
-        self._busy[reference] = actor, chunk
+        while idle and waiting:
+            actor, chunk = idle.pop(), waiting.popleft()
+            reference = actor.transcribe.remote([parts[number] for number in chunk.numbers], threads)
+            self._busy[reference] = actor, chunk
 
     def _finish(
         self, reference: Any, waiting: deque[_Chunk], idle: list[Any], parts: Sequence[Part]
-    ) -> Iterator[Result]:
-        """Yield the results of a chunk, or see that it is done again if its actor has died."""
+    ) -> list[Result]:
+        """Return the results of a chunk; those of an actor that has died are done again."""
         actor, chunk = self._busy.pop(reference)
         try:
             results = self._ray.get(reference)
@@ -241,17 +245,13 @@ class Cluster:
             self._drop(actor)
             if chunk.deaths + 1 < MOST_DEATHS:
                 waiting.extend(chunk.again())
-                return
-            for number in chunk.numbers:
-                name, died = audio_name(parts[number].audio), counted(MOST_DEATHS, "actor")
-                yield (
-                    number,
-                    AudioError(f"{name}: {died} died while transcribing it; the last one may lack memory"),
-                )
-            return
+                return []
+            died = f"{counted(MOST_DEATHS, 'actor')} died while transcribing it; the last one may lack memory"
+            return [
+                (number, AudioError(f"{audio_name(parts[number].audio)}: {died}")) for number in chunk.numbers
+            ]
         idle.append(actor)
-        for place, result in results:
-            yield chunk.numbers[place], result
+        return [(chunk.numbers[place], result) for place, result in results]
 
     def _drop(self, actor: Any) -> None:
         with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
