@@ -7,14 +7,16 @@ or by half. An actor that dies, with its process or its node, is replaced, and w
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,7 +30,9 @@ from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, UsageError, counted
 
 MOST_DEATHS = 3  # of actors over one recording, before it counts as failed
-_CHUNK = 32  # recordings an actor gets at once
+_FIRST = 8  # recordings an actor gets at once, until it is known how long they take
+_LEAST, _MOST = 32, 512  # the same later: among more of them, batches find more of about the same length
+_TURN = 10.0  # seconds that an actor is to work before its results come back
 _PATIENCE = 30.0  # seconds without an actor, after which the user hears why nothing happens
 
 Result = tuple[int, Transcript | SpeechlstmError]
@@ -84,23 +88,56 @@ class _Worker:
     def ready(self) -> None:
         """Return once the model is loaded."""
 
-    def transcribe(self, parts: list[Part], threads: int) -> list[tuple[int, Transcript | AudioError]]:
-        """Return the result of each part, with its place in the list."""
+    def transcribe(
+        self, parts: list[Part], threads: int
+    ) -> tuple[list[tuple[int, Transcript | AudioError]], float]:
+        """Return the result of each part, with its place in the list, and how many seconds they took."""
+        begin = time.monotonic()
         each = transcribe_each if self.setup.channels else transcribe
         options = (self.setup.batch_seconds, threads, None, self.setup.strict_audio)
-        return list(each(self.model, self.decoder, parts, *options))
+        return list(each(self.model, self.decoder, parts, *options)), time.monotonic() - begin
 
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     """Recordings that go to an actor together, by their numbers, and how many actors died over them."""
 
-    numbers: tuple[int, ...]
+    numbers: range
     deaths: int = 0
 
     def again(self) -> list[_Chunk]:
-        """Return what to do after a death: each recording by itself, so that one cannot take the others along."""
-        return [replace(self, numbers=(number,), deaths=self.deaths + 1) for number in self.numbers]
+        """Return what to do after a death: small chunks, then single recordings, so that one spares the others."""
+        deaths, count = self.deaths + 1, len(self.numbers)
+        size = math.isqrt(count) if deaths < MOST_DEATHS - 1 else 1
+        return [_Chunk(self.numbers[start : start + size], deaths) for start in range(0, count, size)]
+
+
+class _Waiting:
+    """The recordings that wait, of so many, for so many actors."""
+
+    def __init__(self, count: int, actors: int) -> None:
+        self._left, self._again = range(count), deque[_Chunk]()
+        self._size, self._actors = _FIRST, actors
+        self._least = max(1, min(_LEAST, count // (4 * actors)))
+
+    def __len__(self) -> int:
+        return len(self._left) + len(self._again)
+
+    def take(self) -> _Chunk:
+        """Return the next chunk; chunks shrink towards the end, so that all actors end at about the same time."""
+        if not self._left:
+            return self._again.popleft()
+        size = min(self._size, max(self._least, len(self._left) // (2 * self._actors)))
+        chunk, self._left = _Chunk(self._left[:size]), self._left[size:]
+        return chunk
+
+    def took(self, count: int, seconds: float) -> None:
+        """Learn how long an actor needed for so many recordings."""
+        self._size = max(1, min(_MOST, int(count * _TURN / max(seconds, 1e-3))))
+
+    def put_back(self, chunk: _Chunk) -> None:
+        """Take back what an actor died over, to be done after the others."""
+        self._again.extend(chunk.again())
 
 
 def _check_address(address: str | None) -> None:
@@ -164,15 +201,16 @@ class Cluster:
             SpeechlstmError: no actor can load the model.
         """
         ray = self._ray
-        size = max(1, min(_CHUNK, len(parts) // (4 * self._wanted()) or 1))  # even shares at the end
-        chunks = [tuple(range(len(parts))[start : start + size]) for start in range(0, len(parts), size)]
-        waiting = deque(_Chunk(numbers) for numbers in chunks)
+        waiting = _Waiting(len(parts), self._wanted())
         idle: list[Any] = []
+        results: deque[Result] = deque()
         while waiting or self._busy:
             self._give(idle, waiting, parts)
             room = min(self._wanted(), len(waiting) + len(self._busy))
             for _ in range(room - len(self._busy) - len(self._started)):
                 self._start()
+            while results and not ray.wait([*self._busy, *self._started], num_returns=1, timeout=0)[0]:
+                yield results.popleft()  # written while the actors work, none of which is to wait for it
             done, _ = ray.wait([*self._busy, *self._started], num_returns=1, timeout=_PATIENCE)
             if not done and not self._busy:
                 cores, cards = self._pool.cpus, self._pool.gpus
@@ -184,11 +222,10 @@ class Cluster:
                 if reference in self._started:
                     idle += self._loaded(reference)
                 else:
-                    results = self._finish(reference, waiting, idle, parts)
-                    self._give(idle, waiting, parts)  # so that no actor waits while results are written
-                    yield from results
+                    results += self._finish(reference, waiting, idle, parts)
         for actor in idle:
             self._drop(actor)
+        yield from results
 
     def _wanted(self) -> int:
         """Return how many actors there should be."""
@@ -222,21 +259,21 @@ class Cluster:
             return []
         return [actor]
 
-    def _give(self, idle: list[Any], waiting: deque[_Chunk], parts: Sequence[Part]) -> None:
+    def _give(self, idle: list[Any], waiting: _Waiting, parts: Sequence[Part]) -> None:
         """Give idle actors what waits."""
         threads = max(1, int(self._pool.cpus))
         while idle and waiting:
-            actor, chunk = idle.pop(), waiting.popleft()
+            actor, chunk = idle.pop(), waiting.take()
             reference = actor.transcribe.remote([parts[number] for number in chunk.numbers], threads)
             self._busy[reference] = actor, chunk
 
     def _finish(
-        self, reference: Any, waiting: deque[_Chunk], idle: list[Any], parts: Sequence[Part]
+        self, reference: Any, waiting: _Waiting, idle: list[Any], parts: Sequence[Part]
     ) -> list[Result]:
         """Return the results of a chunk; those of an actor that has died are done again."""
         actor, chunk = self._busy.pop(reference)
         try:
-            results = self._ray.get(reference)
+            results, seconds = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, SpeechlstmError):
                 raise error.cause from None
@@ -244,13 +281,14 @@ class Cluster:
         except self._ray.exceptions.RayError:
             self._drop(actor)
             if chunk.deaths + 1 < MOST_DEATHS:
-                waiting.extend(chunk.again())
+                waiting.put_back(chunk)
                 return []
             died = f"{counted(MOST_DEATHS, 'actor')} died while transcribing it; the last one may lack memory"
             return [
                 (number, AudioError(f"{audio_name(parts[number].audio)}: {died}")) for number in chunk.numbers
             ]
         idle.append(actor)
+        waiting.took(len(results), seconds)
         return [(chunk.numbers[place], result) for place, result in results]
 
     def _drop(self, actor: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import speechlstm
 from speechlstm.cli import transcribe as command
-from speechlstm.transcription.cluster import Cluster, Pool, Setup
+from speechlstm.transcription.cluster import MOST_DEATHS, Cluster, Pool, Setup, _Waiting
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.types import SpeechlstmError
@@ -116,6 +116,38 @@ def test_killing_anything_loses_nothing_and_repeats_nothing(
     assert before.items() <= after.items() and len(after) == 39
     texts = {path.stem: path.read_text().strip() for path in after}
     assert texts == {f"{number:02}": text for number, text in local if number != 7}
+
+
+@pytest.mark.parametrize("seconds", [0.005, 30.0])
+def test_chunks_suit_how_long_they_take_and_shrink_towards_the_end(seconds: float) -> None:
+    waiting = _Waiting(5000, actors=2)
+    sizes, numbers = [], []
+    while waiting:
+        left, chunk = len(waiting), waiting.take()
+        sizes.append(len(chunk.numbers))
+        numbers += chunk.numbers
+        assert len(chunk.numbers) <= max(left / 4, 32)
+        waiting.took(len(chunk.numbers), len(chunk.numbers) * seconds)
+    assert numbers == list(range(5000))
+    if seconds < 1:
+        assert sizes[:3] == [8, 512, 512] and sizes[-2] == 32 >= sizes[-1], "brisk ones are batched well"
+    else:
+        assert sizes == [8] + 4992 * [1], "slow ones come back one by one"
+
+
+def test_a_recording_that_kills_actors_takes_no_other_along() -> None:
+    waiting, deaths, done = _Waiting(2000, actors=1), 0, list[int]()
+    waiting.took(1000, 1.0)
+    while waiting:
+        chunk = waiting.take()
+        if 300 not in chunk.numbers:
+            done += chunk.numbers
+            continue
+        deaths += 1
+        if chunk.deaths + 1 < MOST_DEATHS:
+            waiting.put_back(chunk)
+    assert deaths == MOST_DEATHS
+    assert sorted(done) == [number for number in range(2000) if number != 300]
 
 
 @pytest.mark.slow
