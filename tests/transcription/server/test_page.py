@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import service
 import soundfile
 from browser import Page, open_page
 from service import STOP, Server
@@ -97,6 +98,23 @@ def test_what_is_saved_is_what_the_command_writes(page: Page, talk: Path) -> Non
     assert saved["my talk.vtt"] == to_vtt(wanted)
     assert saved["my talk.TextGrid"] == to_textgrid(wanted)
     assert [word["word"] for word in json.loads(saved["my talk.json"])["words"]] == ["stop", "stop"]
+
+
+def test_the_text_of_a_long_recording_appears_as_it_is_recognized(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    path.write_bytes(service.talk(300).getvalue())
+    page.evaluate(
+        "{ window.seen = []; new MutationObserver(() => { const a = document.querySelector('article');"
+        " if (a.querySelector('h2').textContent === 'long.wav' && !a.querySelector('.word'))"
+        " window.seen.push(a.querySelector('.text').textContent.length);"
+        " }).observe($('results'), { childList: true, subtree: true }); } 0"
+    )
+    choose(page, path)
+    seen = page.evaluate("window.seen.filter(Boolean)")
+    assert len(set(seen)) >= 3 and seen == sorted(seen), "it grows"
+    assert len(words(page)) > 100 and page.evaluate("!!document.querySelector('article .save')")
+    headings = "[...document.querySelectorAll('h2')].filter(h => h.textContent === 'long.wav').length"
+    assert page.evaluate(headings) == 1
 
 
 def test_an_edited_text_is_saved(page: Page, talk: Path) -> None:

@@ -7,14 +7,33 @@ let recording = null;
 const keywords = () => $("keywords").value.split(",").map((each) => each.trim()).filter(Boolean);
 
 /** Ask the server, with the key if one was typed. */
-async function ask(path, options = {}) {
+async function request(path, options = {}) {
   const key = String.fromCharCode(...new TextEncoder().encode($("key").value)); // headers hold bytes
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
   const answer = await fetch(path, { ...options, headers });
   if (answer.status === 401) $("locked").hidden = false;
-  const content = await answer.json();
-  if (!answer.ok) throw new Error(content.error.message);
-  return content;
+  if (!answer.ok) throw new Error((await answer.json()).error.message);
+  return answer;
+}
+
+const ask = async (path) => (await request(path)).json();
+
+/** Return the transcript of a form; each piece of its text is given to `show` as soon as it is recognized. */
+async function follow(form, show) {
+  const answer = await request("v1/audio/transcriptions", { method: "POST", body: form });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) {
+    const events = (rest + value).split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const content = JSON.parse(event.slice(event.indexOf("data: ") + 6));
+      if (content.error) throw new Error(content.error.message);
+      if (content.type === "transcript.text.done") return content;
+      show(content.delta);
+    }
+  }
+  throw new Error("The server ended before the transcript did.");
 }
 
 async function listModels() {
@@ -37,9 +56,20 @@ async function transcribe(files) {
     for (const each of keywords()) form.append("keywords[]", each);
     form.append("response_format", "verbose_json");
     for (const each of ["word", "segment"]) form.append("timestamp_granularities[]", each);
+    form.append("stream", "true");
+    const article = document.createElement("article"), name = document.createElement("h2");
+    const text = document.createElement("div");
+    [name.textContent, text.className] = [file.name, "text"];
+    article.append(name, text);
     try {
-      addResult(file, await ask("v1/audio/transcriptions", { method: "POST", body: form }));
+      const made = await follow(form, (delta) => {
+        text.append(delta);
+        if (!article.isConnected) $("results").prepend(article);
+      });
+      article.remove();
+      addResult(file, made);
     } catch (error) {
+      article.remove();
       addResult(file, null, error.message);
     }
     left -= 1;
