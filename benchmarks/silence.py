@@ -3,10 +3,10 @@ r"""What silence and noise around and inside utterances cost, and how many words
     python benchmarks/silence.py an4=data/an4/dev.jsonl fsdd=data/fsdd/dev.jsonl [bundle=FOLDER] \
         [seconds=1,10] [every=3]
 
-Each utterance gets digital zeros, or noise made of the quietest moments of the recording itself: before it, after it,
-on both sides, and 3 s of it between two words. A cell is the greedy word error rate in percent; `every` takes only so
-much of each manifest. The last lines count the words that the model writes for ten minutes of digital zeros, white and
-brown noise, hum, and the recordings' own noise, 30 s at a time.
+Each utterance gets digital zeros, or noise with the level and spectrum of the recording's quietest moments: before it,
+after it, on both sides, and 3 s of it between two words. A cell is the greedy word error rate in percent; `every` takes
+only so much of each manifest. The last lines count the words that the model writes for ten minutes of digital zeros,
+white and brown noise, hum, and the recordings' own noise, 30 s at a time.
 """
 
 from __future__ import annotations
@@ -32,25 +32,17 @@ WINDOW = 0.02  # seconds of the moments that noise is made of
 BETWEEN = 3.0  # seconds of a pause between words
 
 
-def quiet_moments(waveform: Samples, rate: int) -> Samples:
-    """Return `(moments, samples)`, the quietest tenth of the recording."""
+def own_noise(waveform: Samples, rate: int, count: int, rng: np.random.Generator) -> Samples:
+    """Return `(count,)` of noise with the mean spectrum of the quietest tenth of the recording's moments."""
     size = round(WINDOW * rate)
     moments = np.lib.stride_tricks.sliding_window_view(waveform, size)[:: size // 4]
     levels = np.square(moments).mean(axis=1)
     quietest = moments[np.argsort(levels)[: max(4, len(moments) // 10)]]
-    return np.ascontiguousarray(quietest)
-
-
-def own_noise(waveform: Samples, rate: int, count: int, rng: np.random.Generator) -> Samples:
-    """Return `(count,)` of the recording's quietest moments, overlapping by half, in random order and polarity."""
-    moments = quiet_moments(waveform, rate)
-    size, hop = moments.shape[1], moments.shape[1] // 2
-    window = np.sin(np.pi * (np.arange(size) + 0.5) / size).astype(np.float32)
-    noise = np.zeros(count + 2 * size, np.float32)
-    for start in range(0, count + size, hop):
-        chosen = moments[rng.integers(len(moments))] * np.float32(rng.choice((-1.0, 1.0)))
-        noise[start : start + size] += chosen * window
-    return noise[hop : hop + count]
+    window = np.hanning(size)
+    power = np.square(np.abs(np.fft.rfft(quietest * window, axis=1))).mean(axis=0)
+    response = np.fft.irfft(np.sqrt(power / np.square(window).sum()))  # without phase: centered at sample 0
+    noise = np.convolve(rng.standard_normal(count + size), np.roll(response, size // 2), mode="same")
+    return noise[size // 2 :][:count].astype(np.float32)
 
 
 def zeros(waveform: Samples, rate: int, count: int, rng: np.random.Generator) -> Samples:

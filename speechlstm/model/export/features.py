@@ -13,7 +13,16 @@ from torch import Tensor
 
 from speechlstm.model.export.graph import Graph, check_kind
 from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram
-from speechlstm.model.features.base import ABOVE_NOISE, LOWEST, MARGIN, PREEMPHASIS, SPEECH_RANGE, ZEROS
+from speechlstm.model.features.base import (
+    ABOVE_NOISE,
+    LOWEST,
+    MARGIN,
+    PREEMPHASIS,
+    SPEECH_RANGE,
+    STEADY,
+    STEADY_SECONDS,
+    ZEROS,
+)
 from speechlstm.model.features.mfcc import CONTEXT
 
 KINDS = (LogMel, Mfcc, KaldiFbank, Spectrogram)
@@ -36,8 +45,11 @@ def add_features(graph: Graph, features: Features, waveforms: str, lengths: str)
     size = graph.size(values, 1)
     within = graph.within(frames, size)
     if features.normalize == "utterance":
-        speech = _speech_frames(graph, _levels(graph, features, padded), within)
-        values = _normalized(graph, values, speech)
+        levels = _levels(graph, features, padded)
+        sounding, loudest, noise = _extremes(graph, levels, within)
+        values = _normalized(graph, values, _speech_frames(graph, levels, loudest, noise, within))
+        steady = _steady(graph, features, sounding, loudest, noise)
+        values = graph("Where", graph("Unsqueeze", steady, [2]), LOWEST, values)
     elif features.normalize == "global":
         values = graph("Div", graph("Sub", values, features.mean.float()), features.std.float())
     return graph("Where", graph("Unsqueeze", within, [2]), values, 0.0), frames
@@ -93,8 +105,8 @@ def _kernel(features: Features) -> NDArray[np.float32]:
     if isinstance(features, KaldiFbank):
         before = np.eye(length, k=-1)
         before[0, 0] = 1  # the first sample stands before itself
-        centered = np.eye(length) - 1 / length
-        kernel = kernel @ (np.eye(length) - features.preemphasis * before) @ centered * features.scale
+        kernel = kernel @ (np.eye(length) - features.preemphasis * before) * features.scale
+    kernel = kernel - kernel.mean(axis=1, keepdims=True)  # subtracts the mean of each frame
     return np.asarray(kernel[:, None], np.float32)
 
 
@@ -121,17 +133,30 @@ def _levels(graph: Graph, features: Features, padded: str) -> str:
     emphasized = graph("Sub", later, graph("Mul", earlier, PREEMPHASIS))
     emphasized = graph("Pad", emphasized, [0, 0, 1, 0, 0, 0])
     shape = {"kernel_shape": [features.window_length], "strides": [features.hop_length]}
+    mean = graph("AveragePool", emphasized, **shape)
     power = graph("AveragePool", graph("Mul", emphasized, emphasized), **shape)
-    power = graph("Squeeze", power, [1])
+    power = graph("Squeeze", graph("Sub", power, graph("Mul", mean, mean)), [1])
     return graph("Mul", graph("Log", graph("Max", power, 1e-20)), 10 / np.log(10))
 
 
-def _speech_frames(graph: Graph, levels: str, within: str) -> str:
-    """Add what `speechlstm.model.features.base.speech_frames` does: `(batch, frames, 1)`, true in speech."""
+def _extremes(graph: Graph, levels: str, within: str) -> tuple[str, str, str]:
+    """Add which frames are not digital zeros, the greatest level and that of noise, the latter two `(batch, 1)`."""
     loudest = graph("ReduceMax", graph("Where", within, levels, _SILENT), axes=[1], keepdims=1)
     sounding = graph("GreaterOrEqual", levels, graph("Sub", loudest, 2 * SPEECH_RANGE))
     sounding = graph("And", sounding, within)
-    noise = _quantile(graph, levels, sounding, 0.1)
+    return sounding, loudest, _quantile(graph, levels, sounding, 0.1)
+
+
+def _steady(graph: Graph, features: Features, sounding: str, loudest: str, noise: str) -> str:
+    """Add what `speechlstm.model.features.base.steady` does: `(batch, 1)`, true where nobody can be speaking."""
+    least = STEADY_SECONDS / features.frame_shift - 0.5
+    long = graph("Greater", graph.total(graph.cast(sounding, np.float32), [1]), least)
+    even = graph("Less", graph("Sub", loudest, noise), STEADY)
+    return graph("And", graph("And", even, long), graph("Greater", loudest, -ZEROS))
+
+
+def _speech_frames(graph: Graph, levels: str, loudest: str, noise: str, within: str) -> str:
+    """Add what `speechlstm.model.features.base.speech_frames` does: `(batch, frames, 1)`, true in speech."""
     threshold = graph("Min", graph("Add", noise, ABOVE_NOISE), graph("Sub", loudest, SPEECH_RANGE / 2))
     threshold = graph("Max", threshold, graph("Sub", loudest, SPEECH_RANGE))
     loud = graph("And", graph("GreaterOrEqual", levels, threshold), within)

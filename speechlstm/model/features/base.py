@@ -19,6 +19,10 @@ ZEROS = 100.0  # dB below the loudest frame, where nothing but digital zeros is
 ABOVE_NOISE = 10.0  # dB by which it stands out from the quietest tenth of the frames
 MARGIN = 30  # frames before and after loud ones that count as speech, too
 LOWEST = -3.0  # least value of a normalized feature
+STEADY = (
+    6.0  # dB by which the loudest frame of hum or noise without speech stands out, at most; of speech, 25 dB
+)
+STEADY_SECONDS = 1.0  # least time without digital zeros of an utterance that can be called steady
 PREEMPHASIS = 0.97
 _LONGEST = 32768  # samples of a window
 
@@ -27,7 +31,8 @@ class Features(nn.Module, ABC):
     """What every feature extractor does: framing, masking, normalizing. Subclasses compute the values.
 
     Frame t is centered at sample t * hop, with zeros before the start and after the end, so an utterance of N
-    samples has `1 + N // hop` frames and even an empty one has a frame.
+    samples has `1 + N // hop` frames and even an empty one has a frame. The mean of each frame is subtracted, so
+    that a constant offset, which cheap sound cards add, has no effect.
 
     `normalize="utterance"` gives the speech of each utterance mean 0 and deviation 1 in every feature (see
     `speech_frames`), "global" does so with figures of the whole training data (see `estimate`), "none" leaves the
@@ -72,17 +77,16 @@ class Features(nn.Module, ABC):
         """
 
     def levels(self, waveforms: Tensor) -> Tensor:
-        """Return the mean power of each frame in dB, `(batch, frames)`, low hum weakened by pre-emphasis.
+        """Return the power of each frame about its mean in dB, `(batch, frames)`, low hum weakened by pre-emphasis.
 
         Waveforms are `(batch, samples)` float32, zero past each length.
         """
         with torch.no_grad(), torch.autocast(waveforms.device.type, enabled=False):
             padded = self._padded(waveforms)
-            emphasized = padded[:, 1:] - PREEMPHASIS * padded[:, :-1]
-            power = F.avg_pool1d(
-                F.pad(emphasized, (1, 0)).square().unsqueeze(1), self.window_length, self.hop_length
-            )
-            return 10 * power.squeeze(1).clamp(min=1e-20).log10()
+            emphasized = F.pad(padded[:, 1:] - PREEMPHASIS * padded[:, :-1], (1, 0))
+            moments = torch.stack((emphasized, emphasized.square()), dim=1)
+            mean, power = F.avg_pool1d(moments, self.window_length, self.hop_length).unbind(dim=1)
+            return 10 * (power - mean.square()).clamp(min=1e-20).log10()
 
     def frame_lengths(self, lengths: Tensor) -> Tensor:
         """Turn numbers of samples into numbers of frames."""
@@ -112,7 +116,9 @@ class Features(nn.Module, ABC):
         waveforms = _within(waveforms, lengths)
         features, frames, mask = self.unnormalized(waveforms, lengths)
         if self.normalize == "utterance":
-            features = normalize_utterances(features, speech_frames(self.levels(waveforms), frames))
+            levels = self.levels(waveforms)
+            features = normalize_utterances(features, speech_frames(levels, frames))
+            features = features.masked_fill(steady(levels, frames, self.frame_shift), LOWEST)
         elif self.normalize == "global":
             features = (features - self.mean.float()) / self.std.float()
         return features.masked_fill(~mask, 0.0), frames
@@ -154,8 +160,9 @@ class Features(nn.Module, ABC):
         return features, frames, mask[..., None]
 
     def _frames(self, waveforms: Tensor) -> Tensor:
-        """Cut centered frames: `(batch, samples)` to `(batch, frames, window_length)`, a view."""
-        return self._padded(waveforms).unfold(1, self.window_length, self.hop_length)
+        """Cut centered frames: `(batch, samples)` to `(batch, frames, window_length)`, each with mean 0."""
+        frames = self._padded(waveforms).unfold(1, self.window_length, self.hop_length)
+        return frames - frames.mean(dim=-1, keepdim=True)
 
     def _padded(self, waveforms: Tensor) -> Tensor:
         """Put the zeros around `(batch, samples)` that the first and the last frame need."""
@@ -191,14 +198,34 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
     Levels are `(batch, frames)` in dB, `frames` `(batch,)` those of each utterance.
     """
     within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
-    loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
-    # Digital zeros are not noise, whose level is that of the quietest tenth of the rest.
-    sounding = levels.masked_fill(~within | (levels < loudest - 2 * SPEECH_RANGE), math.nan)
-    noise = sounding.nanquantile(0.1, dim=1, keepdim=True)
+    sounding, loudest, noise = _extremes(levels, frames)
     threshold = (noise + ABOVE_NOISE).minimum(loudest - SPEECH_RANGE / 2).maximum(loudest - SPEECH_RANGE)
-    loud = (levels >= threshold) & within
+    loud = (levels >= threshold) & sounding
     near = F.max_pool1d(loud.float().unsqueeze(1), 2 * MARGIN + 1, stride=1, padding=MARGIN).squeeze(1) > 0
     return (near & within & (levels >= loudest - ZEROS)).unsqueeze(-1)
+
+
+def steady(levels: Tensor, frames: Tensor, frame_shift: float) -> Tensor:
+    """Return `(batch, 1, 1)`, true for an utterance whose level varies so little that nobody can be speaking.
+
+    Every feature is then `LOWEST`, as in the pauses of speech: scaled to deviation 1, steady hum resembles speech.
+    Digital zeros are not among them: their features are 0. `levels` and `frames` are those of `speech_frames`,
+    `frame_shift` is in seconds.
+    """
+    sounding, loudest, noise = _extremes(levels, frames)
+    long = sounding.sum(dim=1, keepdim=True) * frame_shift >= STEADY_SECONDS
+    return ((loudest - noise < STEADY) & (loudest > -ZEROS) & long).unsqueeze(-1)
+
+
+def _extremes(levels: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which frames are not digital zeros, the greatest level and that of noise, the latter two `(batch, 1)`.
+
+    The level of noise is that of the quietest tenth.
+    """
+    within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
+    loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
+    sounding = within & (levels >= loudest - 2 * SPEECH_RANGE)
+    return sounding, loudest, levels.masked_fill(~sounding, math.nan).nanquantile(0.1, dim=1, keepdim=True)
 
 
 def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:

@@ -53,7 +53,6 @@ class KaldiFbank(Features):
     def compute(self, waveforms: Tensor, frames: Tensor) -> Tensor:
         """See `Features.compute`."""
         cut = self._frames(waveforms * self.scale)
-        cut = cut - cut.mean(dim=-1, keepdim=True)
         cut = cut - self.preemphasis * torch.cat([cut[..., :1], cut[..., :-1]], dim=-1)
         power = self._power(cut, self.fft_size)
         return (power @ self.mel.float()).clamp(min=torch.finfo(torch.float32).eps).log()
