@@ -71,7 +71,7 @@ def recognize(
     recognizer: Recognizer,
     decoder: Decoder,
     utterances: list[Utterance],
-    claim: Callable[[], int],
+    claim: Callable[[], int] | None,
 ) -> Iterator[Outcome]:
     """Transcribe; for the report also find out why a transcript is wrong, which takes longer."""
     options = (cfg.batch_seconds, batch_threads(cfg.threads), claim, cfg.strict_audio)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from dataclasses import asdict
@@ -43,9 +44,12 @@ def main(cfg: DictConfig) -> int:
         print("listening; Ctrl-C ends it", file=sys.stderr)
     show = _json if kind == "json" else _Text()
     try:
-        for block in blocks:
-            for update in stream.accept(block):
-                show(update)
+        with contextlib.closing(
+            blocks
+        ):  # or nanobind reports soxr's objects as leaks if the reader goes away
+            for block in blocks:
+                for update in stream.accept(block):
+                    show(update)
     except (KeyboardInterrupt, SpeechlstmError):  # what was spoken is not lost
         show(stream.finish())
         raise

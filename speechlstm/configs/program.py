@@ -24,6 +24,7 @@ from speechlstm.configs.composing import check_fit, composed, register_plugins, 
 from speechlstm.configs.help import read
 from speechlstm.configs.limits import accepts, limits
 from speechlstm.configs.mistakes import explain
+from speechlstm.configs.urls import refuse_urls
 from speechlstm.data.console import Output, data_on_stdout, note_failures, status_without_reader, stopped
 from speechlstm.data.files import is_stdout
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
@@ -83,7 +84,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             status: int | float
             try:
                 check_fit(cfg, config_name, HydraConfig.get().runtime.choices, task_overrides())
-                _refuse_one_file_twice(cfg)
+                _check_files(cfg, config_name)
                 with _streams(cfg):
                     status = task(cfg) or 0
             except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
@@ -147,8 +148,9 @@ def _streams(cfg: DictConfig) -> contextlib.AbstractContextManager[None]:
     return data_on_stdout() if data else contextlib.nullcontext()
 
 
-def _refuse_one_file_twice(cfg: DictConfig) -> None:
-    """See that no result takes the place of another."""
+def _check_files(cfg: DictConfig, config_name: str) -> None:
+    """See that files are local where they must be, and that no result takes the place of another."""
+    refuse_urls(cfg, config_name, _files)
     keys: dict[str, str] = {}
     for key in _FILES:
         if (value := cfg.get(key)) is not None:

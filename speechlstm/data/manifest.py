@@ -56,7 +56,7 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
                 refuse(f"{_plain(key)} holds {half}, half of a surrogate pair, which is no character")
     audio = entry["audio_filepath"]
     if not isinstance(audio, str) or not audio or is_url(audio):
-        refuse(f"audio_filepath is {audio!r}, but must be a file name")
+        refuse(f"audio_filepath is {_shown(audio)}, but must be the name of a file on this machine")
     path = folder / audio  # `~` is the shell's; here it is a letter of a name
     if not Path(audio).name or not _is_name(audio):
         refuse(f"audio_filepath is {_shown(audio)}, which no file can be called")
@@ -95,6 +95,8 @@ def _text(entry: dict[str, Any], folder: Path, refuse: Refusal) -> str:
     """Return the text of an entry, or of the file that it names as NeMo's may; empty where there is none."""
     text = entry.get("text")
     if text is None and isinstance(name := entry.get("text_filepath"), str):
+        if is_url(name):
+            refuse(f"text_filepath is {_shown(name)}, but must be the name of a file on this machine")
         try:
             text = " ".join(" ".join(line for _, line in read_lines(folder / name)).split())
         except SpeechlstmError as error:

@@ -18,14 +18,18 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+from speechlstm.data.unreachable import SECONDS, explained
 from speechlstm.types import AudioError, SpeechlstmError, UsageError
 
 KEPT = 32  # copies on the temporary disk
 MAX_BYTES = 16 << 30  # of a recording: a stream without an end would fill the disk
 _BLOCK = 1 << 20  # bytes
-_SECONDS = 60  # to wait for a web server to connect or to go on
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _WEB = ("http://", "https://")
+_NO_OUTPUT = dict.fromkeys(("http", "https"), "a web address cannot be written to") | {
+    "memory": "this memory ends with the command",
+    "data": "a data URL cannot be written to",
+}
 
 
 def is_url(name: object) -> bool:
@@ -64,7 +68,7 @@ class RemotePath:
         Raises:
             SpeechlstmError: the store refuses.
         """
-        with _explained(self.url, "written", SpeechlstmError):
+        with explained(self.url, "written", SpeechlstmError):
             store, path = _store(self.url)
             store.makedirs(path.rpartition("/")[0], exist_ok=True)
             store.pipe_file(path, data)
@@ -75,7 +79,7 @@ class RemotePath:
         Raises:
             SpeechlstmError: the store refuses to list them.
         """
-        with _explained(self.url, "listed", SpeechlstmError):
+        with explained(self.url, "listed", SpeechlstmError):
             store, path = _store(self.url)
             store.invalidate_cache()
             found = store.find(path, detail=True)
@@ -83,7 +87,7 @@ class RemotePath:
 
     def path(self) -> str:
         """Return its path in the store, as in `files`."""
-        with _explained(self.url, "used", SpeechlstmError):
+        with explained(self.url, "used", SpeechlstmError):
             return str(_store(self.url)[1])
 
 
@@ -94,19 +98,18 @@ def target(name: str | Path | RemotePath) -> Target:
     """Return where an output goes that is named on the command line.
 
     Raises:
-        UsageError: a web server, which takes no files.
+        UsageError: a web server, which takes no files, or the memory of this process, which ends with it.
     """
     if isinstance(name, RemotePath):
         return name
     text = str(name)
     if not is_url(text):
         return Path(text).expanduser()
-    if text.lower().startswith("file://"):
-        return Path(unquote(urlsplit(text).path))
-    if text.lower().startswith(_WEB):
-        raise UsageError(
-            f"out={text}: a web address cannot be written to; name a folder or a bucket, as in s3://"
-        )
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() in ("file", "local"):
+        return Path(unquote(rest))
+    if why := _NO_OUTPUT.get(scheme.lower()):
+        raise UsageError(f"out={text}: {why}; name a folder or a bucket, as in s3://")
     return RemotePath(text)
 
 
@@ -118,12 +121,13 @@ def list_folder(url: str) -> list[str] | None:
     Raises:
         AudioError: the store refuses, or its scheme needs a package that is not installed.
     """
-    if url.lower().startswith(_WEB) and not urlsplit(url).path.endswith("/"):
-        return None
-    with _explained(url, "listed", AudioError):
+    with explained(url, "fetched", AudioError):
+        if url.lower().startswith(_WEB) and not urlsplit(url).path.endswith("/"):
+            return None
         store, path = _store(url)
         if not url.lower().startswith(_WEB) and (store.isfile(path) or not store.isdir(path)):
             return None
+        store.ls(path)  # `find` passes over what refuses to be listed
         root = path.rstrip("/")
         below = [name[len(root) :].lstrip("/") for name in store.find(path) if name.startswith(f"{root}/")]
         return [f"{url.rstrip('/')}/{name}" for name in sorted(below) if name]
@@ -143,7 +147,7 @@ def fetched(url: str) -> Iterator[str]:
     with _lock:
         copy = _copies.get(url)
     if copy is None:
-        with _explained(url, "fetched", AudioError):
+        with explained(url, "fetched", AudioError):
             copy = _fetch(url)
     with _lock:
         copy = _copies.setdefault(url, copy)
@@ -178,38 +182,18 @@ def _store(url: str) -> tuple[Any, str]:
             f"{url}: URLs need the extra remote: pip install 'speechlstm[remote]'"
         ) from None
     options: dict[str, Any] = {}
+    scheme, colon, rest = url.partition(":")
     if url.lower().startswith(_WEB):
         import aiohttp  # fsspec's own limit is five minutes for all of a file
 
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS, sock_read=_SECONDS)
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=SECONDS, sock_read=SECONDS)
         options["client_kwargs"] = {"timeout": limit}
     try:
-        store, path = fsspec.core.url_to_fs(url, **options)
+        store, path = fsspec.core.url_to_fs(f"{scheme.lower()}{colon}{rest}", **options)
     except ValueError:
-        raise SpeechlstmError(f"{url}: fsspec knows no scheme {url.partition(':')[0]}://") from None
+        if scheme.lower() in fsspec.available_protocols():
+            raise
+        raise SpeechlstmError(
+            f"{url}: the scheme {scheme}:// is not known; use https://, s3://, gs://, or the name of a file"
+        ) from None
     return store, str(path)
-
-
-@contextlib.contextmanager
-def _explained(url: str, verb: str, kind: type[SpeechlstmError]) -> Iterator[None]:
-    """Turn whatever a store raises into one sentence: each package for a scheme has errors of its own."""
-    try:
-        yield
-    except SpeechlstmError as error:
-        raise kind(str(error)) from None
-    except ImportError as error:
-        raise kind(f"{url}: this scheme needs a package that is not installed: {_line(error)}") from None
-    except Exception as error:
-        cause = (
-            error.__cause__ if isinstance(error, FileNotFoundError) else error
-        )  # of a web server that refuses
-        if not isinstance(cause, Exception) or getattr(cause, "status", None) == 404:
-            raise kind(f"{url}: there is no such file") from None
-        raise kind(f"{url}: cannot be {verb} ({_line(cause)})") from None
-
-
-def _line(error: Exception) -> str:
-    status = getattr(error, "status", None)  # of a web server, whose message would repeat the URL
-    text = f"{status} {getattr(error, 'message', '')}" if isinstance(status, int) else ""
-    text = text or str(getattr(error, "strerror", None) or error).strip()
-    return text.splitlines()[0].rstrip(".") if text else type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch.distributed as dist
@@ -62,8 +62,12 @@ class ManyDevices(Devices):
         finally:
             strategy.teardown()
 
-    def claim(self) -> int:
-        """Return the number of the first batch that no process has claimed."""
+    @property
+    def claim(self) -> Callable[[], int]:
+        """What returns the number of the first batch that no process has claimed."""
+        return self._claim
+
+    def _claim(self) -> int:
         done = self.store.add("done", self.done)
         self.done = 0
         self.bar.update(done - self.bar.n)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -25,8 +24,10 @@ from speechlstm.types import AudioError, Hypothesis, UsageError, Utterance
 CUT_SECONDS = 60.0  # longest recording that is not cut where it may be, by `speechlstm.transcription.long`
 _WINDOW = 512  # recordings sorted by length at a time: bounds how long results wait for their turn
 _READERS = 2  # threads that decode audio
+_PATIENCE = 2.0  # seconds after which those that are there do not wait for another to be fetched
 
 Result = TypeVar("Result")
+Batch = TypeVar("Batch")
 
 
 class SpeechModel(Protocol):
@@ -150,16 +151,17 @@ def recognize(
     """
     _check(batch_seconds, threads)
     workers = threads if model.device.type == "cpu" else 1
-    readers = ThreadPoolExecutor(_READERS, "reader")
+    readers, finders = (ThreadPoolExecutor(_READERS, name) for name in ("reader", "finder"))
     models = ThreadPoolExecutor(workers, "model", begin_thread, (model.device,))
-    claim = claim or itertools.count().__next__
-    claimed = -1  # until here all batches have been claimed, by any process
+    patience = None if claim else _PATIENCE  # other processes would make up other batches
+    batches = _batches(inputs, finders, batch_seconds, cut, patience)
     ahead: deque[Future[RecognizedBatch]] = deque()
+    whole = True  # whether what has begun is brought to its end
     try:
-        for number, batch in enumerate(_batches(inputs, readers, batch_seconds, cut)):
-            if number > claimed:
-                claimed = claim()
-            if number < claimed:
+        for batch in _claimed(batches, claim) if claim else batches:
+            if not batch:
+                while ahead:
+                    yield ahead.popleft().result()
                 continue
             if isinstance(batch, tuple) or (cut and batch[0].seconds > CUT_SECONDS):
                 empty = RecognizedBatch.empty
@@ -171,9 +173,23 @@ def recognize(
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+    except KeyboardInterrupt:
+        whole = False
+        raise
     finally:
-        models.shutdown(cancel_futures=True)
-        readers.shutdown(cancel_futures=True)
+        for pool in (finders, readers):  # a server or a disk may keep these for long
+            pool.shutdown(wait=False, cancel_futures=True)
+        models.shutdown(wait=whole, cancel_futures=True)
+
+
+def _claimed(batches: Iterator[Batch], claim: Callable[[], int]) -> Iterator[Batch]:
+    """Yield the batches that this process claims."""
+    claimed = -1  # until here all batches have been claimed, by any process
+    for number, batch in enumerate(batches):
+        if number > claimed:
+            claimed = claim()
+        if number == claimed:
+            yield batch
 
 
 def _check(batch_seconds: float, threads: int) -> None:
@@ -202,19 +218,18 @@ def begin_thread(device: torch.device) -> None:
 
 def _batches(
     inputs: Sequence[AudioInput | Part | Utterance],
-    readers: ThreadPoolExecutor,
+    finders: ThreadPoolExecutor,
     batch_seconds: float,
     cut: bool,
+    patience: float | None,
 ) -> Iterator[list[Job] | tuple[int, AudioError]]:
-    """Yield batches, shortest first in each window, and what is unusable with the reason."""
-    remote = any(isinstance(each, Part) and is_url(each.audio) for each in inputs)
-    step = KEPT // 2 if remote else _WINDOW  # a copy must last until it is read
-    for start in range(0, len(inputs), step):
-        window = range(start, min(start + step, len(inputs)))
+    """Yield batches, shortest first in each window, and what is unusable with the reason.
+
+    An empty batch says that the next one takes more than `patience` seconds to be fetched.
+    """
+    for found in _found(inputs, finders, patience):
         jobs: list[Job] = []
-        for index, job in zip(
-            window, readers.map(find_job, window, inputs[start : window.stop]), strict=True
-        ):
+        for index, job in found:
             if isinstance(job, AudioError):
                 yield index, job
             elif job.seconds > MAX_SECONDS and not cut:
@@ -230,8 +245,23 @@ def _batches(
                 yield batch
                 batch = []
             batch.append(job)
-        if batch:
+        if batch or not found:
             yield batch
+
+
+def _found(
+    inputs: Sequence[AudioInput | Part | Utterance], finders: ThreadPoolExecutor, patience: float | None
+) -> Iterator[list[tuple[int, Job | AudioError]]]:
+    """Yield what is to be read of the inputs, or why not, some at a time; none after `patience` seconds in vain."""
+    remote = any(isinstance(each, Part) and is_url(each.audio) for each in inputs)
+    step = KEPT // 2 if remote else _WINDOW  # a copy must last until it is read
+    for start in range(0, len(inputs), step):
+        window = range(start, min(start + step, len(inputs)))
+        waiting = {finders.submit(find_job, index, inputs[index]): index for index in window}
+        while waiting:
+            done = wait(waiting, patience if remote else None).done
+            yield [(index, job.result()) for job, index in waiting.items() if job in done]
+            waiting = {job: index for job, index in waiting.items() if job not in done}
 
 
 def _recognize(model: SpeechModel, reads: list[tuple[Job, Future[Read]]]) -> RecognizedBatch:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
@@ -39,9 +38,10 @@ class Devices(ABC):
     def share(self, inputs: Inputs) -> AbstractContextManager[Inputs]:
         """Begin together, all with the inputs of the first process; an error within ends all of them."""
 
+    @property
     @abstractmethod
-    def claim(self) -> int:
-        """Return the number of the batch that this process does next; each batch is one process's."""
+    def claim(self) -> Callable[[], int] | None:
+        """What returns the number of the batch that this process does next; None where it does all of them."""
 
     @abstractmethod
     def merge(self, results: Iterable[Result], count: int, task: str, unit: str) -> Iterator[Result]:
@@ -62,15 +62,14 @@ class OneDevice(Devices):
 
     def __init__(self, device: str, precision: str) -> None:
         self.device, self.precision = torch.device(device), precision
-        self._turns = itertools.count()
 
     def share(self, inputs: Inputs) -> AbstractContextManager[Inputs]:
         """Return the inputs."""
         return nullcontext(inputs)
 
-    def claim(self) -> int:
-        """Return the number of the next batch."""
-        return next(self._turns)
+    @property
+    def claim(self) -> None:
+        """There is nobody to share the batches with."""
 
     def merge(self, results: Iterable[Result], count: int, task: str, unit: str) -> Iterator[Result]:
         """Yield the results."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from speechlstm.types import AudioError, UsageError
 
+Blocks = Generator[NDArray[np.float32], None, None]
+
 BLOCK = 0.02  # seconds that are read at a time
 
 _PACKED = (b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"caff", b"FORM", b"RF64")  # how other formats begin
@@ -20,7 +22,7 @@ _PACKED = (b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"caff", b"FORM", b"RF64"
 _CONVERT = "convert it with `ffmpeg -i FILE -f s16le -ar 16000 -ac 1 -`"
 
 
-def from_pipe(file: BinaryIO, rate: int, channels: int, wanted: int) -> Iterator[NDArray[np.float32]]:
+def from_pipe(file: BinaryIO, rate: int, channels: int, wanted: int) -> Blocks:
     """Yield what a pipe brings as one channel, as soon as it is there.
 
     Args:
@@ -103,7 +105,7 @@ def list_microphones() -> list[str]:
     ]
 
 
-def from_microphone(device: int | str | None, wanted: int) -> Iterator[NDArray[np.float32]]:
+def from_microphone(device: int | str | None, wanted: int) -> Blocks:
     """Begin to record, and return blocks from a microphone at its own rate, resampled to `wanted` Hz.
 
     Raises:
@@ -127,7 +129,7 @@ def from_microphone(device: int | str | None, wanted: int) -> Iterator[NDArray[n
 
 def _recorded(
     stream: Any, blocks: queue.SimpleQueue[NDArray[np.float32]], resampler: soxr.ResampleStream
-) -> Iterator[NDArray[np.float32]]:
+) -> Blocks:
     """Yield what a started stream puts into the queue, until it stops."""
     with stream:
         while True:

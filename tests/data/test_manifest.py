@@ -151,7 +151,7 @@ def test_audio_below_the_manifest_is_relative_to_it(tmp_path: Path, monkeypatch:
         ('{"audio_filepath": ".", "duration": 1}', "which no file can be called"),
         (
             '{"audio_filepath": "https://a.b/c.wav", "duration": 1}',
-            "'https://a.b/c.wav', but must be a file name",
+            "'https://a.b/c.wav', but must be the name of a file on this machine",
         ),
         (
             '{"audio_filepath": "a", "duration": 1, "text": "x\\ud83d"}',
