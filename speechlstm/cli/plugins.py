@@ -73,12 +73,13 @@ def show(cfg: DictConfig) -> int:
             if each.stage != stage:
                 print(f"{'' if not stage else chr(10)}{each.stage}")
                 stage = each.stage
-            print(f"  {each.name:<{column}}{each.package} {each.version}")
+            print(printable(f"  {each.name:<{column}}{each.package} {each.version}"))
             settings = " ".join(f"{key}={_shown(value)}" for key, value in (each.parameters or {}).items())
             indent = " " * (column + 2)
             for text in (each.summary, settings):
                 if text:
-                    print(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
+                    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
+                    print("\n".join(map(printable, lines)))
     problems = [each.problem for each in parts if each.problem]
     for problem in dict.fromkeys(problems):
         progress.fail(problem)

@@ -99,8 +99,13 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{ord(each):04x}" for each in text), error.end
 
 
-def printable(text: str) -> str:
-    r"""Return a text for one line of a table: control characters are written as in Python, such as `\n`."""
+def printable(text: str, most: int | None = None) -> str:
+    r"""Return a text for one line of a table: control characters are written as in Python, such as `\n`.
+
+    Of a text with more than `most` characters, the line says how many there are instead of the rest.
+    """
+    if most is not None and len(text) > most:
+        text = f"{text[:most]}... ({len(text):,} characters)"
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 

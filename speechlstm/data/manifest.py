@@ -237,7 +237,9 @@ def file_names(utterances: Sequence[Utterance]) -> list[str]:
     """
     taken: dict[str, str] = {}
     for utterance in utterances:
-        name = re.sub(r"[%\\\0]|(?:^|(?<=/))[./]|/$", lambda match: f"%{ord(match[0]):02X}", utterance.id)
+        name = re.sub(
+            r"[%\\\x00-\x1f\x7f]|(?:^|(?<=/))[./]|/$", lambda match: f"%{ord(match[0]):02X}", utterance.id
+        )
         other = taken.setdefault(name.casefold(), name)
         if other is not name:
             raise UsageError(f"ids {other!r} and {name!r} differ only in case; give one another id")

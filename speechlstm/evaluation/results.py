@@ -15,6 +15,7 @@ from speechlstm.model.tokenizer.phones import BOUNDARY
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import UsageError, Utterance, counted
 
+_LONGEST = 2_000  # characters of a line: whole texts are in the JSON
 _SHOWN = 10  # worst utterances, and most frequent confusions
 
 
@@ -170,7 +171,7 @@ def as_table(results: Results) -> str:
     given = len(results.utterances) + results.failed
     if results.failed:
         lines += ["", f"not in the score, because it could not be read: {results.failed} of {given}"]
-    return "\n".join(map(printable, lines))
+    return "\n".join(printable(line, _LONGEST) for line in lines)
 
 
 def _row(name: str, counts: Counts) -> str:

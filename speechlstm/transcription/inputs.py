@@ -115,7 +115,7 @@ def parse_time(name: str, value: object) -> float | None:
     if match is None or not seconds < math.inf or (not seconds and name != "start"):
         least = "0 or more" if name == "start" else "above 0"
         clock = "a time such as 1:30 or 1:02:03.5, with minutes and seconds below 60 after a colon"
-        raise UsageError(f"{name}={value}, but must be seconds, {least}, or {clock}")
+        raise UsageError(f"{name}={value}, but must be seconds, {least} and written as in 12.5, or {clock}")
     return seconds
 
 

@@ -138,6 +138,16 @@ def test_hypotheses_are_a_manifest_with_pred_text(run: Run) -> None:
     assert all(Path(utterance.audio_filepath).exists() for utterance in read_manifest("deep/hyps.jsonl"))
 
 
+def test_a_very_long_text_is_cut_in_the_table_and_whole_in_json(run: Run) -> None:
+    lines = [json.loads(line) for line in Path("m.jsonl").read_text().splitlines()]
+    lines[2]["text"] = "oh" * 20_000
+    Path("long.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    status, table, _ = run("manifest=long.jsonl")
+    assert status == 0 and max(map(len, table.splitlines())) < 2_100
+    assert re.search(r"ref: (oh)+o?\.\.\. \(40,013 characters\)", table)
+    assert "oh" * 20_000 in run("manifest=long.jsonl", "format=json")[1]
+
+
 def test_segments_are_scored_each_by_itself(run: Run) -> None:
     write(Path("long.wav"), "abcd")
     lines = [

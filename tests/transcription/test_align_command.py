@@ -104,13 +104,13 @@ def test_stretches_of_one_file_are_told_apart_by_their_ids(run: Run) -> None:
 
 
 def test_ids_become_file_names_and_ctm_names(run: Run) -> None:
-    ids = ("a/../b", ".hidden", "50%", "日本 語.x")
+    ids = ("a/../b", ".hidden", "50%", "日本 \x1b\n語.x")
     manifest("i.jsonl", "a", "b", "c", "d", ids=ids)
     assert run("manifest=i.jsonl", "out=o", "format=json") == (0, "", "")
-    assert written("o") == sorted(["a/%2E./b.json", "%2Ehidden.json", "50%25.json", "日本 語.x.json"])
+    assert written("o") == sorted(["a/%2E./b.json", "%2Ehidden.json", "50%25.json", "日本 %1B%0A語.x.json"])
     assert run("manifest=i.jsonl", "out=i.ctm", "format=ctm") == (0, "", "")
     names = [line.split()[0] for line in Path("i.ctm").read_text().splitlines()]
-    assert names == ["a%2F%2E.%2Fb", "%2Ehidden", "50%25", "日本_語.x"]
+    assert names == ["a%2F%2E.%2Fb", "%2Ehidden", "50%25", "日本_%1B%0A語.x"]
 
 
 def test_failures_are_named_and_the_others_go_on(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from speechlstm.transcription.server.answers import RESPONSE_FORMATS, RequestErr
 from speechlstm.transcription.server.models import Hotwords, Models, ServedModel, to_hotwords
 from speechlstm.types import AudioError
 
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?")
 _FIELDS = 1100  # of a form, at most: its keywords and a few others
 
 
@@ -95,13 +97,14 @@ async def read_wish(request: Request, limits: Limits, models: Models) -> Wish:
         raise RequestError(
             400, f"stream=true is for response_format json and verbose_json, not {kind}", "stream"
         )
+    _check_temperature(form)
     audio = Upload(await file.read())
     audio.name = str(file.filename or "upload")
     await file.close()
     seconds = await _length(audio, limits.seconds)
     hotwords = to_hotwords([*form.getlist("keywords[]"), *form.getlist("keywords")])
-    language = str(form.get("language") or "unknown")
-    return Wish(audio, seconds, model, hotwords, kind, _granularities(form, kind), language, stream == "true")
+    granularities, language = _granularities(form, kind), _language(form)
+    return Wish(audio, seconds, model, hotwords, kind, granularities, language, stream == "true")
 
 
 async def _body(request: Request, megabytes: float) -> bytes:
@@ -145,6 +148,27 @@ def _granularities(form: Any, kind: str) -> frozenset[str]:
     if found and kind != "verbose_json":
         raise RequestError(400, f"{name} is for response_format=verbose_json, not {kind}", name)
     return found or frozenset({"segment"})
+
+
+def _language(form: Any) -> str:
+    """Return the code of the language that the client names, which only the answer repeats."""
+    language = str(form.get("language") or "")
+    if language and not _LANGUAGE.fullmatch(language):
+        message = f"language is {language[:50]!r}, but must be a code of ISO 639, such as en or en-US"
+        raise RequestError(400, message, "language")
+    return language or "unknown"
+
+
+def _check_temperature(form: Any) -> None:
+    """See that the temperature is one of OpenAI's; none has an effect, as nothing is drawn at random."""
+    given = str(form.get("temperature") or "0")
+    try:
+        right = 0 <= float(given) <= 1
+    except ValueError:
+        right = False
+    if not right:
+        message = f"temperature is {given[:50]!r}, but must be a number from 0 to 1"
+        raise RequestError(400, message, "temperature")
 
 
 async def _length(audio: Upload, most: float) -> float:

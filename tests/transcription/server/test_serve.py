@@ -122,6 +122,9 @@ def test_what_is_not_there_is_refused_with_what_is(server: Server, narrow: Serve
             "for response_format json and verbose_json, not srt",
         ),
         ({"extra_body": {"stream": "yes"}}, "stream", "is 'yes', but must be true or false"),
+        ({"temperature": 7.0}, "temperature", "is '7.0', but must be a number from 0 to 1"),
+        ({"extra_body": {"temperature": "nan"}}, "temperature", "is 'nan', but must be a number"),
+        ({"language": "English!"}, "language", "is 'English!', but must be a code of ISO 639"),
     ],
 )
 def test_what_cannot_be_answered_is_refused(
