@@ -260,7 +260,8 @@ def test_times_are_numbers_or_clocks(value: object, seconds: float | None) -> No
 )  # fmt: skip
 def test_other_times_are_refused(value: object) -> None:
     with pytest.raises(
-        UsageError, match=f"duration={value}, but must be seconds, above 0, or a time such as 1:30"
+        UsageError,
+        match=f"duration={value}, but must be seconds, above 0 and written as in 12.5, or a time such as 1:30",
     ):
         parse_time("duration", value)
     assert parse_time("start", 0) == 0.0
@@ -428,8 +429,8 @@ def test_a_part_is_transcribed(run: Callable[..., tuple[int, str, str]]) -> None
     assert run("a.wav", "start=0:00.18", "duration=0.12")[:2] == (0, "go\n")
     assert run("a.wav", "start=0:00.18", "format=labels")[1].startswith("0.180\t")
     status, _, err = run("a.wav", "start=1:x")
-    wanted = "seconds, 0 or more, or a time such as 1:30 or 1:02:03.5, with minutes and seconds below 60"
-    assert (status, err) == (2, f"error: start=1:x, but must be {wanted} after a colon\n")
+    wanted = "seconds, 0 or more and written as in 12.5, or a time such as 1:30 or 1:02:03.5, with minutes and seconds"
+    assert (status, err) == (2, f"error: start=1:x, but must be {wanted} below 60 after a colon\n")
     assert "a.wav: segment begins at 3600 s, but the file ends before" in run("a.wav", "start=1:00:00")[2]
     assert "a.wav: no track 1; its audio tracks are 0 to 0" in run("a.wav", "track=1")[2]
     assert run("a.wav", "duration=5", "channel=each")[:2] == (0, "no go on\n")
