@@ -1,4 +1,4 @@
-"""What several test files share: where the real corpora are, if they are."""
+"""What several test files share: where the real corpora are, if they are; and the summary of robustness."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import sysconfig
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -98,3 +99,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_both(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many cases of each kind were tried, and how many failed."""
+    tried, failed = Counter[str](), Counter[str]()
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            path = Path(report.nodeid.partition("::")[0])
+            if path.parent.name == "robustness":
+                kind = path.stem.removeprefix("test_").replace("_", " ")
+                tried[kind] += 1
+                failed[kind] += outcome != "passed"
+    if tried:
+        terminalreporter.section("robustness: cases by kind")
+        for kind, count in [*sorted(tried.items()), ("all", tried.total())]:
+            wrong = failed.total() if kind == "all" else failed[kind]
+            terminalreporter.write_line(f"{kind:<24}{count:>6} tried{wrong:>6} failed")

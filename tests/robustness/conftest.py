@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,20 +39,3 @@ def work(tmp_path: Path) -> Path:
     shutil.copytree(SAMPLES, folder)
     (folder / "text.txt").write_text("one two three\ntwo three four\n" * 20)
     return folder
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many cases of each kind were tried, and how many failed."""
-    tried, failed = Counter[str](), Counter[str]()
-    for outcome in ("passed", "failed", "error"):
-        for report in terminalreporter.stats.get(outcome, []):
-            path = Path(report.nodeid.partition("::")[0])
-            if path.parent.name == Path(__file__).parent.name:
-                kind = path.stem.removeprefix("test_").replace("_", " ")
-                tried[kind] += 1
-                failed[kind] += outcome != "passed"
-    if tried:
-        terminalreporter.section("robustness: cases by kind")
-        for kind, count in [*sorted(tried.items()), ("all", tried.total())]:
-            wrong = failed.total() if kind == "all" else failed[kind]
-            terminalreporter.write_line(f"{kind:<24}{count:>6} tried{wrong:>6} failed")
