@@ -44,9 +44,8 @@ def main(cfg: DictConfig) -> int:
         print("listening; Ctrl-C ends it", file=sys.stderr)
     show = _json if kind == "json" else _Text()
     try:
-        with contextlib.closing(
-            blocks
-        ):  # or nanobind reports soxr's objects as leaks if the reader goes away
+        # Closed here, or nanobind reports soxr's objects as leaks if the reader goes away.
+        with contextlib.closing(blocks):
             for block in blocks:
                 for update in stream.accept(block):
                     show(update)

@@ -22,6 +22,7 @@ GRACE = 10.0  # seconds for what is open to be put in order after a signal
 _ESCAPED = "speechlstm.escaped"  # what streams do with letters that their encoding lacks
 _PARENT = "SPEECHLSTM_PARENT"  # process that this one must not outlive
 
+LONGEST = 2_000  # characters of a line for people; whole texts are in JSON
 _CONTROLS = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]"
 )  # end a line, or reorder what is in it

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from speechlstm.data import console
-from speechlstm.data.console import printable
+from speechlstm.data.console import LONGEST, printable
 from speechlstm.types import counted
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 LOG_SECONDS = 30.0  # between two lines in a log
-_LONGEST = 2_000  # characters of a failure
 
 
 class Bar:
@@ -139,7 +138,7 @@ def warn(name: str, lines: Iterable[str]) -> None:
 def fail(problem: object) -> None:
     """Write on the standard error stream, on one line, why an input failed."""
     console.note_failures(True)
-    write(f"failed: {printable(str(problem), _LONGEST)}", sys.stderr)
+    write(f"failed: {printable(str(problem), LONGEST)}", sys.stderr)
 
 
 def write(text: str, file: TextIO | None = None, end: str = "\n") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from speechlstm.data.console import printable
+from speechlstm.data.console import LONGEST, printable
 from speechlstm.evaluation.errorreport import Comparison, compared
 from speechlstm.evaluation.metrics import Counts, Score, corpus, errors
 from speechlstm.model.tokenizer import Phones, Tokenizer
@@ -15,7 +15,6 @@ from speechlstm.model.tokenizer.phones import BOUNDARY
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import UsageError, Utterance, counted
 
-_LONGEST = 2_000  # characters of a line: whole texts are in the JSON
 _SHOWN = 10  # worst utterances, and most frequent confusions
 
 
@@ -171,7 +170,7 @@ def as_table(results: Results) -> str:
     given = len(results.utterances) + results.failed
     if results.failed:
         lines += ["", f"not in the score, because it could not be read: {results.failed} of {given}"]
-    return "\n".join(printable(line, _LONGEST) for line in lines)
+    return "\n".join(printable(line, LONGEST) for line in lines)
 
 
 def _row(name: str, counts: Counts) -> str:

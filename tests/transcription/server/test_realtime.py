@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -76,8 +75,7 @@ def rest(socket: Any) -> tuple[list[dict[str, Any]], int, str]:
         while True:
             events.append(json.loads(socket.recv(60)))
     except ConnectionClosed as closed:
-        closing = closed.rcvd  # none where the connection was reset
-        return events, closing.code if closing else 1006, closing.reason if closing else ""
+        return events, closed.rcvd.code, closed.rcvd.reason
 
 
 COMMIT = {"type": "input_audio_buffer.commit"}
@@ -238,11 +236,10 @@ def test_nonsense_ends_the_connection_and_loses_nothing_before_it(
 
 def test_a_message_that_is_far_too_large_ends_the_connection(server: Server) -> None:
     with connect(server) as socket:
-        with contextlib.suppress(ConnectionClosed):
-            socket.send("x" * (5 << 20))
-        assert rest(socket)[1] in (1009, 1006), (
-            "the client may still be sending, and then never sees the code"
-        )
+        # The header of a text of 5 MiB, and its beginning: of one that is still being sent when the server closes, the
+        # system would throw away the code.
+        socket.socket.sendall(b"\x81\xff" + (5 << 20).to_bytes(8, "big") + bytes(4) + b"x" * 1000)
+        assert rest(socket)[1] == 1009
 
 
 @pytest.mark.parametrize(
