@@ -80,7 +80,9 @@ def open_streams() -> None:
             if nowhere != number:
                 os.close(nowhere)
         stream: Any = getattr(sys, name)
-        if name != "stdin" and (stream is None or type(stream) is io.TextIOWrapper):
+        if name == "stdin":
+            sys.stdin = stream or open(number, closefd=False)  # noqa: SIM115  for as long as the process runs
+        elif stream is None or type(stream) is io.TextIOWrapper:
             encoding = stream.encoding if stream else "utf-8"
             buffer = stream.detach() if stream else os.fdopen(number, "wb")
             lines = name == "stderr" or os.isatty(number)

@@ -100,6 +100,16 @@ def test_a_pipe_of_the_shell(work: Path) -> None:
     assert lines[1:] == ["stop.flac: stop"]
 
 
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [("transcribe", "failed: stdin: empty"), ("live", "error: standard input: no samples")],
+)
+def test_a_closed_standard_input_is_empty(command: str, reason: str, work: Path) -> None:
+    program = f"{sys.executable} -m speechlstm {command} - bundle=small <&-"
+    ended = subprocess.run(["bash", "-c", program], cwd=work, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "") and ended.stderr.startswith(reason)
+
+
 @pytest.mark.parametrize(("names", "status"), [(["none.flac"], 3), ([], 0)])
 def test_a_reader_that_goes_away_hides_no_failure(names: list[str], status: int, tmp_path: Path) -> None:
     sample = Path(speechlstm.__file__).parent / "data" / "samples" / "stop.flac"
