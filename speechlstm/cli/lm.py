@@ -56,10 +56,13 @@ def main(cfg: DictConfig) -> int:
         _note(
             f"no sentence has {counted(cfg.order, 'word')}, <s> and </s> counted: the order is {len(summaries)}"
         )
-    for n, summary in enumerate(summaries, 1):
-        if summary.fallback:
-            fallback = ", ".join(map(str, FALLBACK))
-            _note(f"the discounts of {n}-grams are the fall-back {fallback}, as {summary.fallback}")
+    if why := [
+        f"{n}-grams ({summary.fallback})" for n, summary in enumerate(summaries, 1) if summary.fallback
+    ]:
+        fallback = ", ".join(map(str, FALLBACK))
+        _note(
+            f"the discounts are the fall-back {fallback} for {', '.join(why)}; more text would estimate them"
+        )
     if text.marks:
         _note(f"{text.marks} <s> and </s> in the text are left out: each line has its own")
     if tokenizer is not None and cfg.unit == "word":

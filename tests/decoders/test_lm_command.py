@@ -70,9 +70,9 @@ def test_the_model_and_the_report(run: Run) -> None:
     )
     assert unknown.strip() == "unknown: 2 (25.00%), 2 different: new (1), west (1)"
     assert written.split() == ["written", "made/lm.arpa"]
+    assert err.count("note: the discounts are the fall-back 0.5, 1.0, 1.5 for ") == 1
     for n, line in enumerate([first, second], 1):
-        fallback = "0.5000   1.0000   1.5000" in line
-        assert fallback == (f"note: the discounts of {n}-grams are the fall-back 0.5, 1.0, 1.5, as " in err)
+        assert ("0.5000   1.0000   1.5000" in line) == (f"{n}-grams (" in err)
 
 
 def test_pruning_vocabulary_gzip_and_case(run: Run) -> None:
