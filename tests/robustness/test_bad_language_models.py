@@ -144,6 +144,19 @@ def test_bytes(tmp_path: Path, case: str, packed: bool) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_not_there_has_no_line_0(tmp_path: Path, packed: bool) -> None:
+    path = tmp_path / "lm.arpa"
+    for content, reason in [
+        (b"", ": empty, but must be an ARPA file"),
+        (b"\n\n", ":2: no line \\data\\"),
+        (b"\\data\\\n", ":2: no 1-grams are declared"),
+        (b"\\data\\\nngram 1=3\n", ":3: expected \\1-grams:, but found the end of the file"),
+    ]:
+        path.write_bytes(gzip.compress(content) if packed else content)
+        refused(lambda: load(path), 1, f"{path}{reason}")
+
+
 def test_what_never_ends_is_left(tmp_path: Path) -> None:
     refused(lambda: load("/dev/zero"), 1, "/dev/zero: ", "a device, but must be a file")
     refused(lambda: load(tmp_path), 1, f"{tmp_path}: ")

@@ -74,6 +74,10 @@ class _Reader:
     def header(self) -> list[tuple[int, int]]:
         """Return the declared number of n-grams of each order, and the line it is declared in."""
         while (line := self.take()) != b"\\data\\":
+            if line is None and not self.number:
+                raise SpeechlstmError(
+                    f"{self.path}: empty, but must be an ARPA file, the text format of models"
+                )
             if line is None:
                 self.fail("no line \\data\\: not an ARPA file")
             if self.number == 1 and line.startswith(_KENLM):
@@ -91,7 +95,7 @@ class _Reader:
             self.fail(
                 f"{len(counts)}-grams, but no more than {MAX_ORDER}-grams can be read", counts[MAX_ORDER][1]
             )
-        self.lines, self.number = chain([line], self.lines), self.number - 1
+        self.lines, self.number = chain([line] * bool(line), self.lines), self.number - 1
         return counts
 
     def section(self, n: int, order: int) -> _Section:
