@@ -312,6 +312,23 @@ def test_values_that_are_no_sound_are_refused(tmp_path: Path, values: list[float
     assert reason in error(path)
 
 
+@pytest.mark.parametrize("size", ["1e39", "1e300", "-1e300"])
+@pytest.mark.parametrize("share", [1.0, 0.01])
+def test_values_beyond_float32_are_beyond_full_scale(tmp_path: Path, size: str, share: float) -> None:
+    values = np.where(np.arange(1000) < 1000 * share, float(size), 0.1)
+    soundfile.write(tmp_path / "a.wav", values, RATE, subtype="DOUBLE")
+    with av.open(str(tmp_path / "a.mkv"), "w") as file:
+        stream: Any = file.add_stream("pcm_f64le", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(values[None], format="dbl", layout="mono")
+        frame.sample_rate = RATE
+        file.mux([packet for given in (frame, None) for packet in stream.encode(given)])
+    for audio in (tmp_path / "a.wav", tmp_path / "a.mkv", (values, RATE)):
+        with pytest.raises(AudioError, match=r"reaches 3.40282e\+38, but full scale is 1"):
+            load_audio(audio, RATE, strict=False)
+        with pytest.raises(AudioError, match="not finite"):
+            load_audio((np.where(values == 0.1, values, np.nan), RATE), RATE)
+
+
 @pytest.mark.parametrize("block", [20000, 80000])
 @pytest.mark.parametrize(
     ("spans", "lines"),

@@ -14,6 +14,7 @@ from speechlstm.data.audio.headers import mp3_counted, mp3_frame, tag_size
 from speechlstm.data.audio.losses import Losses
 from speechlstm.data.audio.ogg import Link
 from speechlstm.data.audio.timeline import Timeline
+from speechlstm.data.audio.values import as_float32
 from speechlstm.types import AudioError
 
 # ffmpeg also reads play lists, which may name other files and addresses: let in only what holds its audio.
@@ -215,4 +216,4 @@ def _samples(frame: Any) -> NDArray[np.float32]:
         data = data.astype(np.int16) - 128
         return data.astype(np.float32) / np.float32(128)
     scale = 1.0 if data.dtype.kind == "f" else -float(np.iinfo(data.dtype).min)
-    return data.astype(np.float32) / np.float32(scale)
+    return as_float32(data) / np.float32(scale)

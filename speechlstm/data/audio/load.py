@@ -19,6 +19,7 @@ from speechlstm.data.audio.files import MAX_RATE, MIN_RATE, Block, Source, open_
 from speechlstm.data.audio.losses import Losses
 from speechlstm.data.audio.mixing import Mixer, limited, resampled
 from speechlstm.data.audio.pipes import Piped
+from speechlstm.data.audio.values import as_float32
 from speechlstm.data.remote import fetched, is_url
 from speechlstm.types import AudioError, UsageError
 
@@ -297,4 +298,4 @@ def _array(audio: tuple[NDArray[Any], int]) -> tuple[NDArray[np.float32], int]:
         )
     if samples.dtype.kind == "i":
         samples = samples / -float(np.iinfo(samples.dtype).min)
-    return (samples[:, None] if samples.ndim == 1 else samples).astype(np.float32), int(rate)
+    return as_float32(samples[:, None] if samples.ndim == 1 else samples), int(rate)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from speechlstm.data.audio.headers import flac_end, wav_sizes
 from speechlstm.data.audio.losses import Losses
+from speechlstm.data.audio.values import as_float32
 
 # What `.raw` means, as in AN4's big-endian release: a file without a header cannot say.
 _RAW: dict[str, Any] = {
@@ -59,12 +60,12 @@ class Sndfile:
         if start:
             self.file.seek(min(start, self.file.frames))
         end = self.file.frames if count is None else min(start + count, self.file.frames)
-        read = start
+        read, kind = start, "float64" if self.file.subtype == "DOUBLE" else "float32"
         while read < end:
             size = min(end - read, max(1, _BLOCK // self.channels))
-            data = self.file.read(size, "float32", always_2d=True)
+            data = self.file.read(size, kind, always_2d=True)
             read += len(data)
-            yield data, self.sample_rate
+            yield as_float32(data), self.sample_rate
             if len(data) < size:
                 break
         if read < end:
