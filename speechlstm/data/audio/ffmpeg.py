@@ -211,9 +211,4 @@ def _samples(frame: Any) -> NDArray[np.float32]:
         )
         return np.concatenate([_samples(each) for each in packed.resample(frame)])
     data: NDArray[Any] = frame.to_ndarray()
-    data = data.T if frame.format.is_planar else data.reshape(-1, channels)
-    if data.dtype.kind == "u":
-        data = data.astype(np.int16) - 128
-        return data.astype(np.float32) / np.float32(128)
-    scale = 1.0 if data.dtype.kind == "f" else -float(np.iinfo(data.dtype).min)
-    return as_float32(data) / np.float32(scale)
+    return as_float32(data.T if frame.format.is_planar else data.reshape(-1, channels))

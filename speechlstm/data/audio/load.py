@@ -296,6 +296,4 @@ def _array(audio: tuple[NDArray[Any], int]) -> tuple[NDArray[np.float32], int]:
             f"audio is an array of shape {samples.shape} and type {samples.dtype}, but must be (samples,) or "
             "(samples, channels), of floats with full scale 1 or of integers"
         )
-    if samples.dtype.kind == "i":
-        samples = samples / -float(np.iinfo(samples.dtype).min)
     return as_float32(samples[:, None] if samples.ndim == 1 else samples), int(rate)
