@@ -13,16 +13,7 @@ from torch import Tensor
 
 from speechlstm.model.export.graph import Graph, check_kind
 from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram
-from speechlstm.model.features.base import (
-    ABOVE_NOISE,
-    LOWEST,
-    MARGIN,
-    PREEMPHASIS,
-    SPEECH_RANGE,
-    STEADY,
-    STEADY_SECONDS,
-    ZEROS,
-)
+from speechlstm.model.features.base import ABOVE_NOISE, LOWEST, MARGIN, PREEMPHASIS, SPEECH_RANGE, ZEROS
 from speechlstm.model.features.mfcc import CONTEXT
 
 KINDS = (LogMel, Mfcc, KaldiFbank, Spectrogram)
@@ -46,10 +37,7 @@ def add_features(graph: Graph, features: Features, waveforms: str, lengths: str)
     within = graph.within(frames, size)
     if features.normalize == "utterance":
         levels = _levels(graph, features, padded)
-        sounding, loudest, noise = _extremes(graph, levels, within)
-        values = _normalized(graph, values, _speech_frames(graph, levels, loudest, noise, within))
-        steady = _steady(graph, features, sounding, loudest, noise)
-        values = graph("Where", graph("Unsqueeze", steady, [2]), LOWEST, values)
+        values = _normalized(graph, values, _speech_frames(graph, levels, within), features.least_deviation)
     elif features.normalize == "global":
         values = graph("Div", graph("Sub", values, features.mean.float()), features.std.float())
     return graph("Where", graph("Unsqueeze", within, [2]), values, 0.0), frames
@@ -139,24 +127,11 @@ def _levels(graph: Graph, features: Features, padded: str) -> str:
     return graph("Mul", graph("Log", graph("Max", power, 1e-20)), 10 / np.log(10))
 
 
-def _extremes(graph: Graph, levels: str, within: str) -> tuple[str, str, str]:
-    """Add which frames are not digital zeros, the greatest level and that of noise, the latter two `(batch, 1)`."""
+def _speech_frames(graph: Graph, levels: str, within: str) -> str:
+    """Add what `speechlstm.model.features.base.speech_frames` does: `(batch, frames, 1)`, true in speech."""
     loudest = graph("ReduceMax", graph("Where", within, levels, _SILENT), axes=[1], keepdims=1)
     sounding = graph("GreaterOrEqual", levels, graph("Sub", loudest, 2 * SPEECH_RANGE))
-    sounding = graph("And", sounding, within)
-    return sounding, loudest, _quantile(graph, levels, sounding, 0.1)
-
-
-def _steady(graph: Graph, features: Features, sounding: str, loudest: str, noise: str) -> str:
-    """Add what `speechlstm.model.features.base.steady` does: `(batch, 1)`, true where nobody can be speaking."""
-    least = STEADY_SECONDS / features.frame_shift - 0.5
-    long = graph("Greater", graph.total(graph.cast(sounding, np.float32), [1]), least)
-    even = graph("Less", graph("Sub", loudest, noise), STEADY)
-    return graph("And", graph("And", even, long), graph("Greater", loudest, -ZEROS))
-
-
-def _speech_frames(graph: Graph, levels: str, loudest: str, noise: str, within: str) -> str:
-    """Add what `speechlstm.model.features.base.speech_frames` does: `(batch, frames, 1)`, true in speech."""
+    noise = _quantile(graph, levels, graph("And", sounding, within), 0.1)
     threshold = graph("Min", graph("Add", noise, ABOVE_NOISE), graph("Sub", loudest, SPEECH_RANGE / 2))
     threshold = graph("Max", threshold, graph("Sub", loudest, SPEECH_RANGE))
     loud = graph("And", graph("GreaterOrEqual", levels, threshold), within)
@@ -182,8 +157,8 @@ def _quantile(graph: Graph, values: str, counted: str, share: float) -> str:
     return graph("Add", below, part)
 
 
-def _normalized(graph: Graph, values: str, speech: str) -> str:
-    """Add what `speechlstm.model.features.base.normalize_utterances` does."""
+def _normalized(graph: Graph, values: str, speech: str, least: float) -> str:
+    """Add what `speechlstm.model.features.base` does by `speech_statistics` and `scale`."""
     shape = graph("Concat", [1, 1], graph("Unsqueeze", graph.size(values, 2), [0]), axis=0)
     first = graph("ArgMax", graph.cast(speech, np.int32), axis=1, keepdims=1)
     values = graph("Sub", values, graph("GatherElements", values, graph("Expand", first, shape), axis=1))
@@ -192,5 +167,5 @@ def _normalized(graph: Graph, values: str, speech: str) -> str:
     centered = graph("Sub", values, mean)
     kept = graph("Where", speech, centered, 0.0)
     variance = graph("Div", graph.total(graph("Mul", kept, kept), [1]), count)
-    scaled = graph("Div", centered, graph("Sqrt", graph("Add", variance, 1e-3)))
+    scaled = graph("Div", centered, graph("Sqrt", graph("Max", graph("Add", variance, 1e-3), least**2)))
     return graph("Max", scaled, LOWEST)

@@ -19,10 +19,7 @@ ZEROS = 100.0  # dB below the loudest frame, where nothing but digital zeros is
 ABOVE_NOISE = 10.0  # dB by which it stands out from the quietest tenth of the frames
 MARGIN = 30  # frames before and after loud ones that count as speech, too
 LOWEST = -3.0  # least value of a normalized feature
-STEADY = (
-    6.0  # dB by which the loudest frame of hum or noise without speech stands out, at most; of speech, 25 dB
-)
-STEADY_SECONDS = 1.0  # least time without digital zeros of an utterance that can be called steady
+LOG_DEVIATION = 1.0  # of the log of a mel band: in speech it is 2 to 4, in noise up to 1
 PREEMPHASIS = 0.97
 _LONGEST = 32768  # samples of a window
 
@@ -35,14 +32,15 @@ class Features(nn.Module, ABC):
     that a constant offset, which cheap sound cards add, has no effect.
 
     `normalize="utterance"` gives the speech of each utterance mean 0 and deviation 1 in every feature (see
-    `speech_frames`), "global" does so with figures of the whole training data (see `estimate`), "none" leaves the
-    values alone. `window` and `hop` are seconds.
+    `speech_frames` and `scale`), "global" does so with figures of the whole training data (see `estimate`), "none"
+    leaves the values alone. `window` and `hop` are seconds.
 
     Attributes:
         num_features: numbers per frame.
         frame_shift: seconds from one frame to the next.
         sample_rate: Hz.
         reach: frames on each side whose windows a frame depends on, besides its own.
+        least_deviation: features that vary less, because nobody speaks, are divided by this all the same.
         mean: `(num_features,)`, only with normalize="global", then part of the state; `std` likewise.
     """
 
@@ -50,6 +48,7 @@ class Features(nn.Module, ABC):
     std: Tensor
     window: Tensor
     reach = 0
+    least_deviation = 0.0
 
     def __init__(
         self, sample_rate: int, window: float, hop: float, num_features: int, normalize: Normalize
@@ -116,9 +115,8 @@ class Features(nn.Module, ABC):
         waveforms = _within(waveforms, lengths)
         features, frames, mask = self.unnormalized(waveforms, lengths)
         if self.normalize == "utterance":
-            levels = self.levels(waveforms)
-            features = normalize_utterances(features, speech_frames(levels, frames))
-            features = features.masked_fill(steady(levels, frames, self.frame_shift), LOWEST)
+            speech = speech_frames(self.levels(waveforms), frames)
+            features = scale(features, *speech_statistics(features, speech), self.least_deviation)
         elif self.normalize == "global":
             features = (features - self.mean.float()) / self.std.float()
         return features.masked_fill(~mask, 0.0), frames
@@ -198,42 +196,13 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
     Levels are `(batch, frames)` in dB, `frames` `(batch,)` those of each utterance.
     """
     within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
-    sounding, loudest, noise = _extremes(levels, frames)
+    loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
+    sounding = within & (levels >= loudest - 2 * SPEECH_RANGE)
+    noise = levels.masked_fill(~sounding, math.nan).nanquantile(0.1, dim=1, keepdim=True)
     threshold = (noise + ABOVE_NOISE).minimum(loudest - SPEECH_RANGE / 2).maximum(loudest - SPEECH_RANGE)
     loud = (levels >= threshold) & sounding
     near = F.max_pool1d(loud.float().unsqueeze(1), 2 * MARGIN + 1, stride=1, padding=MARGIN).squeeze(1) > 0
     return (near & within & (levels >= loudest - ZEROS)).unsqueeze(-1)
-
-
-def steady(levels: Tensor, frames: Tensor, frame_shift: float) -> Tensor:
-    """Return `(batch, 1, 1)`, true for an utterance whose level varies so little that nobody can be speaking.
-
-    Every feature is then `LOWEST`, as in the pauses of speech: scaled to deviation 1, steady hum resembles speech.
-    Digital zeros are not among them: their features are 0. `levels` and `frames` are those of `speech_frames`,
-    `frame_shift` is in seconds.
-    """
-    sounding, loudest, noise = _extremes(levels, frames)
-    long = sounding.sum(dim=1, keepdim=True) * frame_shift >= STEADY_SECONDS
-    return ((loudest - noise < STEADY) & (loudest > -ZEROS) & long).unsqueeze(-1)
-
-
-def _extremes(levels: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which frames are not digital zeros, the greatest level and that of noise, the latter two `(batch, 1)`.
-
-    The level of noise is that of the quietest tenth.
-    """
-    within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
-    loudest = levels.masked_fill(~within, -math.inf).amax(dim=1, keepdim=True)
-    sounding = within & (levels >= loudest - 2 * SPEECH_RANGE)
-    return sounding, loudest, levels.masked_fill(~sounding, math.nan).nanquantile(0.1, dim=1, keepdim=True)
-
-
-def normalize_utterances(features: Tensor, speech: Tensor) -> Tensor:
-    """Give every feature of every utterance mean 0 and deviation 1 over the frames of its speech.
-
-    Features are `(batch, frames, num_features)`, `speech` `(batch, frames, 1)` from `speech_frames`.
-    """
-    return scale(features, *speech_statistics(features, speech))
 
 
 def speech_statistics(features: Tensor, speech: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,13 +216,13 @@ def speech_statistics(features: Tensor, speech: Tensor) -> tuple[Tensor, Tensor]
     return origin + mean, variance
 
 
-def scale(features: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """Give features mean 0 and deviation 1.
+def scale(features: Tensor, mean: Tensor, variance: Tensor, least: float) -> Tensor:
+    """Give features mean 0 and deviation 1, or less where the deviation is below `least`.
 
     Nothing falls below `LOWEST`: how deep silence lies under the speech carries no information about the words.
     """
     # the floor is far below speech and far above rounding
-    return ((features - mean) * (variance + 1e-3).rsqrt()).clamp(min=LOWEST)
+    return ((features - mean) * (variance + 1e-3).clamp(min=least**2).rsqrt()).clamp(min=LOWEST)
 
 
 def check_band(sample_rate: int, low_freq: float, high_freq: float) -> None:

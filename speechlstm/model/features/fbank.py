@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchaudio.compliance import kaldi
 
-from speechlstm.model.features.base import Features, Normalize, check_band
+from speechlstm.model.features.base import LOG_DEVIATION, Features, Normalize, check_band
 from speechlstm.model.settings import Bands, Positive, Rate, Window, Within
 
 
@@ -23,6 +23,7 @@ class KaldiFbank(Features):
     """
 
     mel: Tensor
+    least_deviation = LOG_DEVIATION
 
     def __init__(
         self,

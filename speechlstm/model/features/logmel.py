@@ -5,7 +5,7 @@ from __future__ import annotations
 import torchaudio.functional as AF
 from torch import Tensor
 
-from speechlstm.model.features.base import Features, Normalize, check_band
+from speechlstm.model.features.base import LOG_DEVIATION, Features, Normalize, check_band
 from speechlstm.model.settings import Bands, Positive, Rate, Window
 
 _MIN_FFT = 512  # zero padding to this keeps the narrow low mel filters from falling between two bins at 8 kHz
@@ -18,6 +18,7 @@ class LogMel(Features):
     """
 
     mel: Tensor
+    least_deviation = LOG_DEVIATION
 
     def __init__(
         self,

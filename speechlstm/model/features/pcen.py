@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechlstm.model.features.base import Normalize, speech_frames
+from speechlstm.model.features.base import Features, Normalize, speech_frames
 from speechlstm.model.features.logmel import LogMel
 from speechlstm.model.settings import Bands, Positive, Rate, Window, Within
 
@@ -23,6 +23,8 @@ class Pcen(LogMel):
     speech (see `speech_frames`) and stands still between stretches of it. A burst after silence would otherwise be
     divided by almost nothing.
     """
+
+    least_deviation = Features.least_deviation  # these are no logarithms
 
     def __init__(
         self,

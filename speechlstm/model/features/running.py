@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from speechlstm.model.features.base import LOWEST, Features, scale, speech_frames, speech_statistics, steady
+from speechlstm.model.features.base import Features, scale, speech_frames, speech_statistics
 
 REMEMBERED = 30.0  # seconds whose statistics count
 
@@ -46,12 +46,10 @@ class RunningFeatures:
         self._levels = torch.cat((self._levels.to(values.device), self.features.levels(waveform)[0, new]))
         if not len(self._levels):
             return values[0, :0], 0
-        levels, frames = self._levels[None], self._levels.new_tensor([len(self._levels)])
-        speech = speech_frames(levels, frames)
-        scaled = scale(values, *speech_statistics(self._values[None], speech))
-        scaled = scaled.masked_fill(steady(levels, frames, self.features.frame_shift), LOWEST)[0]
+        speech = speech_frames(self._levels[None], self._levels.new_tensor([len(self._levels)]))
+        statistics = speech_statistics(self._values[None], speech)
         self._forget(speech[0, :, 0])
-        return scaled, complete
+        return scale(values, *statistics, self.features.least_deviation)[0], complete
 
     def _forget(self, speech: Tensor) -> None:
         """Drop the oldest frames; those of pauses, if they are more than half."""
