@@ -76,9 +76,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         BundleError: as `read_file`, or it is damaged; numbers that are NaN are, and the tensor is named.
     """
+    return read_tensors_and_metadata(path)[0]
+
+
+def read_tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file and the texts in its header, as `read_tensors` does."""
     content = read_file(path)
     try:
         tensors = load_tensors(content)
+        size = int.from_bytes(content[:8], "little")  # of the header, which was read well
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
     except Exception as error:  # besides its own, those of a type or shape that it does not foresee
         raise BundleError(f"{path}: damaged: {' '.join(str(error).split())[:200]}") from None
     for name, tensor in tensors.items():
@@ -86,4 +93,4 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise BundleError(f"{path}: damaged: {name[:80]} is of type {tensor.dtype}")
         if tensor.dtype in _DTYPES and bool(tensor.isnan().any()):
             raise BundleError(f"{path}: damaged: {name[:80]} has numbers that are NaN")
-    return tensors
+    return tensors, metadata

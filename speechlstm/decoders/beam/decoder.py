@@ -6,10 +6,11 @@ import itertools
 import math
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -22,16 +23,20 @@ from speechlstm.decoders.beam.endings import endings, finish
 from speechlstm.decoders.beam.fusion import Options
 from speechlstm.decoders.beam.prefixes import describe
 from speechlstm.decoders.beam.search import advance
+from speechlstm.decoders.beam.vocabulary import Vocabulary
 from speechlstm.decoders.beam.workspace import Search
 from speechlstm.decoders.lm import NGram
 from speechlstm.decoders.lm import load as load_lm
+from speechlstm.decoders.lm.interpolation import Interpolation
+from speechlstm.decoders.lm.lstm import LstmLM, load_lstm
 from speechlstm.model import settings
 from speechlstm.model.settings import Within
-from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.types import DecoderError, Hypothesis
+from speechlstm.model.tokenizer import Tokenizer, Words
+from speechlstm.types import DecoderError, Hypothesis, UsageError
 
 Count = Annotated[int, Within(1, 10_000)]
 Bonus = Annotated[float, Within(-100, 100)]  # natural log
+Model = TypeVar("Model", NGram, LstmLM)
 _CHUNK = 1024  # frames for which room is made at a time
 _compiled = False  # whether the search has run in this process
 
@@ -45,6 +50,9 @@ class BeamDecoder(Decoder):
     The settings are explained in `conf/decoder/beam.yaml`. From Python `lm` may be a loaded model, and `hotwords`
     phrases with their boosts. Words of the lexicon that the language model lacks share the probability of `<unk>`
     equally; a model whose words are all tokens scores each token.
+
+    With `rescore`, an LSTM, there is a second pass: of the `rescore_best` best hypotheses `lm` becomes the
+    log-probability that both models together give, interpolated word by word, and they are sorted anew.
 
     Raises:
         UsageError: settings out of range.
@@ -65,6 +73,9 @@ class BeamDecoder(Decoder):
         unk_score: Bonus = -5.0,
         lexicon: Literal["none", "soft", "strict"] = "soft",
         words: str | Path | None = None,
+        rescore: str | Path | LstmLM | None = None,
+        rescore_weight: Annotated[float, Within(0, 1)] = 0.5,
+        rescore_best: Count = 20,
         hotwords: str | Path | Iterable[str] | Mapping[str, float] | None = None,
         hotword_boost: Annotated[float, Within(0, 100)] = 1.5,
         confidence_power: Annotated[float, Within(1e-6, 1e6)] = 1.0,
@@ -75,11 +86,15 @@ class BeamDecoder(Decoder):
         self._idle: list[Search] = []
         self.n_best, self.confidence_power = n_best, confidence_power
         self.threads = threads or torch.get_num_threads()
-        model = load_lm(lm) if isinstance(lm, str | Path) else lm
+        model = None if lm is None else _model("lm", lm, load_lm, NGram)
         known = vocabulary.build(
             tokenizer, model, lm_weight, unk_score, lexicon, words, hotwords, hotword_boost
         )
         self.rules, self.texts = known.rules, known.texts
+        self.second_pass = None
+        if rescore is not None:
+            self.second_pass = _second_pass(model, rescore, rescore_weight, tokenizer, known)
+        self.kept = n_best if rescore is None else max(n_best, rescore_best)
         self.start_state = model.start if model else 0
         homophones = int(np.diff(self.rules.trie["first_word"]).max(initial=1))
         self.options = Options(
@@ -154,20 +169,34 @@ class BeamDecoder(Decoder):
 
     def finish(self, state: Search) -> list[Hypothesis]:
         """Return the hypotheses of a search, best first."""
+        hypotheses = self._hypotheses(state)
+        if self.second_pass is None:
+            return hypotheses
+        gains = self.second_pass.gains([str(each.text).split() for each in hypotheses])
+        rescored = [
+            replace(
+                each,
+                score=each.score + self.options.lm_weight * gain,
+                parts={**each.parts, "lm": each.parts["lm"] + gain},
+            )
+            for each, gain in zip(hypotheses, gains, strict=True)
+        ]
+        return sorted(rescored, key=lambda each: -each.score)[: self.n_best]
+
+    def _hypotheses(self, state: Search) -> list[Hypothesis]:
+        """Return the `kept` best hypotheses, each with a different text, best first."""
         logs, words, weights, best = endings(state.tree.states, state.beam, self.rules, self.options)
         if logs[best, 0] == -math.inf:
             return [self._complete(state, logs[:, 1])]
-        if self.n_best == 1:
+        if self.kept == 1:
             return [
                 self._hypothesis(state, int(state.lanes["node"][best]), logs[best], int(words[best]), weights)
             ]
         hypotheses: dict[str, Hypothesis] = {}
         for i in np.argsort(-logs[:, 0], kind="stable").tolist():
-            if len(hypotheses) == self.n_best or logs[i, 0] == -math.inf:
+            if len(hypotheses) == self.kept or logs[i, 0] == -math.inf:
                 break
             hypothesis = self._hypothesis(state, int(state.lanes["node"][i]), logs[i], int(words[i]), weights)
-            text = self.tokenizer.decode(hypothesis.tokens) if hypothesis.text is None else hypothesis.text
-            hypotheses.setdefault(text, hypothesis)
             hypotheses.setdefault(str(hypothesis.text), hypothesis)
         return list(hypotheses.values())
 
@@ -208,6 +237,25 @@ class BeamDecoder(Decoder):
         parts = {"acoustic": acoustic, "lm": total, "bonus": bonus}
         confidences = (certain**self.confidence_power).tolist()
         return Hypothesis(tokens, starts, ends, score, confidences, text, parts)
+
+
+def _second_pass(
+    model: NGram | None, lstm: str | Path | LstmLM, weight: float, tokenizer: Tokenizer, known: Vocabulary
+) -> Interpolation:
+    """Return the model of the second pass."""
+    if model is None or not (known.lm_kind == 2 or isinstance(tokenizer, Words)):
+        there = "there is none" if model is None else "this one is of tokens"
+        raise UsageError(f"decoder.rescore needs an n-gram model of words, lm=FILE, but {there}")
+    loaded = _model("rescore", lstm, load_lstm, LstmLM)
+    return Interpolation(model, loaded, weight, tokenizer.normalize, known.lacking)
+
+
+def _model(name: str, given: Any, load: Callable[[str | Path], Model], kind: type[Model]) -> Model:
+    """Return a language model that is given as such or by its file."""
+    model = load(given) if isinstance(given, str | Path) else given
+    if not isinstance(model, kind):
+        raise UsageError(f"decoder.{name} is {settings.shown(given)}, but must be the name of a file")
+    return model
 
 
 def _compile(search: tuple[Any, ...]) -> None:

@@ -20,6 +20,7 @@ from speechlstm.decoders.beam.lookahead import successors
 from speechlstm.decoders.beam.spelling import MOST_TOKENS, Spelling
 from speechlstm.decoders.beam.trie import Trie, build_trie
 from speechlstm.decoders.lm import NO_MODEL, NGram
+from speechlstm.decoders.lm.corpus import UNK
 from speechlstm.model.tokenizer import Phones, Tokenizer, Words
 from speechlstm.types import DecoderError, UsageError, counted
 
@@ -39,6 +40,7 @@ class Vocabulary:
     # natural log of the share of the unknown word's probability that each word of the lexicon gets that the
     # language model lacks
     share: float
+    lacking: frozenset[str]  # those words
     gain: float  # the most that a token within a word can gain, natural log
 
 
@@ -76,10 +78,10 @@ def build(
     of_words = model if lm_kind == 2 else None
     lm_word = _model_words(tokenizer, of_words, texts)
     lacks = lm_word == of_words.unk if of_words else np.zeros(len(texts), dtype=bool)
-    share = -math.log(max(1, len({texts[index] for index in np.flatnonzero(lacks)})))
-    lm_token = np.zeros(len(tokenizer), dtype=np.int32)
-    if model is not None and lm_kind == 1:
-        lm_token[:] = [model.ids.get(token, model.unk) for token in tokenizer.tokens]
+    lacking = frozenset(texts[index] for index in np.flatnonzero(lacks))
+    share = -math.log(max(1, len(lacking)))
+    scored = model.ids if model and of_tokens else {}
+    lm_token = np.array([scored.get(token, scored.get(UNK, 0)) for token in tokenizer.tokens], np.int32)
     best, ahead = _look_ahead(trie, of_words, lm_word, share * lacks, lm_weight, unk_score, lexicon)
     far = of_words if lexicon == "strict" and lm_weight else None
     rules = Rules(
@@ -99,6 +101,7 @@ def build(
         followed and lexicon == "soft",
         far is not None,
         share,
+        lacking,
         hot.gain + max(0.0, float(ahead.max())),
     )
 
