@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -51,6 +52,9 @@ def check(
         inner = next((each for each in file.settings if each.startswith(f"{key}.")), None)
         if inner and not isinstance(value, dict):
             raise UsageError(f"{key} is {value!r}, but holds several settings: set one, as in {inner}=...")
+    for key, value in _numbers(ours, ""):
+        if not math.isfinite(value):
+            raise UsageError(f"{key} is {value}, but must be a finite number")
     check_limits(own, _limits(file, choices), dict(settings(theirs)))
 
 
@@ -111,6 +115,19 @@ def _own(ours: dict[str, Any], theirs: dict[str, Any], prefix: str) -> Iterator[
                 yield from _own(value, default, f"{prefix}{name}.")
         elif value != default or isinstance(value, bool) != isinstance(default, bool):  # 1 == True
             yield f"{prefix}{name}", value
+
+
+def _numbers(node: Any, key: str, foreign: bool = False) -> Iterator[tuple[str, float]]:
+    """Yield the numbers among the settings of other packages' parts, of which few refuse what is not finite."""
+    if isinstance(node, dict):
+        foreign = foreign or not str(node.get("_target_", "speechlstm.")).startswith("speechlstm.")
+        for name, value in node.items():
+            yield from _numbers(value, f"{key}.{name}" if key else str(name), foreign)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _numbers(value, key, foreign)
+    elif foreign and isinstance(node, float):
+        yield key, node
 
 
 def _same_part(value: dict[str, Any], default: Any) -> bool:

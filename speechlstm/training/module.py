@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +22,7 @@ from speechlstm.training.loggers import log_transcripts
 from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
 from speechlstm.training.validation import Validation
-from speechlstm.types import Batch, UsageError, counted
+from speechlstm.types import Batch, SpeechlstmError, UsageError, counted
 
 _SHOWN = 3  # transcripts of each validation that are logged
 ACOUSTIC = "acoustic."  # what the names of the acoustic model's weights begin with in a checkpoint
@@ -131,11 +131,26 @@ class TrainingModule(pl.LightningModule):
         """Decode the batch and keep what the end of the epoch reports."""
         self.add(self.validation, batch)
 
+    def learning_rate(self) -> str:
+        """Return the setting of the learning rate, for messages on a training that has diverged."""
+        optimizers = self._trainer.optimizers if self._trainer else ()
+        rates = [f"optimizer.lr is {each.defaults['lr']:g}" for each in optimizers if "lr" in each.defaults]
+        return rates[0] if rates else "optimizer.lr may be too high"
+
     def add(self, validation: Validation, batch: Batch) -> None:
-        """Decode a batch into a validation."""
+        """Decode a batch into a validation.
+
+        Raises:
+            SpeechlstmError: the outputs are NaN.
+        """
         log_probs, lengths, *_ = self(batch.waveforms, batch.lengths)
-        validation.pairs += self.transcripts(batch, log_probs, lengths)
         within = torch.arange(log_probs.shape[1], device=lengths.device) < lengths.unsqueeze(1)
+        if bool(log_probs[within].isnan().any()):
+            raise SpeechlstmError(
+                f"the training has diverged: the model's outputs are NaN, as for {batch.utterances[0].id}; "
+                f"{self.learning_rate()}: lower it, and begin again"
+            )
+        validation.pairs += self.transcripts(batch, log_probs, lengths)
         validation.blanks += int((log_probs.argmax(-1) == 0)[within].sum())
         validation.frames += int(lengths.sum())
         if tokens := int(batch.target_lengths.sum()):
@@ -214,19 +229,15 @@ class TrainingModule(pl.LightningModule):
         Raises:
             UsageError: their settings are of the wrong kind, or out of range.
         """
-        part = "optimizer"
-        try:  # all weights: a frozen one has no gradient, so that nothing is done
-            optimizer = self.optimizer(list(self.parameters()))
-            if self._scaled():
-                # A fused optimizer would take the scale of fp16 off the gradients itself, after they are clipped.
-                optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
-            if self.scheduler is None:
-                return optimizer
-            part = "scheduler"
-            steps = int(self.trainer.estimated_stepping_batches)
-            schedule = scheduled(self.scheduler, optimizer, steps)
-        except (TypeError, ValueError, ArithmeticError) as error:  # the last: no end, or a rise of one update
-            raise UsageError(f"a setting under {part}. does not fit: {error}") from error
+        # All weights: a frozen one has no gradient, so that nothing is done.
+        optimizer = make_optimizer(self.optimizer, list(self.parameters()))
+        if self._scaled():
+            # A fused optimizer would take the scale of fp16 off the gradients itself, after they are clipped.
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        if self.scheduler is None:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = make_schedule(self.scheduler, optimizer, steps)
         if self.planned not in (0, steps):
             say(
                 f"the training was planned with {counted(self.planned, 'update')} and now has {steps}; "
@@ -236,14 +247,32 @@ class TrainingModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def scheduled(make: Callable[..., LRScheduler], optimizer: Optimizer, steps: int) -> LRScheduler:
+def make_optimizer(make: Callable[[Any], Optimizer], weights: Sequence[nn.Parameter]) -> Optimizer:
+    """Return the optimizer of weights.
+
+    Raises:
+        UsageError: its settings are of the wrong kind, or out of range.
+    """
+    try:
+        return make(weights)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a setting under optimizer. does not fit: {error}") from error
+
+
+def make_schedule(make: Callable[..., LRScheduler], optimizer: Optimizer, steps: int) -> LRScheduler:
     """Return the learning-rate schedule of a training of so many updates.
 
     A schedule that has need of the updates of the whole training has a parameter `total_steps` or `T_max`, as PyTorch's
     have.
+
+    Raises:
+        UsageError: its settings are of the wrong kind, or out of range.
     """
     try:
         parameters = inspect.signature(make).parameters
     except ValueError:  # there is a setting that it lacks; the call tells which
         parameters = MappingProxyType({})
-    return make(optimizer, **{name: steps for name in _LENGTHS if name in parameters})
+    try:
+        return make(optimizer, **{name: steps for name in _LENGTHS if name in parameters})
+    except (TypeError, ValueError, ArithmeticError) as error:  # the last: no end, or a rise of one update
+        raise UsageError(f"a setting under scheduler. does not fit: {error}") from error

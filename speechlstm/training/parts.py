@@ -24,11 +24,12 @@ from speechlstm.training.data import SpeechData
 from speechlstm.training.fit import check_checkpoint
 from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
-from speechlstm.training.module import TrainingModule
+from speechlstm.training.module import TrainingModule, make_optimizer, make_schedule
 from speechlstm.transcription.devices import check_precision
 from speechlstm.types import ManifestError, UsageError, Utterance, counted
 
 _NAMED = 3  # utterances that are left out
+_UPDATES = 1_000_003  # for which a schedule is tried; of few, a share may be none
 
 
 class Parts(NamedTuple):
@@ -55,8 +56,9 @@ def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts
     if cfg.init_from:
         theirs = content["settings"] if content else source.settings if source else {}
         changes = warmstart.adopt(cfg, theirs, overrides)
+    trainer = make_trainer(cfg)
     model, data = prepare(cfg)
-    trainer = make_trainer(cfg, data)
+    data.check(trainer.num_nodes * trainer.num_devices)
     check_monitors(trainer.callbacks, model.loss, cfg.decoder)  # type: ignore[attr-defined]
     if content:
         done, wanted = int(content["epoch"]), trainer.max_epochs or -1
@@ -69,7 +71,6 @@ def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts
         say(f"going on from {last}")
     elif source:
         warmstart.initialize(model, source, changes, cfg.verbose)
-    warmstart.freeze(model.acoustic.encoder, cfg.freeze)
     return Parts(trainer, model, data, last)
 
 
@@ -136,40 +137,36 @@ def name_left_out(part: str, reasons: Sequence[str], given: int, cfg: DictConfig
 
 
 def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
-    """Build the stages of a training, and its data, from its config.
+    """Build the stages of a training, and its data, from its config; settings are tried before data is read.
 
     Raises:
         SpeechlstmError: manifests or settings that cannot be used.
     """
-    train, dev = read(cfg.data.train), read(cfg.data.dev)
-    tokenizer = build_part("tokenizer", cfg.tokenizer, texts=[utterance.text for utterance in train])
+    optimizer, scheduler = build(cfg.optimizer), build(cfg.scheduler)
+    tried = make_optimizer(optimizer, [torch.nn.Parameter(torch.zeros(1))])
+    if scheduler is not None:
+        make_schedule(scheduler, tried, _UPDATES)
+    loss, augment = build(cfg.loss), build(cfg.augment.features)
     features = build_part("features", cfg.features)
     if features.sample_rate != cfg.sample_rate:
         raise UsageError(
             f"features.sample_rate is {features.sample_rate}, but sample_rate, of the audio, is {cfg.sample_rate}"
         )
+    train, dev = read(cfg.data.train), read(cfg.data.dev)
+    tokenizer = build_part("tokenizer", cfg.tokenizer, texts=[utterance.text for utterance in train])
+    decoder = build_part("decoder", cfg.decoder, tokenizer=tokenizer)
     encoder = build_part(
         "encoder", cfg.encoder, num_features=features.num_features, vocab_size=len(tokenizer)
     )
+    warmstart.freeze(encoder, cfg.freeze)
     acoustic = AcousticModel(features, encoder)
     train = select(train, cfg, tokenizer, acoustic, "train")
     dev = select(dev, cfg, tokenizer, acoustic, "dev")
     data = load(cfg, train, dev, tokenizer)
     if getattr(features, "normalize", None) == "global":
         features.estimate((batch.waveforms, batch.lengths) for batch in data.train_dataloader())
-    loss = build(cfg.loss)
     loss.prepare(data.train_set.targets, len(tokenizer))
-    model = TrainingModule(
-        acoustic,
-        tokenizer,
-        build_part("decoder", cfg.decoder, tokenizer=tokenizer),
-        loss,
-        build(cfg.augment.features),
-        build(cfg.optimizer),
-        build(cfg.scheduler),
-        cfg.seed,
-    )
-    return model, data
+    return TrainingModule(acoustic, tokenizer, decoder, loss, augment, optimizer, scheduler, cfg.seed), data
 
 
 def load(
@@ -234,11 +231,11 @@ def check_trainer(trainer: DictConfig) -> None:
         )
 
 
-def make_trainer(cfg: DictConfig, data: SpeechData) -> pl.Trainer:
+def make_trainer(cfg: DictConfig) -> pl.Trainer:
     """Make the trainer with its callbacks, loggers and checkpoints.
 
     Raises:
-        UsageError: settings that this machine or the data cannot serve.
+        UsageError: settings that this machine cannot serve.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # this program says it in its own words
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -257,7 +254,6 @@ def make_trainer(cfg: DictConfig, data: SpeechData) -> pl.Trainer:
         plugins=[Checkpoints(settings(cfg))],
     )
     check_precision(str(cfg.trainer.precision), trainer.strategy.root_device)
-    data.check(trainer.num_nodes * trainer.num_devices)
     every, last = trainer.check_val_every_n_epoch, trainer.max_epochs
     if every and last and 0 < last < every:
         trainer.check_val_every_n_epoch = last  # or nothing would be validated, and so nothing kept

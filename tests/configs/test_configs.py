@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
 from speechlstm.model.tokenizer import Characters
-from speechlstm.training.module import scheduled
+from speechlstm.training.module import make_schedule
 from speechlstm.transcription.cluster import Pool
 from speechlstm.types import UsageError
 
@@ -56,7 +56,7 @@ BUILD: dict[str, Callable[[DictConfig], Any]] = {
         configs.build_part("decoder", cfg.decoder, tokenizer=Characters.from_texts(TEXTS)).decode
     ),
     "optimizer": optimizer,
-    "scheduler": lambda cfg: scheduled(configs.build(cfg.scheduler), optimizer(cfg), 100).get_last_lr(),
+    "scheduler": lambda cfg: make_schedule(configs.build(cfg.scheduler), optimizer(cfg), 100).get_last_lr(),
     "callbacks": lambda cfg: [configs.build(callback) for callback in cfg.callbacks.values()],
     "logger": lambda cfg: [configs.build(logger) for logger in cfg.logger.values()],
     "trainer": lambda cfg: configs.build(cfg.trainer, logger=False, enable_progress_bar=False).max_epochs,

@@ -17,6 +17,7 @@ import pytest
 import torch
 from tones import command, last, write_both
 
+from speechlstm.training.data import UtteranceDataset
 from speechlstm.training.module import TrainingModule
 from speechlstm.types import Batch
 
@@ -84,8 +85,16 @@ SETTINGS = [  # what is asked for, and what the answer names
     ("seed=true", "seed is true"),
     ("optimizer.lr=x", "optimizer"),
     ("optimizer.lr=-1", "optimizer"),
+    ("optimizer.lr=nan", "optimizer.lr is nan, but must be a finite number"),
+    ("optimizer.lr=inf", "optimizer.lr is inf, but must be a finite number"),
     ("optimizer.betas=3", "optimizer"),
+    ("optimizer.betas=[0.9,nan]", "optimizer.betas is nan, but must be a finite number"),
+    ("+optimizer.eps=-inf", "optimizer.eps is -inf, but must be a finite number"),
     ("scheduler.start_factor=x", "scheduler"),
+    ("scheduler.start_factor=nan", "scheduler.start_factor is nan, but must be a finite number"),
+    ("scheduler.start_factor=2", "scheduler"),
+    ("trainer.gradient_clip_val=nan", "trainer.gradient_clip_val is nan, but must be a finite number"),
+    ("decoder=beam decoder.lm=gone.arpa", "gone.arpa"),
     ("freeze=5", "freeze is 5"),
     ("freeze=[layers.9]", "no part 'layers.9'"),
     ("callbacks.averaging.decay=x", "averaging.decay is 'x'"),
@@ -107,10 +116,25 @@ SETTINGS = [  # what is asked for, and what the answer names
 
 
 @pytest.mark.parametrize(("setting", "answer"), SETTINGS)
-def test_a_setting_that_cannot_be_used_is_named(run: Callable[..., Any], setting: str, answer: str) -> None:
-    status, shown = run(*QUICK, setting)
+def test_a_setting_that_cannot_be_used_is_named_before_audio_is_read(
+    run: Callable[..., Any], setting: str, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "monitor" not in setting:  # what there is to monitor shows in a validation
+        monkeypatch.setattr(UtteranceDataset, "fill", lambda self: pytest.fail("audio is read"))
+    status, shown = run(*QUICK, *setting.split())
     assert status in (1, 2) and answer in shown
     assert not Path("run").exists(), "a start that fails leaves nothing"
+
+
+@pytest.mark.parametrize("rate", ["1e20", "1e30"])
+@pytest.mark.parametrize("validation", [f"trainer.check_val_every_n_epoch={count}" for count in (1, 9)])
+def test_a_training_that_diverges_names_its_learning_rate(
+    run: Callable[..., Any], rate: str, validation: str
+) -> None:
+    settings = ["trainer.max_epochs=9", f"optimizer.lr={rate}", "scheduler.start_factor=1"]
+    status, shown = run(*QUICK[1:], *settings, "callbacks.skipped.patience=3", validation)
+    error = shown.splitlines()[-1]
+    assert status == 1 and f"optimizer.lr is {float(rate):g}" in error and "lower it" in error
 
 
 @pytest.mark.parametrize(

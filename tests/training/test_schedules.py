@@ -10,7 +10,7 @@ import torch
 from tones import fit
 
 from speechlstm import configs
-from speechlstm.training.module import scheduled
+from speechlstm.training.module import make_schedule
 from speechlstm.types import UsageError
 
 
@@ -18,7 +18,7 @@ def rates(name: str, steps: int, *settings: str) -> list[float]:
     """Return the learning rate of each update of a training whose peak is 2."""
     cfg = configs.load("train", [f"scheduler={name}", "optimizer.lr=2.0", *settings])
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
-    made = scheduled(configs.build(cfg.scheduler), optimizer, steps)
+    made = make_schedule(configs.build(cfg.scheduler), optimizer, steps)
     found = []
     for _ in range(steps):
         found.append(made.get_last_lr()[0])

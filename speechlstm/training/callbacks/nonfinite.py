@@ -58,12 +58,13 @@ class SkippedUpdates(Callback):
         say(f"step {trainer.global_step}: loss or gradient not finite; skipped, and named in {self.path}")
         if not all(bool(weights.isfinite().all()) for weights in pl_module.parameters()):
             raise SpeechlstmError(
-                "weights are not finite, whatever the utterances: those of init_from were not, or an update before "
-                "this one broke them; begin again from a checkpoint or bundle that is whole"
+                f"weights are not finite, whatever the utterances: an update before this one broke them "
+                f"({pl_module.learning_rate()}: lower it), or those of init_from were not; begin again "  # type: ignore[operator]
+                "from a checkpoint or bundle that is whole"
             )
         if in_a_row >= self.patience:
             raise SpeechlstmError(
                 f"the loss or gradient was not finite in {in_a_row} updates in a row; their utterances are in "
-                f"{self.path}, and the last checkpoint is from before them. Leave out utterances that are broken, "
-                "or lower optimizer.lr or trainer.gradient_clip_val"
+                f"{self.path}, and the last checkpoint is from before them. {pl_module.learning_rate()}: "  # type: ignore[operator]
+                "lower it or trainer.gradient_clip_val, or leave out utterances that are broken"
             )
