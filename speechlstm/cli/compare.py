@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.data import progress
-from speechlstm.data.files import Outputs, locked, write_atomically
+from speechlstm.data.files import Outputs, folder_path, locked, write_atomically
 from speechlstm.study.compare import results, speech, trials
 from speechlstm.study.compare.complexity import complexity
 from speechlstm.study.compare.networks import NETWORKS
@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
     todo = _trials(cfg)
     spoken = _speech(cfg)
     workers = os.cpu_count() or 1 if cfg.workers is None else cfg.workers
-    out = Path(str(cfg.out)).expanduser()
+    out = folder_path(cfg.out)
     page = out / "compare.html"
     with locked(out):
         if not (out / "trials.jsonl").exists():  # else the folder is this command's own

@@ -7,9 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from speechlstm import configs
-from speechlstm.data.files import Outputs, is_folder
+from speechlstm.data.files import Outputs, folder_path, is_folder
 from speechlstm.model.bundle import load_bundle
-from speechlstm.types import UsageError
 
 
 @configs.main("export")
@@ -21,10 +20,9 @@ def main(cfg: DictConfig) -> int:
     out = Path(str(cfg.out)).expanduser()
     if out.suffix == ".onnx" and not is_folder(cfg.out):
         path = out
-    elif out.exists() and not out.is_dir():
-        raise UsageError(f"out={out} is a file, but must be a folder, or end in .onnx")
     else:
-        path = out / ("model.onnx" if cfg.quantize == "none" else f"model.{cfg.quantize}.onnx")
+        name = "model.onnx" if cfg.quantize == "none" else f"model.{cfg.quantize}.onnx"
+        path = folder_path(out, "a folder, or end in .onnx") / name
     outputs = Outputs([*configs.reads(cfg), *bundle.path.iterdir()], cfg.overwrite)
     tokens = path.with_name("tokens.txt")
     for each in (path, tokens):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -11,7 +10,7 @@ from speechlstm import configs
 from speechlstm.cli.devices import make_decoder
 from speechlstm.data import progress
 from speechlstm.data.console import printable
-from speechlstm.data.files import Outputs
+from speechlstm.data.files import Outputs, folder_path
 from speechlstm.evaluation.plots import check_plots
 from speechlstm.study.inspect import checkpoint, figures
 from speechlstm.study.inspect.observe import observe
@@ -30,9 +29,7 @@ def main(cfg: DictConfig) -> int:
         raise UsageError(f"no audio given; {_USAGE}")
     if cfg.png:
         check_plots(", or leave them out with png=false")  # now, not after the work
-    folder = Path(str(cfg.out)).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"out={cfg.out} is a file, but must be a folder for the pages")
+    folder = folder_path(cfg.out, "a folder for the pages")
     recordings, problems, notes = find(inputs)
     given = len(recordings) + len(problems)
     if cfg.text is not None and given > 1:

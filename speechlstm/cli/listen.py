@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,18 @@ from omegaconf import DictConfig
 from speechlstm import configs
 from speechlstm.data import progress
 from speechlstm.data.audio import holder
-from speechlstm.data.files import Outputs
+from speechlstm.data.files import Outputs, folder_path
 from speechlstm.data.manifest import file_names, read_usable
 from speechlstm.evaluation.plots import can_draw, figure, to_png
 from speechlstm.training.data import UtteranceDataset
 from speechlstm.training.sampler import BucketSampler
-from speechlstm.types import AudioError, SpeechlstmError, UsageError, report_failures
+from speechlstm.types import AudioError, SpeechlstmError, report_failures
 
 
 @configs.main("listen")
 def main(cfg: DictConfig) -> int:
     """Write the first utterances of `cfg.manifest`. Exit status 3 when some could not be read, 1 when none could."""
-    out = Path(str(cfg.out)).expanduser()
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"out={cfg.out} is a file, but must be a folder for the audio of each utterance")
+    out = folder_path(cfg.out, "a folder for the audio of each utterance")
     utterances, bad = read_usable(cfg.manifest)
     names = file_names(utterances)
     outputs = Outputs([holder(utterance.audio_filepath) for utterance in utterances], cfg.overwrite)

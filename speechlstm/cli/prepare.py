@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from speechlstm import configs
 from speechlstm.data.audio import holder, parse_channel
 from speechlstm.data.corpora.base import Corpus, measure, with_dev
-from speechlstm.data.files import Outputs
+from speechlstm.data.files import Outputs, folder_path
 from speechlstm.data.manifest import write_manifest
 from speechlstm.types import SOME_FAILED, SpeechlstmError, Utterance, counted
 
@@ -18,8 +18,8 @@ from speechlstm.types import SOME_FAILED, SpeechlstmError, Utterance, counted
 @configs.main("prepare")
 def main(cfg: DictConfig) -> int:
     """Read the corpus, measure its audio, write the manifests, show a table."""
+    out = folder_path(cfg.out)
     corpus: Corpus = configs.build(cfg.corpus, root=Path(cfg.root).expanduser())
-    out = Path(cfg.out).expanduser()
     audio = [holder(utterance.audio_filepath) for split in corpus.splits.values() for utterance in split]
     outputs = Outputs(audio, cfg.overwrite)
     for name in {*corpus.splits, "dev"}:

@@ -26,7 +26,7 @@ from speechlstm.configs.limits import accepts, limits
 from speechlstm.configs.mistakes import explain
 from speechlstm.configs.urls import refuse_urls
 from speechlstm.data.console import Output, data_on_stdout, note_failures, status_without_reader, stopped
-from speechlstm.data.files import is_stdout
+from speechlstm.data.files import folder_path, is_stdout
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 Task = Callable[[DictConfig], int | float | None]
@@ -174,6 +174,11 @@ def _report(error: Exception, config_name: str) -> int:
     if isinstance(error, SpeechlstmError):
         status, message = error.exit_status, str(error)
     elif isinstance(error, OSError) and not isinstance(error, HydraException):  # a missing option is both
+        if isinstance(error, FileExistsError | NotADirectoryError):  # Hydra makes the folder of a run
+            try:
+                folder_path(str(error.filename))
+            except UsageError as file:
+                return _report(file, config_name)
         where = f"{error.filename}: " if error.filename else ""
         ours = Path(str(error.filename)).name in unused.HYDRAS
         instead = "; make room for it, or choose another out=" if ours else ""

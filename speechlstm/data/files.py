@@ -153,6 +153,20 @@ def file_path(name: str | Path) -> Path:
     return Path(str(name)).expanduser()
 
 
+def folder_path(name: str | Path, wanted: str = "a folder") -> Path:
+    """Return the path of a folder to write into, `out` on the command line.
+
+    Raises:
+        UsageError: the name, or that of a folder above it, is a file's.
+    """
+    path = Path(str(name)).expanduser()
+    for each in (path, *path.parents):
+        if each.exists() and not each.is_dir():
+            which = f"out={name} is a file" if each is path else f"out={name}: {each} is a file"
+            raise UsageError(f"{which}, but must be {wanted}; choose another out=")
+    return path
+
+
 def absent(folder: Path) -> list[Path]:
     """Return a folder and those above it as far as they are not there, the innermost first."""
     return [each for each in (folder, *folder.parents) if not os.path.lexists(each)]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from speechlstm.data.files import is_folder, is_stdout
+from speechlstm.data.files import folder_path, is_folder, is_stdout
+from speechlstm.data.remote import is_url
 from speechlstm.transcription.segments import segments
 from speechlstm.transcription.subtitles import Style, flat, parts, timed, to_ass, to_srt, to_vtt
 from speechlstm.transcription.textgrid import textgrid
@@ -197,8 +198,8 @@ def find_formats(
         )
     if len(kinds) > 1 and (out is None or is_stdout(out)):
         raise UsageError(f"several formats are for files: add out=FOLDER to format={','.join(kinds)}")
-    if path is not None and path.exists() and not ending and not is_stdout(out):
-        raise UsageError(f"out={out} is a file, but must be a folder, or end in .{', .'.join(formats)}")
+    if path is not None and not ending and not is_stdout(out) and not is_url(out):
+        folder_path(path, f"a folder, or end in .{', .'.join(formats)}")
     return kinds, ending is not None or is_stdout(out)
 
 
