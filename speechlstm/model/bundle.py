@@ -151,12 +151,12 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
     """
     folder = registry.find_bundle(path)
     config = _read_config(folder)
-    tensors = read_tensors(folder / "model.safetensors")
+    tensors = read_tensors(weights := folder / "model.safetensors")
     try:
         tokens = tokenizers.from_dict(config["tokenizer"])
     except TokenizerError as error:
         raise BundleError(f"{folder}/config.json: {error}") from None
-    model = restore(config, f"{folder}/config.json", tensors, len(tokens))
+    model = restore(config, f"{folder}/config.json", tensors, len(tokens), str(weights))
     return Bundle(model, tokens, config, folder, _read_decoder(folder))
 
 

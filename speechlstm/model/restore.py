@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,29 +17,56 @@ from speechlstm.model.acoustic import AcousticModel, is_encoder_weight
 from speechlstm.model.encoder import weights_follow
 from speechlstm.types import BundleError, PluginError, SpeechlstmError, UsageError
 
+_NAMED = 3  # tensors in a message
+
 
 class TooLargeError(BundleError):
     """Settings ask for more weights than there are."""
 
 
 def restore(
-    config: Mapping[str, Any], where: str, tensors: Mapping[str, Tensor], vocab_size: int
+    config: Mapping[str, Any],
+    where: str,
+    tensors: Mapping[str, Tensor],
+    vocab_size: int,
+    weights: str | None = None,
 ) -> AcousticModel:
     """Make the acoustic model that a bundle or checkpoint describes, with its weights.
 
     Nothing is built that would need more memory than the weights themselves have.
 
+    Args:
+        config: of the model.
+        where: the file that the config is from.
+        tensors: the weights.
+        vocab_size: how many tokens there are.
+        weights: the file that the weights are from, if it is another.
+
     Raises:
         BundleError: settings and weights do not fit together, or a part is not installed.
         PluginError: a part of another package cannot be imported or made.
     """
+    if not any(map(is_encoder_weight, tensors)):
+        held = f"but {_listed(list(tensors))}" if tensors else "or anything else"
+        raise BundleError(
+            f"{weights or where}: holds no weights of an encoder, {held}; is it another file under this name, "
+            "such as selftest.safetensors?"
+        )
     try:
         features = _part("features", config, where)
         sizes = {"num_features": features.num_features, "vocab_size": vocab_size}
         check_size(config, where, tensors, **sizes)
         model = AcousticModel(features, _part("encoder", config, where, **sizes))
         _check_kinds(model, tensors)
-        model.load_state_dict(dict(tensors))
+        try:
+            model.load_state_dict(dict(tensors))
+        except RuntimeError:
+            if not (differences := _differences(model.state_dict(), tensors)):
+                raise
+            raise BundleError(
+                f"{weights or where}: weights and config do not fit together: by {Path(where).name}, "
+                f"{_listed(differences, '; ')}; put back the file that belongs to it, or export the model again"
+            ) from None
     except (RuntimeError, TypeError, ValueError, AttributeError, SpeechlstmError) as error:
         if isinstance(error, PluginError) or (
             isinstance(error, BundleError) and type(error) is not TooLargeError
@@ -79,6 +107,27 @@ def _no_more_weights(most: int) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+def _differences(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return what is wrong with weights, tensor by tensor."""
+    lacking = [f"{name} {_shape(own)} is missing" for name, own in wanted.items() if name not in tensors]
+    shapes = [
+        f"{name} must be {_shape(own)}, but is {_shape(tensors[name])}"
+        for name, own in wanted.items()
+        if name in tensors and own.shape != tensors[name].shape
+    ]
+    return lacking + shapes + [f"{name[:80]} must not be there" for name in tensors if name not in wanted]
+
+
+def _shape(tensor: Tensor) -> str:
+    return f"({', '.join(map(str, tensor.shape))})"
+
+
+def _listed(parts: Sequence[str], separator: str = ", ") -> str:
+    """Return the first few parts, and how many more there are."""
+    more = f"{separator}and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
+    return separator.join(part[:160] for part in parts[:_NAMED]) + more
 
 
 def _check_kinds(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

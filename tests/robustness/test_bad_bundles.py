@@ -297,9 +297,33 @@ OF_A_TENSOR: dict[str, tuple[Callable[[dict[str, torch.Tensor], str], object], s
     "NaN": (lambda t, name: t[name].view(-1)[-1:].fill_(torch.nan), "has numbers that are NaN"),
     "infinite": (lambda t, name: t[name].view(-1)[:1].fill_(-torch.inf), "has infinite numbers"),
     "whole numbers": (lambda t, name: t.update({name: t[name].to(torch.int32)}), "is of type torch.int32"),
-    "another shape": (lambda t, name: t.update({name: t[name][None].clone()}), "do not fit together"),
-    "missing": (lambda t, name: t.pop(name), "do not fit together: .*Missing key"),
+    "another shape": (
+        lambda t, name: t.update({name: t[name][None].clone()}),
+        "do not fit together: .* must be .*, but is ",
+    ),
+    "missing": (
+        lambda t, name: t.pop(name),
+        r"model\.safetensors: .* do not fit together: by config.json, .* is missing",
+    ),
 }
+
+
+def test_files_that_are_swapped_are_named(folder: Path) -> None:
+    one, other = folder / "model.safetensors", folder / "selftest.safetensors"
+    one.rename(folder / "x")
+    other.rename(one)
+    (folder / "x").rename(other)
+    with refused(
+        folder, message=r"model\.safetensors: holds no weights .*, but log_probs, waveform; is it another"
+    ):
+        load_bundle(folder)
+
+
+def test_the_first_wrong_tensors_are_named_with_both_shapes(folder: Path) -> None:
+    config(encoder__hidden_size=9)(folder)
+    message = r"model\.safetensors: .* must be \(18, 8\), but is \(16, 8\); .*; and \d+ more; put back"
+    with refused(folder, message=message):
+        load_bundle(folder)
 
 
 @pytest.mark.parametrize("kind", OF_A_TENSOR)
