@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -132,6 +133,11 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
 
 def _read_command_line(config_name: str) -> None:
     """Leave in `sys.argv` what Hydra reads, and see that there is what it names."""
+    for given in sys.argv[1:]:  # which Python would refuse in words of its own
+        if digits := re.search(r"\d{1001,}", given):
+            raise UsageError(
+                f"{given[:40]}...: a number of {len(digits[0])} digits, but at most 1000 can be read"
+            )
     file = read(folders.CONF / f"{config_name}.yaml")
     texts = [key for key, limit in limits(file).items() if accepts("text", limit)]
     files.check(sys.argv[1:])

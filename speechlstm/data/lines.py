@@ -5,18 +5,20 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import json
 import stat
 import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from speechlstm.data import progress
 from speechlstm.types import SpeechlstmError
 
 MAX_LINE = 4_000_000  # bytes; ten hours of speech have 600,000 letters
 
+_MOST_DIGITS = 1000  # of a whole number
 _GZIP = b"\x1f\x8b"
 _MEGABYTE = 1_000_000  # bytes
 _BLOCK = 1 << 20  # bytes read at once
@@ -77,6 +79,24 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """
     for number, line in enumerate(read_bytes(path), 1):
         yield number, decode(line, path, number).strip()
+
+
+def read_value(text: str) -> Any:
+    """Return what a JSON text stands for.
+
+    Raises:
+        ValueError: it is no JSON, is nested too deeply, or has a number that nobody can mean; the message is ours.
+    """
+    try:
+        return json.loads(text, parse_int=_whole)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits, but at most {_MOST_DIGITS} can be read")
+    return int(digits)
 
 
 def _blocks(path: str | Path, cut: bool = False) -> Iterator[list[bytes]]:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from speechlstm.data import progress
 from speechlstm.data.files import write_atomically
-from speechlstm.data.lines import read_all, read_lines
+from speechlstm.data.lines import read_all, read_lines, read_value
 from speechlstm.data.remote import is_url
 from speechlstm.types import AudioError, ManifestError, SpeechlstmError, UsageError, Utterance
 
@@ -40,8 +40,8 @@ def parse_line(line: str, where: str, folder: Path) -> Utterance:
         raise ManifestError(f"{where}: {reason}")
 
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, brackets 5000 deep
+        entry = read_value(line)
+    except ValueError as error:
         refuse(f"not JSON ({error}); each line must be one JSON object")
     if not isinstance(entry, dict):
         refuse(f"a JSON {type(entry).__name__}, but each line must be one JSON object")

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from speechlstm.data.lines import read_value
 from speechlstm.types import BundleError
 
 _MOST_TEXT = 1 << 26  # bytes of a JSON file; one with a lexicon of 126,000 words has 2.4 million
@@ -63,9 +64,7 @@ def read_json(path: Path) -> Any:
     """
     content = read_file(path, _MOST_TEXT)
     try:
-        return json.loads(content.decode("utf-8-sig"))
-    except RecursionError:
-        raise BundleError(f"{path}: damaged: nested too deeply") from None
+        return read_value(content.decode("utf-8-sig"))
     except ValueError as error:
         raise BundleError(f"{path}: damaged: {error}") from None
 

@@ -47,7 +47,7 @@ def restore(
         PluginError: a part of another package cannot be imported or made.
     """
     if not any(map(is_encoder_weight, tensors)):
-        held = f"but {_listed(list(tensors))}" if tensors else "or anything else"
+        held = f"but {_listed(sorted(tensors))}" if tensors else "or anything else"
         raise BundleError(
             f"{weights or where}: holds no weights of an encoder, {held}; is it another file under this name, "
             "such as selftest.safetensors?"

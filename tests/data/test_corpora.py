@@ -322,6 +322,8 @@ def test_audiofolder_jsonl_per_split(tmp_path: Path, above: str) -> None:
         (['{"file_name": "a.wav"}'], "metadata.jsonl:1: needs file_name and one of transcription, text"),
         (['{"file_name": "a.wav", "text": "x"}', "{"], "metadata.jsonl:2: not JSON"),
         (["[1]"], "metadata.jsonl:1: a JSON list"),
+        (['{"file_name": ' + "9" * 5000 + "}"], "metadata.jsonl:1: not JSON .a number of 5000 digits"),
+        (["[" * 100_000], "metadata.jsonl:1: not JSON .nested too deeply"),
     ],
 )
 def test_audiofolder_refuses(tmp_path: Path, lines: list[str], message: str) -> None:

@@ -182,7 +182,8 @@ def test_audio_below_the_manifest_is_relative_to_it(tmp_path: Path, monkeypatch:
         ('{"audio_filepath": "a", "duration": 1, "offset": -2}', "offset is -2"),
         ('{"audio_filepath": "good.wav", "duration": 1}', "id 'good' stands in line 1 already"),
         ("[" * 100_000, "not JSON"),
-        ("9" * 5000, "not JSON"),
+        ("9" * 5000, "not JSON (a number of 5000 digits, but at most 1000 can be read)"),
+        ('{"audio_filepath": "a", "duration": -' + "9" * 5000 + "}", "not JSON (a number of 5001 digits"),
         (f'{{"audio_filepath": "a", "duration": {"9" * 400}}}', "must be a number of seconds"),
     ],
 )

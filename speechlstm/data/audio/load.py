@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -58,7 +59,7 @@ def parse_channel(value: object) -> int | str | None:
     names: dict[object, int | str | None] = {"left": 0, "right": 1, "mix": None, "each": "each", None: None}
     if isinstance(value, str | None) and value in names:
         return names[value]
-    if isinstance(value, bool) or not str(value).isdecimal():
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", str(value)):
         raise UsageError(f"channel={value}, but must be a number from 0, left, right, mix, or each")
     return int(str(value))
 

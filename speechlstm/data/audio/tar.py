@@ -21,7 +21,7 @@ _NAMES = (
     tarfile.SOLARIS_XHDTYPE,
 )
 _LONGEST = 1 << 20  # bytes of a name with its attributes
-_MEMBER = re.compile(r"(.+?\.tar)@(\d+)/(.+)", re.DOTALL)
+_MEMBER = re.compile(r"(.+?\.tar)@(\d{1,18})/(.+)", re.DOTALL)
 
 
 class _Record(tarfile.TarInfo):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from speechlstm.data.corpora.base import Corpus, audio_files, expect, read_text, split_name, text_lines
+from speechlstm.data.lines import read_value
 from speechlstm.types import UsageError, Utterance
 
 _TEXT_KEYS = ("transcription", "text", "sentence", "transcript")
@@ -73,8 +73,8 @@ def _rows(metadata: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, 
         return
     for number, line in read_text(metadata, problems):
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
+            entry = read_value(line)
+        except ValueError as error:
             raise UsageError(f"{metadata}:{number}: not JSON ({error})") from None
         if not isinstance(entry, dict):
             raise UsageError(f"{metadata}:{number}: a JSON {type(entry).__name__}, but must be an object")
