@@ -14,6 +14,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
@@ -26,14 +27,17 @@ from speechlstm.training import summary
 from speechlstm.training.fit import Trained, fit
 from speechlstm.training.messages import is_first, say
 from speechlstm.training.parts import Parts, assemble, check_trainer
-from speechlstm.types import OutputError, UsageError
+from speechlstm.types import SOME_FAILED, OutputError, UsageError
 
 _WRITTEN = ("checkpoints", "logs", "csv", "score.json")  # beside the bundle
 
 
 @configs.main("train")
 def main(cfg: DictConfig) -> float:
-    """Train, keep the best weights, write them as a bundle; the word error rate is what a sweep makes small."""
+    """Train, keep the best weights, write them as a bundle; the word error rate is what a sweep makes small.
+
+    Exit status 3 when the bundle is written, but lines of manifests or recordings could not be read.
+    """
     out = Path(HydraConfig.get().runtime.output_dir)
     if Path(cfg.out).resolve() != out.resolve():  # a job of a sweep, whose folder everything goes to
         cfg.out = os.path.relpath(out)
@@ -51,7 +55,14 @@ def main(cfg: DictConfig) -> float:
         parts = assemble(cfg, out, configs.task_overrides())
         say(*summary.beginning(parts.trainer, parts.model, parts.data), file=sys.stdout)
         trained = fit(parts.trainer, parts.model, parts.data, out / "checkpoints", parts.last)
-        return export(cfg, parts, trained, Path(cfg.out)) if parts.trainer.is_global_zero else math.nan
+        wer = export(cfg, parts, trained, Path(cfg.out)) if parts.trainer.is_global_zero else math.nan
+    if unread := parts.data.unread:
+        say(
+            f"of data.train and data.dev, {unread} could not be read, named above; the bundle is of the others"
+        )
+        if HydraConfig.get().mode is RunMode.RUN:  # a job of a sweep has done its part
+            sys.exit(SOME_FAILED)
+    return wer
 
 
 def check_folder(out: Path) -> None:

@@ -174,6 +174,7 @@ class SpeechData(pl.LightningDataModule):
         super().__init__()
         self.batch_seconds, self.num_workers, self.timeout = batch_seconds, num_workers, timeout
         self.speed, self.seed = speed, seed
+        self.unread = 0  # lines of manifests and recordings that could not be read, and are left out
         self.ranks, self.rank = 1, 0  # how many devices share the batches, and which this one is
         self.sampler: BucketSampler | None = None  # of the training part
         # Where a checkpoint's training goes on: epoch, batches of it that are done, batches done in all, and what

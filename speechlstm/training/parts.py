@@ -26,7 +26,7 @@ from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
 from speechlstm.training.module import TrainingModule, make_optimizer, make_schedule
 from speechlstm.transcription.devices import check_precision
-from speechlstm.types import ManifestError, UsageError, Utterance, counted
+from speechlstm.types import ManifestError, SpeechlstmError, UsageError, Utterance, counted
 
 _NAMED = 3  # utterances that are left out
 _UPDATES = 1_000_003  # for which a schedule is tried; of few, a share may be none
@@ -74,12 +74,21 @@ def assemble(cfg: DictConfig, out: Path, overrides: Sequence[str] = ()) -> Parts
     return Parts(trainer, model, data, last)
 
 
-def read(manifests: str | Sequence[str] | ListConfig) -> list[Utterance]:
-    """Read one manifest or several one after the other; lines that cannot be used are named on stderr."""
+def read(
+    manifests: str | Sequence[str] | ListConfig, unread: list[SpeechlstmError] | None = None
+) -> list[Utterance]:
+    """Read one manifest or several one after the other; lines that cannot be used are named on stderr.
+
+    Args:
+        manifests: their paths.
+        unread: gets an error for each of those lines.
+    """
     problems: list[ManifestError] = []
     paths = [manifests] if isinstance(manifests, str) else list(manifests)
     utterances = [utterance for path in paths for utterance in read_manifest(path, problems)]
     say(*(f"left out: {problem}" for problem in problems))
+    if unread is not None:
+        unread += problems
     return utterances
 
 
@@ -152,7 +161,8 @@ def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
         raise UsageError(
             f"features.sample_rate is {features.sample_rate}, but sample_rate, of the audio, is {cfg.sample_rate}"
         )
-    train, dev = read(cfg.data.train), read(cfg.data.dev)
+    unread: list[SpeechlstmError] = []
+    train, dev = read(cfg.data.train, unread), read(cfg.data.dev, unread)
     tokenizer = build_part("tokenizer", cfg.tokenizer, texts=[utterance.text for utterance in train])
     decoder = build_part("decoder", cfg.decoder, tokenizer=tokenizer)
     encoder = build_part(
@@ -163,6 +173,7 @@ def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
     train = select(train, cfg, tokenizer, acoustic, "train")
     dev = select(dev, cfg, tokenizer, acoustic, "dev")
     data = load(cfg, train, dev, tokenizer)
+    data.unread += len(unread)
     if getattr(features, "normalize", None) == "global":
         features.estimate((batch.waveforms, batch.lengths) for batch in data.train_dataloader())
     loss.prepare(data.train_set.targets, len(tokenizer))
@@ -193,7 +204,9 @@ def load(
     )
     for part, dataset in (("train", data.train_set), ("dev", data.dev_set)) if cfg.data.cache else ():
         given = len(dataset)
-        name_left_out(part, [str(failure) for failure in dataset.fill()], given, cfg)
+        failures = dataset.fill()
+        data.unread += len(failures)
+        name_left_out(part, [str(failure) for failure in failures], given, cfg)
         if not dataset.utterances:
             raise ManifestError(
                 f"no audio of the {part} part can be read; run `speechlstm validate` for details"

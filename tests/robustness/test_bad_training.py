@@ -158,6 +158,22 @@ def test_a_start_that_fails_leaves_the_folders_as_they_were(
     assert status in (1, 2) and {*Path().rglob("*")} == before
 
 
+@pytest.mark.parametrize("part", ["train", "dev"])
+def test_a_training_without_some_lines_says_so_at_its_end(run: Callable[..., Any], part: str) -> None:
+    with Path(f"{part}.jsonl").open("a") as file:
+        file.write("no JSON\n")
+    status, shown = run(*QUICK)
+    assert status == 3 and shown.count(f"left out: {part}.jsonl:") == 1
+    assert shown.splitlines()[-1].startswith("of data.train and data.dev, 1 could not be read, named above")
+    assert Path("run/bundle/config.json").exists()
+
+
+def test_utterances_of_another_length_are_no_failure(run: Callable[..., Any]) -> None:
+    longest = max(json.loads(line)["duration"] for line in Path("train.jsonl").read_text().splitlines())
+    status, shown = run(*QUICK, f"data.max_seconds={longest - 0.01}")
+    assert status == 0 and "train: left out " in shown and "could not be read" not in shown
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_machine_without_a_gpu_says_so(run: Callable[..., Any]) -> None:
     for setting in ("trainer.accelerator=gpu", "trainer.accelerator=cuda"):
