@@ -116,6 +116,8 @@ def _listed(values: Sequence[Any]) -> str:
 def _no_setting(key: str, known: Mapping[str, Any]) -> str:
     if key in ("device", "devices") and "trainer.devices" in known:
         return f"no setting {key!r}; devices are chosen by trainer=cpu, trainer=gpu or trainer.devices=2"
+    if key in ("model", "models") and "bundle" in known:
+        return f"no setting {key!r}; a trained model is chosen by bundle=FOLDER or bundle=NAME"
     target = str(known.get(f"{key.rpartition('.')[0]}._target_", "speechlstm."))
     add = "" if target.startswith("speechlstm.") else f"; for another of {target}, write +{key}=..."
     return f"no setting {key!r}{nearest(key, sorted(known))}{add}"

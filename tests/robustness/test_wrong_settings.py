@@ -107,6 +107,9 @@ def test_a_wrong_setting_is_named(command: str, begin: str, wrong: str) -> None:
         ("lm=x.arpa", "lm=x.arpa has no effect: decoder greedy uses no language model"),
         ("decoder.beam_size=1000000000 decoder=beam", "decoder.beam_size is 1000000000, but must be"),
         ("--resolve", "--resolve"),
+        ("model=small", "no setting 'model'; a trained model is chosen by bundle=FOLDER or bundle=NAME"),
+        ("threads=" + "9" * 5000, "a number of 5000 digits, but at most 1000 can be read"),
+        ("channel=" + "9" * 900, "must be a number from 0"),
         ("--run --multirun", "Only one of --run"),
     ],
 )
