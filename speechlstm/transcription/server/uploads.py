@@ -85,6 +85,7 @@ async def read_wish(request: Request, limits: Limits, models: Models) -> Wish:
         raise RequestError(400, "no file: send the recording in the field 'file'", "file")
     if (files := len(form.getlist("file"))) > 1:
         raise RequestError(400, f"{files} files in one request: send one recording in each", "file")
+    _refuse_repeated(form)
     model = models.find(str(form.get("model") or ""))
     kind = str(form.get("response_format") or "json")
     if kind not in RESPONSE_FORMATS:
@@ -111,7 +112,7 @@ async def _body(request: Request, megabytes: float) -> bytes:
     most = int(megabytes * 1e6)
     too_large = RequestError(413, f"the upload is larger than {megabytes:g} MB, the limit here", "file")
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > most:
+    if declared.isdigit() and (len(declared) > 18 or int(declared) > most):
         raise too_large
     body = bytearray()
     try:
@@ -138,6 +139,13 @@ async def _form(request: Request, body: bytes) -> Any:
         return await parser.parse()
     except MultiPartException as error:
         raise RequestError(400, f"the form cannot be read: {error.message}") from None
+
+
+def _refuse_repeated(form: Any) -> None:
+    """See that no field but those of lists is given twice, of which one would not count."""
+    for name in form:
+        if (count := len(form.getlist(name))) > 1 and name != "keywords" and not name.endswith("[]"):
+            raise RequestError(400, f"{name[:50]} is given {count} times: send it once", name)
 
 
 def _granularities(form: Any, kind: str) -> frozenset[str]:

@@ -163,6 +163,13 @@ def test_uploads_without_audio_are_refused_by_name(server: Server, content: byte
             "multipart/form-data; boundary=b",
             "2 files in one request",
         ),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nx\r\n'
+            + b'--b\r\nContent-Disposition: form-data; name="language"\r\n\r\nen\r\n' * 2
+            + b"--b--\r\n",
+            "multipart/form-data; boundary=b",
+            "language is given 2 times: send it once",
+        ),
     ],
 )
 def test_broken_forms_are_refused(server: Server, body: bytes, kind: str, message: str) -> None:
