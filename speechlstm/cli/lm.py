@@ -1,25 +1,31 @@
-"""Estimate an n-gram language model from text and measure it."""
+"""Make a language model from text, n-grams or an LSTM, and measure it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import speechlstm
 from speechlstm import configs
+from speechlstm.configs.arguments import given_keys
 from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.decoders.lm import NGram, Trie, estimate, write_arpa
-from speechlstm.decoders.lm.corpus import EOS_ID, Corpus, read_corpus, splitter
+from speechlstm.decoders.lm.corpus import EOS_ID, Corpus, Split, read_corpus, splitter
 from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
 from speechlstm.decoders.lm.ngram import Perplexity
 from speechlstm.decoders.lm.pruning import Pruner
 from speechlstm.decoders.lm.writing import MEGABYTE, fit_arpa
 from speechlstm.types import SOME_FAILED, UsageError, counted
 
+Measures = dict[str, Callable[[Corpus], Perplexity]]  # by the names of texts
+
 _SHOWN = 10  # examples of each kind
+_LSTM_WORDS = 12_000  # the default of vocab_size=, as all words would make the model slow and large
+_OF_NGRAMS = ("order", "prune", "size_mb")
 
 
 @configs.main("lm")
@@ -35,34 +41,8 @@ def main(cfg: DictConfig) -> int:
         listed = [path for path in tests if path.endswith(".jsonl")]
         corpora["test"] = read_corpus(split, [path for path in tests if path not in listed], listed)
     text = corpora["text"]
-    limited = text.limited(cfg.vocab_size) if cfg.vocab_size is not None else text
-    if cfg.words is not None:
-        from speechlstm.decoders.beam.vocabulary import read_words  # brings torch and all of the search
-
-        known = {part for word in read_words(str(cfg.words)) for part in split(word)}
-        limited = limited.within(known)
-    trie, summaries = estimate(limited, cfg.order, list(cfg.prune))
-    pruned = ""
-    if cfg.size_mb is not None:
-        trie, pruned = _fitted(trie, limited, corpora, cfg, out)
-    else:
-        write_arpa(trie, out)
-    print(_table(summaries) + pruned)
-    model = NGram.from_trie(trie)
-    for name, corpus in corpora.items():
-        print(_line(name, cfg.unit, model.perplexity(corpus)))
+    _measured(cfg, corpora, out, split)
     print(f"{'written':<8} {out}")
-    if len(summaries) < cfg.order:
-        _note(
-            f"no sentence has {counted(cfg.order, 'word')}, <s> and </s> counted: the order is {len(summaries)}"
-        )
-    if why := [
-        f"{n}-grams ({summary.fallback})" for n, summary in enumerate(summaries, 1) if summary.fallback
-    ]:
-        fallback = ", ".join(map(str, FALLBACK))
-        _note(
-            f"the discounts are the fall-back {fallback} for {', '.join(why)}; more text would estimate them"
-        )
     if text.marks:
         _note(f"{text.marks} <s> and </s> in the text are left out: each line has its own")
     if tokenizer is not None and cfg.unit == "word":
@@ -76,6 +56,60 @@ def main(cfg: DictConfig) -> int:
         shown = f"the first {_SHOWN} " if len(problems) > _SHOWN else ""
         print(f"{len(problems)} left out, {shown}named above", file=sys.stderr)
     return SOME_FAILED if problems else 0
+
+
+def _measured(cfg: DictConfig, corpora: dict[str, Corpus], out: Path, split: Split) -> None:
+    """Write the model, and print what it is and how well it predicts."""
+    text, vocab_size = corpora["text"], cfg.vocab_size
+    if vocab_size is None and cfg.kind == "lstm":
+        vocab_size = _LSTM_WORDS
+    limited = text.limited(vocab_size) if vocab_size is not None else text
+    if cfg.words is not None:
+        from speechlstm.decoders.beam.vocabulary import read_words  # brings torch and all of the search
+
+        known = {part for word in read_words(str(cfg.words)) for part in split(word)}
+        limited = limited.within(known)
+    make = _lstm if cfg.kind == "lstm" else _ngram
+    measures = make(cfg, limited, corpora, out)
+    for name, measure in measures.items():
+        print(_line(name, cfg.unit, measure(corpora[name])))
+
+
+def _lstm(cfg: DictConfig, text: Corpus, corpora: dict[str, Corpus], out: Path) -> Measures:
+    """Train and write an LSTM; return what measures the test text: a training text is large, and scoring takes time."""
+    from speechlstm.training.language import LanguageSettings, train_language_model  # brings Lightning
+
+    given = cast(dict[str, Any], OmegaConf.to_container(cfg.lstm, resolve=True))
+    accelerator = given.pop("accelerator")
+    model = train_language_model(text, LanguageSettings(**given), out, accelerator)
+    weights = sum(each.numel() for each in model.parameters())
+    print(
+        f"{'lstm':<8} {len(model.words):,} words, {weights:,} weights, {out.stat().st_size / MEGABYTE:.2f} MB"
+    )
+    return {"test": model.perplexity} if "test" in corpora else {}
+
+
+def _ngram(cfg: DictConfig, text: Corpus, corpora: dict[str, Corpus], out: Path) -> Measures:
+    """Estimate and write an n-gram model; return what measures each text."""
+    trie, summaries = estimate(text, cfg.order, list(cfg.prune))
+    pruned = ""
+    if cfg.size_mb is not None:
+        trie, pruned = _fitted(trie, text, corpora, cfg, out)
+    else:
+        write_arpa(trie, out)
+    print(_table(summaries) + pruned)
+    if len(summaries) < cfg.order:
+        _note(
+            f"no sentence has {counted(cfg.order, 'word')}, <s> and </s> counted: the order is {len(summaries)}"
+        )
+    if why := [
+        f"{n}-grams ({summary.fallback})" for n, summary in enumerate(summaries, 1) if summary.fallback
+    ]:
+        fallback = ", ".join(map(str, FALLBACK))
+        _note(
+            f"the discounts are the fall-back {fallback} for {', '.join(why)}; more text would estimate them"
+        )
+    return dict.fromkeys(corpora, NGram.from_trie(trie).perplexity)
 
 
 def _fitted(
@@ -106,6 +140,16 @@ def _check(cfg: DictConfig, texts: list[str], manifests: list[str], out: Path) -
         raise UsageError(f"text={listed[0]} is a manifest by its name: give it as manifest={listed[0]}")
     if cfg.unit == "token" and cfg.bundle is None:
         raise UsageError("unit=token needs the tokenizer of a recognizer: add bundle=FOLDER")
+    if cfg.kind == "lstm" and cfg.unit != "word":
+        raise UsageError(f"unit={cfg.unit}, but an LSTM language model is one of words")
+    if (cfg.kind == "lstm") != (out.suffix == ".safetensors"):
+        wanted = (
+            ".safetensors, for kind=lstm" if cfg.kind == "lstm" else ".arpa or .arpa.gz, without kind=lstm"
+        )
+        raise UsageError(f"out={out}: must end in {wanted}")
+    for key in given_keys(configs.task_overrides()):
+        if (cfg.kind == "lstm" and key in _OF_NGRAMS) or (cfg.kind == "ngram" and key.startswith("lstm.")):
+            raise UsageError(f"{key} has no effect with kind={cfg.kind}")
     Outputs(configs.reads(cfg), cfg.overwrite).check(out)
 
 

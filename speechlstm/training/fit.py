@@ -44,16 +44,7 @@ def fit(
         SystemExit: a signal has stopped the training; the checkpoint is written.
     """
     try:
-        _fit(trainer, model, data, last)
-    except Interruption as stop:
-        say(f"{stop}; run the same command again to resume")
-        if stop.number == signal.SIGUSR1 and trainer.is_global_zero:
-            requeue()
-        sys.exit(stop.exit_status)
-    except SIGTERMException:  # before the first batch
-        sys.exit(128 + signal.SIGTERM)
-    except SystemExit:  # Lightning's answer to Ctrl-C, with a status as if something had failed
-        sys.exit(stopped() or 128 + signal.SIGINT)
+        run(trainer, model, data, last)
     except AudioError as error:  # from a loader process it comes with that process's traceback
         raise AudioError(str(error).strip().splitlines()[-1].rpartition("AudioError: ")[2]) from error
     except RuntimeError as error:
@@ -99,7 +90,30 @@ def lost_loader(reason: str, timeout: float) -> str:
     )
 
 
-def _fit(trainer: pl.Trainer, model: TrainingModule, data: SpeechData, last: Path | None) -> None:
+def run(
+    trainer: pl.Trainer, model: pl.LightningModule, data: pl.LightningDataModule | None, last: Path | None
+) -> None:
+    """Train from a checkpoint or from the beginning, until the last epoch or a signal.
+
+    Raises:
+        SystemExit: a signal has stopped the training; the checkpoint is written.
+    """
+    try:
+        _fit(trainer, model, data, last)
+    except Interruption as stop:
+        say(f"{stop}; run the same command again to resume")
+        if stop.number == signal.SIGUSR1 and trainer.is_global_zero:
+            requeue()
+        sys.exit(stop.exit_status)
+    except SIGTERMException:  # before the first batch
+        sys.exit(128 + signal.SIGTERM)
+    except SystemExit:  # Lightning's answer to Ctrl-C, with a status as if something had failed
+        sys.exit(stopped() or 128 + signal.SIGINT)
+
+
+def _fit(
+    trainer: pl.Trainer, model: pl.LightningModule, data: pl.LightningDataModule | None, last: Path | None
+) -> None:
     with warnings.catch_warnings():
         for reason in (
             # Not true: the checkpoint has the place in the epoch (`SpeechData.state_dict`).

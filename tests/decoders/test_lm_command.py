@@ -17,10 +17,12 @@ from spelling import SpellingBundle
 import speechlstm
 from speechlstm.cli import lm as command
 from speechlstm.decoders.lm import load, read_arpa
+from speechlstm.decoders.lm.lstm import load_lstm
 
 Run = Callable[..., tuple[int, str, str]]
 
 TEXT = ["Turn left at the old mill", "turn RIGHT at the mill", "go left at the river", "stop at the river"]
+LSTM = ["text=text.txt", "kind=lstm", "out=lm.safetensors", "lstm.embedding=4", "lstm.hidden=6"]
 HELD_OUT = ["turn left at the new river", "go west"]
 
 
@@ -87,6 +89,37 @@ def test_pruning_vocabulary_gzip_and_case(run: Run) -> None:
     )
 
 
+def test_an_lstm(run: Run) -> None:
+    status, out, _ = run(*LSTM, "test=held out.txt", "vocab_size=4", "lstm.epochs=2")
+    assert status == 0
+    model = load_lstm("lm.safetensors")
+    assert model.words == ["<s>", "</s>", "<unk>", "turn", "left", "at", "the"]
+    size = Path("lm.safetensors").stat().st_size / 1e6
+    about, test, unknown, written = out.splitlines()
+    assert (
+        about
+        == f"lstm     7 words, {sum(each.numel() for each in model.parameters())} weights, {size:.2f} MB"
+    )
+    assert (model.embedding.embedding_dim, model.lstm.hidden_size) == (4, 6)
+    scores = [score for line in model.score([line.lower().split() for line in HELD_OUT]) for score in line]
+    expected = math.exp(-sum(scores) / len(scores))
+    assert test.startswith("test     2 sentences, 8 words, perplexity ")
+    assert float(test.split("perplexity ")[1].split()[0]) == pytest.approx(
+        expected, rel=0.02
+    )  # half precision
+    assert unknown.strip().startswith("unknown: 4 (50.00%), 4 different: new (1), river (1)")
+    assert written.split() == ["written", "lm.safetensors"]
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "held out.txt",
+        "held_out.jsonl",
+        "lm.safetensors",
+        "text.txt",
+    ]
+    status, out, _ = run(*LSTM, "words=held out.txt")
+    assert status == 0 and load_lstm("lm.safetensors").words == ["<s>", "</s>", "<unk>", "turn", "go"]
+    assert "perplexity" not in out
+
+
 def test_manifests_several_files_and_an_order_that_no_sentence_has(run: Run) -> None:
     listed = "text=[text.txt,'held out.txt']"
     status, out, err = run(listed, "manifest=held_out.jsonl", "test=held_out.jsonl", "out=lm.arpa", "order=6")
@@ -133,6 +166,20 @@ def test_the_tokens_of_a_recognizer(run: Run, monkeypatch: pytest.MonkeyPatch) -
         (["text=text.txt", "out=lm.arpa", "unit=phone"], 2, "must be one of word, character, token"),
         (["text=text.txt", "out=lm.arpa", "case=title"], 2, "must be one of lower, upper, keep"),
         (["text=text.txt", "out=lm.arpa", "unit=token"], 2, "unit=token needs the tokenizer of a recognizer"),
+        (["text=text.txt", "out=lm.arpa", "kind=rnn"], 2, "kind is 'rnn', but must be one of ngram, lstm"),
+        (
+            ["text=text.txt", "out=lm.arpa", "kind=lstm"],
+            2,
+            "out=lm.arpa: must end in .safetensors, for kind=lstm",
+        ),
+        (["text=text.txt", "out=lm.safetensors"], 2, "must end in .arpa or .arpa.gz, without kind=lstm"),
+        ([*LSTM, "unit=character"], 2, "unit=character, but an LSTM language model is one of words"),
+        ([*LSTM, "order=3"], 2, "order has no effect with kind=lstm"),
+        ([*LSTM, "size_mb=3"], 2, "size_mb has no effect with kind=lstm"),
+        ([*LSTM, "lstm.hidden=0"], 2, "lstm.hidden is 0, but must be a whole number from 1 to 8192"),
+        ([*LSTM, "lstm.lr=0"], 2, "lstm.lr is 0, but must be a number from 0 to 1, without 0"),
+        ([*LSTM, "lstm.accelerator=tpu"], 2, "lstm.accelerator is 'tpu', but must be one of cpu, gpu, auto"),
+        (["text=text.txt", "out=lm.arpa", "lstm.hidden=8"], 2, "lstm.hidden has no effect with kind=ngram"),
         (["text=text.txt", "out=lm.arpa", "vocab_size=0"], 2, "vocab_size is 0, but must be"),
         (["text=text.txt", "out=lm.arpa", "vocab_size=many"], 2, "vocab_size is 'many'"),
         (

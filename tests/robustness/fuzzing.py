@@ -37,6 +37,7 @@ from speechlstm.decoders import create
 from speechlstm.decoders.beam.hotwords import read_hotwords
 from speechlstm.decoders.lm import load, read_arpa
 from speechlstm.decoders.lm.corpus import read_corpus, splitter
+from speechlstm.decoders.lm.lstm import MARKS, LstmLM, load_lstm
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.selftest import save_bundle, verify
 from speechlstm.model.tokenizer import Phones
@@ -126,6 +127,11 @@ def cached(folder: Path) -> Path:
     return next((folder / "user").iterdir())
 
 
+def lstm(folder: Path) -> Path:
+    LstmLM([*MARKS, "a", "bad", "café"], 4, 6).save(folder / "lm.safetensors")
+    return folder / "lm.safetensors"
+
+
 def signed(content: bytes) -> bytes:
     """Return a cache with the checksum of its content, if it has the line for it."""
     fields = content[:64].split()
@@ -153,6 +159,7 @@ READERS: dict[str, Reader] = {
     "hotwords": text("h.txt", "ab\t3\nb\n", lambda path: read_hotwords(path, 5.0)),
     "arpa": text("lm.arpa", ARPA, read_arpa),
     "arpa cache": Reader(cached, cache_read, signed),
+    "lstm": Reader(lstm, lambda path: load_lstm(path).score([["a", "bad"], ["a", "café"]])),
     "settings": text("c/mine.yaml", YAML, lambda path: files.check([f"--config-dir={path.parent}"])),
     "weights": part("model.safetensors"),
     "self-test": part("selftest.safetensors"),

@@ -20,13 +20,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.nn import functional
 
 from speechlstm.data.files import write_atomically
-from speechlstm.decoders.lm.corpus import BOS, EOS, UNK
+from speechlstm.decoders.lm.corpus import BOS, EOS, EOS_ID, UNK, Corpus
+from speechlstm.decoders.lm.ngram import Perplexity
 from speechlstm.model.reading import read_tensors_and_metadata
 from speechlstm.model.tokenizer.base import encodable
 from speechlstm.types import DecoderError
@@ -122,6 +124,16 @@ class LstmLM(nn.Module):
             begin = end
         states: Tensor = output[:-1]
         return states
+
+    def perplexity(self, corpus: Corpus) -> Perplexity:
+        """Measure the model on a text that has at least one sentence."""
+        ends = np.flatnonzero(corpus.stream == EOS_ID)
+        sentences = [
+            [corpus.words[word] for word in each[1:]] for each in np.split(corpus.stream, ends + 1)[:-1]
+        ]
+        log_probs = np.concatenate(self.score([words[:-1] for words in sentences]))
+        unknown = np.array([word not in self.ids or word == UNK for word in corpus.words])
+        return Perplexity.of(corpus, unknown, log_probs)
 
     def save(self, path: str | Path) -> None:
         """Write the model as one safetensors file, weights in float16, whole or not at all.

@@ -101,6 +101,28 @@ class Perplexity:
     with_oov: float  # perplexity of all words and `</s>`, unknown words predicted as `<unk>`
     without_oov: float  # the same, with unknown words not counted (they stay in the contexts)
 
+    @classmethod
+    def of(
+        cls, corpus: Corpus, unknown: npt.NDArray[np.bool_], log_probs: npt.NDArray[np.float64]
+    ) -> Perplexity:
+        """Sum up how probable a text is.
+
+        Args:
+            corpus: the text.
+            unknown: which of its words the model does not have.
+            log_probs: natural logs of all its running words and `</s>`.
+        """
+        spoken = corpus.stream[corpus.stream != BOS_ID]
+        counts = np.bincount(spoken, minlength=len(unknown))
+        oov = [(corpus.words[index], int(counts[index])) for index in np.flatnonzero(unknown & (counts > 0))]
+        return cls(
+            corpus.num_sentences,
+            corpus.num_words,
+            sorted(oov, key=lambda pair: -pair[1]),
+            math.exp(-log_probs.mean()),
+            math.exp(-log_probs[~unknown[spoken]].mean()),
+        )
+
 
 class NGram:
     """A back-off n-gram language model.
@@ -154,19 +176,9 @@ class NGram:
     def perplexity(self, corpus: Corpus) -> Perplexity:
         """Measure the model on a text that has at least one sentence."""
         ids = np.array([self.ids.get(word, self.unk) for word in corpus.words], np.int32)
-        spoken = corpus.stream[corpus.stream != BOS_ID]
-        log_probs = _log_probs(self.arrays, ids[spoken], self.start, self.eos, self.start)
-        unknown = ids == self.unk
-        known = log_probs[~unknown[spoken]]
-        counts = np.bincount(spoken, minlength=len(ids))
-        oov = [(corpus.words[index], int(counts[index])) for index in np.flatnonzero(unknown & (counts > 0))]
-        return Perplexity(
-            corpus.num_sentences,
-            corpus.num_words,
-            sorted(oov, key=lambda pair: -pair[1]),
-            math.exp(-log_probs.mean()),
-            math.exp(-known.mean()),
-        )
+        spoken = ids[corpus.stream[corpus.stream != BOS_ID]]
+        log_probs = _log_probs(self.arrays, spoken, self.start, self.eos, self.start)
+        return Perplexity.of(corpus, ids == self.unk, log_probs)
 
 
 def _inverse(odd: np.uint64) -> np.uint64:
