@@ -362,10 +362,9 @@ def test_weights_that_are_not_finite_are_not_blamed_on_the_batch(
     assert status == 1 and "nan.ckpt: " in shown and "encoder.output.bias has infinite numbers" in shown
 
 
-def test_a_text_of_millions_of_letters_is_scored_in_proportion(run: Callable[..., Any]) -> None:
-
+def test_the_longest_text_is_scored_in_proportion(run: Callable[..., Any]) -> None:
     lines = [json.loads(line) for line in Path("dev.jsonl").read_text().splitlines()]
-    lines[0]["text"] = "a b " * 750_000
+    lines[0]["text"] = "a b " * 249_000
     Path("dev.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     begun = time.process_time()
     assert run(*QUICK)[0] == 0

@@ -256,7 +256,7 @@ def test_the_model_card_and_the_bundle(
             "features.sample_rate is 16000, but sample_rate, of the audio, is 8000",
         ),
         (["bundle.dtype=float7"], 2, "bundle.dtype is 'float7', but must be one of float32, float16"),
-        (["out=train.jsonl/run"], 1, "train.jsonl/run"),
+        (["out=train.jsonl/run"], 2, "out=train.jsonl/run: train.jsonl is a file, but must be a folder"),
         (["bundle.path=."], 2, r"\.: holds something else than a bundle"),
     ],
 )
