@@ -117,7 +117,12 @@ def run(
         (lambda cfg: 0, ["sede=4"], 2, "error: no setting 'sede'; did you mean 'seed'?\n"),
         (lambda cfg: 0, ["encoder=smal"], 2, "error: no encoder 'smal'; did you mean 'small'?; there are: "),
         (lambda cfg: 0, ["seed=1,2"], 2, "error: seed is '1,2', but must be a number"),
-        (lambda cfg: 0, ["hydra.run.dir=conf/run.yaml/x"], 2, "error: out=conf/run.yaml/x: conf/run.yaml is a file"),
+        (
+            lambda cfg: 0,
+            ["hydra.run.dir=conf/run.yaml/x"],
+            2,
+            "error: out=conf/run.yaml/x: conf/run.yaml is a file",
+        ),
         (lambda cfg: 0, ["encoder=null"], 2, "error: a group of settings cannot be null"),
         (
             lambda cfg: int(Path("gone.txt").read_text()),
