@@ -30,6 +30,10 @@ def main(cfg: DictConfig) -> int:
     """Recognize and score `cfg.manifest`. Exit status 3 when some audio failed, 1 when all did."""
     where = choose_devices(cfg.trainer)
     utterances, bad = read_usable(cfg.manifest, where.is_first)
+    if where.is_first and not any(each.text.strip() for each in utterances):
+        progress.warn(
+            str(cfg.manifest), ["none of the utterances has a text, so all words count as inserted"]
+        )
     outputs = Outputs(
         [*configs.reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite
     )

@@ -96,9 +96,14 @@ class Stream:
         Raises:
             UsageError: it is no such array.
         """
-        if samples.ndim != 1 or samples.dtype != np.float32:
+        if not isinstance(samples, np.ndarray) or samples.ndim != 1 or samples.dtype != np.float32:
+            kind = getattr(samples, "dtype", type(samples).__name__)
             raise UsageError(
-                f"samples of shape {samples.shape} and type {samples.dtype}, but must be (samples,) of float32"
+                f"samples of shape {np.shape(samples)} and type {kind}, but must be an array (samples,) of float32"
+            )
+        if not np.isfinite(samples).all():
+            raise UsageError(
+                "samples that are not finite (NaN or infinity), but must be numbers with full scale 1"
             )
         while len(samples):
             block, samples = np.split(samples, [self._next - self._end])

@@ -117,6 +117,10 @@ def test_wrong_use_is_explained() -> None:
         Stream(SpellingBundle(), GREEDY, step=0)
     with pytest.raises(UsageError, match=r"samples of shape \(2, 2\) and type float64"):
         list(Stream(SpellingBundle(), GREEDY).accept(np.zeros((2, 2))))
+    with pytest.raises(UsageError, match=r"samples of shape \(2,\) and type list"):
+        list(Stream(SpellingBundle(), GREEDY).accept([0.0, 0.0]))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="not finite"):
+        list(Stream(SpellingBundle(), GREEDY).accept(np.full(10, np.nan, np.float32)))
     assert Stream(SpellingBundle(), GREEDY).finish() == Update(0.0)
 
 

@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.data.audio.files import MAX_RATE, MIN_RATE, Block, Source, open_audio
+from speechlstm.data.audio.arrays import checked_array
+from speechlstm.data.audio.files import Block, Source, open_audio
 from speechlstm.data.audio.losses import Losses
 from speechlstm.data.audio.mixing import Mixer, limited, resampled
 from speechlstm.data.audio.pipes import Piped
-from speechlstm.data.audio.values import as_float32
 from speechlstm.data.remote import fetched, is_url
 from speechlstm.types import AudioError, UsageError
 
@@ -227,7 +227,7 @@ class _Array:
     exact = True
 
     def __init__(self, audio: tuple[NDArray[Any], int]) -> None:
-        self.data, self.sample_rate = _array(audio)
+        self.data, self.sample_rate = checked_array(audio)
         self.samples, self.channels = self.data.shape
 
     def blocks(self, start: int, count: int | None, losses: Losses) -> Iterator[Block]:
@@ -283,18 +283,3 @@ def _copied(audio: Any) -> Iterator[str]:
         if start is not None:
             audio.seek(start)  # so that its length can be asked before it is read
         yield file.name
-
-
-def _array(audio: tuple[NDArray[Any], int]) -> tuple[NDArray[np.float32], int]:
-    """Check samples and rate, and return the samples as `(samples, channels)` with full scale 1."""
-    if len(audio) != 2:
-        raise UsageError(f"audio is a tuple of {len(audio)}, but must be (array, sample_rate)")
-    samples, rate = np.asarray(audio[0]), audio[1]
-    if not isinstance(rate, int | np.integer) or not MIN_RATE <= rate <= MAX_RATE:
-        raise UsageError(f"the sample rate of an array is {rate!r}, but must be {MIN_RATE} to {MAX_RATE} Hz")
-    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fi":
-        raise UsageError(
-            f"audio is an array of shape {samples.shape} and type {samples.dtype}, but must be (samples,) or "
-            "(samples, channels), of floats with full scale 1 or of integers"
-        )
-    return as_float32(samples[:, None] if samples.ndim == 1 else samples), int(rate)
