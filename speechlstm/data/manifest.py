@@ -296,5 +296,5 @@ def _short(text: str) -> str:
 def _seconds(value: Any, key: str, where: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value < 1e9:  # 30 years; also keeps out infinity and what no float can hold
-        raise ManifestError(f"{where}: {key} is {_shown(value)}, but must be a number of seconds, 0 or more")
+        raise ManifestError(f"{where}: {key} is {_shown(value)}, but must be seconds from 0 to 1e9")
     return float(value)

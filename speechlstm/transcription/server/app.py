@@ -27,6 +27,7 @@ _PAGE = {
     "/page.css": ("page.css", "text/css"),
     **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in ("page", "formats", "record", "worklet")},
 }
+_METHODS = {"GET": ["GET", "HEAD"], "POST": ["POST"]}  # monitors ask with HEAD
 # The page asks for nothing from elsewhere, and could not.
 _POLICY = "default-src 'self'; img-src data:; media-src blob:"
 
@@ -108,10 +109,10 @@ def create_app(service: Service, live: Live, colors: str) -> FastAPI:
         ("/health", service.health, "GET"),
         ("/metrics", service.metrics, "GET"),
     ):
-        app.add_api_route(path, route, methods=[method], response_model=None)
+        app.add_api_route(path, route, methods=_METHODS[method], response_model=None)
     app.add_api_websocket_route(PATH, live.serve)
     for path in _PAGE:
-        app.add_api_route(path, _page, methods=["GET"], response_model=None)
+        app.add_api_route(path, _page, methods=_METHODS["GET"], response_model=None)
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _unknown)
     app.add_exception_handler(Exception, _failed)

@@ -87,6 +87,7 @@ def test_models_are_listed_and_chosen_by_name(server: Server) -> None:
         "the first is that of requests without one"
     )
     assert json.loads(server.ask("GET", "/health")[1])["models"] == [model.id for model in models]
+    assert server.ask("HEAD", "/health")[:2] == (200, b"")
 
 
 def test_what_is_not_there_is_refused_with_what_is(server: Server, narrow: Server) -> None:
