@@ -23,7 +23,7 @@ def test_it_reproduces_its_self_test() -> None:
 
 def test_its_decoder_has_the_files_that_it_names() -> None:
     settings = json.loads((FOLDER / "decoder.json").read_text(encoding="utf-8"))
-    assert all((FOLDER / settings[key]).is_file() for key in ("lm", "words"))
+    assert all((FOLDER / settings[key]).is_file() for key in ("lm", "words", "rescore"))
     bundle = load_bundle(FOLDER)
     assert bundle.decoder["lm"] == str(FOLDER / "lm.arpa.gz")
     words = {line.split()[0] for line in (FOLDER / "lexicon.dic").read_text(encoding="utf-8").splitlines()}
