@@ -28,6 +28,7 @@ from speechlstm.configs.mistakes import explain
 from speechlstm.configs.urls import refuse_urls
 from speechlstm.data.console import Output, data_on_stdout, note_failures, status_without_reader, stopped
 from speechlstm.data.files import folder_path, is_stdout
+from speechlstm.data.lines import MOST_DIGITS
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 Task = Callable[[DictConfig], int | float | None]
@@ -134,9 +135,9 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
 def _read_command_line(config_name: str) -> None:
     """Leave in `sys.argv` what Hydra reads, and see that there is what it names."""
     for given in sys.argv[1:]:  # which Python would refuse in words of its own
-        if digits := re.search(r"\d{1001,}", given):
+        if digits := re.search(rf"\d{{{MOST_DIGITS + 1},}}", given):
             raise UsageError(
-                f"{given[:40]}...: a number of {len(digits[0])} digits, but at most 1000 can be read"
+                f"{given[:40]}...: a number of {len(digits[0])} digits, but at most {MOST_DIGITS} can be read"
             )
     file = read(folders.CONF / f"{config_name}.yaml")
     texts = [key for key, limit in limits(file).items() if accepts("text", limit)]

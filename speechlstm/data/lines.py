@@ -17,8 +17,8 @@ from speechlstm.data import progress
 from speechlstm.types import SpeechlstmError
 
 MAX_LINE = 4_000_000  # bytes; ten hours of speech have 600,000 letters
+MOST_DIGITS = 1000  # of a whole number
 
-_MOST_DIGITS = 1000  # of a whole number
 _GZIP = b"\x1f\x8b"
 _MEGABYTE = 1_000_000  # bytes
 _BLOCK = 1 << 20  # bytes read at once
@@ -94,8 +94,8 @@ def read_value(text: str) -> Any:
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(digits)} digits, but at most {_MOST_DIGITS} can be read")
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits, but at most {MOST_DIGITS} can be read")
     return int(digits)
 
 

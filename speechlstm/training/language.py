@@ -6,7 +6,6 @@ import logging
 import math
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,15 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from speechlstm.data import progress
 from speechlstm.data.files import locked, remove
 from speechlstm.decoders.lm.corpus import BOS_ID, EOS_ID, UNK_ID, Corpus
 from speechlstm.decoders.lm.lstm import MARKS, LstmLM
 from speechlstm.training.callbacks.interruptions import LastCheckpoint
+from speechlstm.training.callbacks.progress import UpdatesBar
 from speechlstm.training.checkpoints import Checkpoints, find_last
 from speechlstm.training.fit import run
 from speechlstm.training.messages import say
@@ -164,19 +162,17 @@ class _Left:
         return iter(range(self.module.global_step, len(self)))
 
 
-class _Progress(Callback):
+class _Progress(UpdatesBar):
     """Shows updates and the perplexity of the last hundred or so."""
 
     def __init__(self, updates: int) -> None:
-        self.updates, self.shown = updates, ExitStack()
+        super().__init__()
+        self.updates = updates
         self.mean = self.weight = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin the bar; that of a training that is resumed begins within."""
-        done = trainer.global_step
-        self.bar = self.shown.enter_context(
-            progress.bar("training", self.updates, "update", trainer.is_global_zero, done)
-        )
+        """Begin the bar."""
+        self.show(trainer, "training", self.updates)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -186,16 +182,6 @@ class _Progress(Callback):
         self.weight = _MEMORY * self.weight + 1 - _MEMORY
         self.bar.note = f"perplexity {math.exp(min(self.mean / self.weight, 700)):.1f}"
         self.bar.update(trainer.global_step - self.bar.n)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remove the bar."""
-        self.shown.close()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Remove the bar, so that a message has a line of its own."""
-        self.shown.close()
 
 
 def train_language_model(

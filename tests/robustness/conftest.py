@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,5 +38,7 @@ def work(tmp_path: Path) -> Path:
     """Return a folder with recordings, their manifest, and texts."""
     folder = tmp_path / "work"
     shutil.copytree(SAMPLES, folder)
-    (folder / "text.txt").write_text("one two three\ntwo three four\n" * 20)
+    chance = random.Random(0)  # words as uneven as in speech: enough for the discounts of an n-gram model
+    sentences = [[f"word{int(60 * chance.random() ** 3)}" for _ in range(3)] for _ in range(300)]
+    (folder / "text.txt").write_text("".join(" ".join(words) + "\n" for words in sentences))
     return folder

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from headers import change_header
 from safetensors.torch import load_file, save_file
 
 import speechlstm
@@ -281,16 +282,7 @@ def weights(change: Callable[[dict[str, torch.Tensor]], object], file: str = "mo
 def header(change: Callable[[dict[str, Any]], object]) -> Damage:
     """Change the header of the weights and leave the numbers."""
 
-    def damage(folder: Path) -> None:
-        path = folder / "model.safetensors"
-        content = path.read_bytes()
-        (size,) = struct.unpack("<Q", content[:8])
-        about = json.loads(content[8 : 8 + size])
-        change(about)
-        text = json.dumps(about).encode()
-        path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size :])
-
-    return damage
+    return lambda folder: change_header(folder / "model.safetensors", change)
 
 
 OF_A_TENSOR: dict[str, tuple[Callable[[dict[str, torch.Tensor], str], object], str]] = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from headers import change_header
 from safetensors.torch import load_file, save, save_file
 from test_bad_bundles import NO_FILES, instead, make, refused
 
@@ -93,15 +93,7 @@ def test_words_that_are_wrong(model: Path, kind: str) -> None:
 
 
 def header(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
-    def damage(path: Path) -> None:
-        content = path.read_bytes()
-        (size,) = struct.unpack("<Q", content[:8])
-        about = json.loads(content[8 : 8 + size])
-        change(about)
-        text = json.dumps(about).encode()
-        path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size :])
-
-    return damage
+    return lambda path: change_header(path, change)
 
 
 HEADERS: dict[str, Callable[[Path], object]] = {

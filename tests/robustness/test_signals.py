@@ -63,10 +63,7 @@ def test_an_interrupt_while_it_is_being_imported_is_silent(
     cold: Server, work: Path, command: str, seconds: float
 ) -> None:
     ended = cold.run(work, command, *COMMANDS[command].split(), meanwhile=after(seconds))
-    errors = [
-        line for line in ended.err.splitlines() if not line.startswith("note: ")
-    ]  # lm was as good as done
-    assert ended.status == 0 or (ended.status, errors) == (130, [])
+    assert (ended.status, ended.err) in ((130, ""), (0, ended.err))
 
 
 @pytest.mark.parametrize("seconds", [3.0, 5.0])

@@ -158,7 +158,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder / "talks")
         cfg = load("data.train=talk.jsonl", "data.dev=talk.jsonl")
-        torch.manual_seed(2)
+        torch.manual_seed(3)
         model, _ = parts.prepare(cfg)
     as_if_trained(model.acoustic.encoder)
     stages = {stage: OmegaConf.to_container(cfg[stage], resolve=True) for stage in ("features", "encoder")}
@@ -224,7 +224,7 @@ def test_two_devices_write_the_files_of_one_and_name_what_failed(
     assert re.fullmatch(r"note: talks: .*\nfailed: talks/broken.wav: .*\n1 of 10 failed, named above\n", err)
     files = contents(here / "two")
     assert files == contents(here / "one") and len(files) == len(TEXTS)
-    assert len({json.loads(text)["text"] for text in files.values()}) >= 3, "texts are not all empty"
+    assert len({json.loads(text)["text"] for text in files.values()}) > 3, "texts are not all empty"
     assert min(counts := searched(here)) > 0 and sum(counts) == len(TEXTS) and len(counts) == 2
 
 

@@ -69,7 +69,11 @@ def test_a_list_comes_back_in_its_order(recognizer: speechlstm.Recognizer) -> No
     [
         (np.zeros(9), UsageError, r"without its sample rate; give \(array, sample_rate\)"),
         ((np.zeros(9),), UsageError, "a tuple of 1"),
-        ((np.zeros(9), 10), UsageError, "rate of an array is 10, but must be a whole number"),
+        (
+            (np.zeros(9), 10),
+            UsageError,
+            "rate of an array is 10, but must be a whole number of Hz from 1000 to 768000",
+        ),
         ((np.zeros((9, 1, 1)), 8000), UsageError, r"shape \(9, 1, 1\)"),
         ((np.array(["a"]), 8000), UsageError, "must be"),
         ((np.zeros(0, np.float32), 8000), AudioError, "array: no samples"),

@@ -31,7 +31,7 @@ def checked_array(audio: tuple[Any, Any]) -> tuple[NDArray[np.float32], int]:
             f"the sample rate of an array is {shown}, but must be a whole number of Hz from {MIN_RATE} to {MAX_RATE}; "
             "give (array, sample_rate)"
         )
-    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fi" or samples.dtype in (np.int64, np.uint64):
+    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fi" or samples.dtype == np.int64:
         raise UsageError(
             f"audio is an array of shape {samples.shape} and type {samples.dtype}, but {_WANTED}"
         )

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from speechlstm.data.files import write_atomically
+from speechlstm.data.lines import read_value
 from speechlstm.decoders.lm.corpus import BOS, EOS, EOS_ID, UNK, Corpus
 from speechlstm.decoders.lm.ngram import Perplexity
 from speechlstm.model.reading import read_tensors_and_metadata
@@ -34,9 +35,8 @@ from speechlstm.model.tokenizer.base import encodable
 from speechlstm.types import DecoderError
 
 MARKS = [BOS, EOS, UNK]  # the first words of every model
-KIND = (
-    "speechlstm LSTM language model 1"  # in the header of the file; the number rises when its meaning changes
-)
+# In the header of the file; the number rises when its meaning changes.
+KIND = "speechlstm LSTM language model 1"
 
 _SENTENCES = 64  # scored at once
 _ROWS = 256  # contexts whose probabilities of all words are in memory at once
@@ -110,9 +110,8 @@ class LstmLM(nn.Module):
         lstm: Any = self.lstm
         bias = lstm.bias_ih_l0 + lstm.bias_hh_l0
         read = functional.linear(self._embedded(torch.tensor(words)), lstm.weight_ih_l0, bias)
-        output, cell = read.new_zeros(
-            2, len(words) + 1, lstm.hidden_size
-        )  # the last row is before the beginning
+        # The last row is what was before the beginning, number -1.
+        output, cell = read.new_zeros(2, len(words) + 1, lstm.hidden_size)
         above = torch.tensor(parents)
         begin = 0
         for end in levels:
@@ -213,8 +212,8 @@ def load_lstm(path: str | Path) -> LstmLM:
 def _words(path: Path, text: str) -> list[str]:
     """Return the words in the header of a file."""
     try:
-        words = json.loads(text)
-    except (ValueError, RecursionError):
+        words = read_value(text)
+    except ValueError:
         words = None
     listed = isinstance(words, list) and all(isinstance(word, str) and encodable(word) for word in words)
     if not listed or words[:3] != MARKS or len(set(words)) < len(words):

@@ -16,24 +16,44 @@ from speechlstm.training.module import TrainingModule
 from speechlstm.types import Batch
 
 
-class Progress(Callback):
-    """Shows epoch, updates, loss, learning rate, seconds of audio a second, and the time that is left."""
+class UpdatesBar(Callback):
+    """Has a bar of updates, which is gone when the training ends."""
 
     def __init__(self) -> None:
         self.bar = progress.Bar("", None, "update", 0)
         self.shown = ExitStack()  # closes the bar
+
+    def show(self, trainer: pl.Trainer, task: str, total: int | None) -> None:
+        """Begin the bar; that of a training that is resumed begins within."""
+        self.bar = self.shown.enter_context(
+            progress.bar(task, total, "update", trainer.is_global_zero, trainer.global_step)
+        )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove the bar."""
+        self.shown.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Remove the bar, so that a message has a line of its own."""
+        self.shown.close()
+
+
+class Progress(UpdatesBar):
+    """Shows epoch, updates, loss, learning rate, seconds of audio a second, and the time that is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.validated = False  # in this epoch
         self.audio = self.loss = 0.0  # seconds of audio, and loss summed over tokens, of this epoch
         self.tokens = 0
         self.begun = time.monotonic()  # this epoch
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin the bar; that of a training that is resumed begins within."""
+        """Begin the bar."""
         planned = float(trainer.estimated_stepping_batches)
-        total = int(planned) if planned < float("inf") else None
-        self.bar = self.shown.enter_context(
-            progress.bar(_epoch(trainer), total, "update", trainer.is_global_zero, trainer.global_step)
-        )
+        self.show(trainer, _epoch(trainer), int(planned) if planned < float("inf") else None)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to count."""
@@ -78,16 +98,6 @@ class Progress(Callback):
         figures = f"update {trainer.global_step}, {self._figures(trainer)}"
         took = clock(time.monotonic() - self.begun)
         say(f"{_epoch(trainer)}: {figures}, {took} an epoch{dev}", file=sys.stdout)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remove the bar."""
-        self.shown.close()
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Remove the bar, so that a message has a line of its own."""
-        self.shown.close()
 
     def _figures(self, trainer: pl.Trainer) -> str:
         rate = float(trainer.optimizers[0].param_groups[0]["lr"])
