@@ -39,6 +39,7 @@ def work(tmp_path: Path) -> Path:
     folder = tmp_path / "work"
     shutil.copytree(SAMPLES, folder)
     chance = random.Random(0)  # words as uneven as in speech: enough for the discounts of an n-gram model
-    sentences = [[f"word{int(60 * chance.random() ** 3)}" for _ in range(3)] for _ in range(300)]
+    lengths = (chance.randint(2, 5) for _ in range(150))
+    sentences = [[f"word{int(60 * chance.random() ** 3)}" for _ in range(length)] for length in lengths]
     (folder / "text.txt").write_text("".join(" ".join(words) + "\n" for words in sentences))
     return folder
