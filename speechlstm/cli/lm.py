@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import speechlstm
@@ -14,7 +15,7 @@ from speechlstm import configs
 from speechlstm.configs.arguments import given_keys
 from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.decoders.lm import NGram, Trie, estimate, write_arpa
-from speechlstm.decoders.lm.corpus import EOS_ID, Corpus, Split, read_corpus, splitter
+from speechlstm.decoders.lm.corpus import EOS_ID, UNK_ID, Corpus, Split, read_corpus, splitter
 from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
 from speechlstm.decoders.lm.ngram import Perplexity
 from speechlstm.decoders.lm.pruning import Pruner
@@ -26,6 +27,7 @@ Measures = dict[str, Callable[[Corpus], Perplexity]]  # by the names of texts
 _SHOWN = 10  # examples of each kind
 _LSTM_WORDS = 12_000  # the default of vocab_size=, as all words would make the model slow and large
 _OF_NGRAMS = ("order", "prune", "size_mb")
+_OF_NEW_LSTMS = ("vocab_size", "lstm.embedding", "lstm.hidden")
 
 
 @configs.main("lm")
@@ -63,7 +65,10 @@ def _measured(cfg: DictConfig, corpora: dict[str, Corpus], out: Path, split: Spl
     text, vocab_size = corpora["text"], cfg.vocab_size
     if vocab_size is None and cfg.kind == "lstm":
         vocab_size = _LSTM_WORDS
-    limited = text.limited(vocab_size) if vocab_size is not None else text
+    if cfg.kind == "lstm" and cfg.lstm.init_from is not None:
+        limited = _within_model(text, cfg.lstm.init_from)
+    else:
+        limited = text.limited(vocab_size) if vocab_size is not None else text
     if cfg.words is not None:
         from speechlstm.decoders.beam.vocabulary import read_words  # brings torch and all of the search
 
@@ -73,6 +78,19 @@ def _measured(cfg: DictConfig, corpora: dict[str, Corpus], out: Path, split: Spl
     measures = make(cfg, limited, corpora, out)
     for name, measure in measures.items():
         print(_line(name, cfg.unit, measure(corpora[name])))
+
+
+def _within_model(text: Corpus, path: str) -> Corpus:
+    """Return the text with only the words of the LSTM that a training begins with."""
+    from speechlstm.decoders.lm.lstm import load_lstm
+
+    limited = text.within(load_lstm(path).ids)
+    unknown = int(np.count_nonzero(limited.stream == UNK_ID))
+    if unknown == limited.num_words:
+        raise UsageError(f"lstm.init_from={path}: has no word of the text; train without it")
+    if unknown:
+        _note(f"{path} lacks {unknown / limited.num_words:.1%} of the text's running words: they are <unk>")
+    return limited
 
 
 def _lstm(cfg: DictConfig, text: Corpus, corpora: dict[str, Corpus], out: Path) -> Measures:
@@ -148,6 +166,8 @@ def _check(cfg: DictConfig, texts: list[str], manifests: list[str], out: Path) -
         )
         raise UsageError(f"out={out}: must end in {wanted}")
     for key in given_keys(configs.task_overrides()):
+        if cfg.lstm.init_from is not None and key in _OF_NEW_LSTMS:
+            raise UsageError(f"{key} has no effect with lstm.init_from, whose words and sizes stay")
         if (cfg.kind == "lstm" and key in _OF_NGRAMS) or (cfg.kind == "ngram" and key.startswith("lstm.")):
             raise UsageError(f"{key} has no effect with kind={cfg.kind}")
     Outputs(configs.reads(cfg), cfg.overwrite).check(out)

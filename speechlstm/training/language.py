@@ -14,17 +14,17 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from speechlstm.data.files import locked, remove
-from speechlstm.decoders.lm.corpus import BOS_ID, EOS_ID, UNK_ID, Corpus
-from speechlstm.decoders.lm.lstm import MARKS, LstmLM
+from speechlstm.decoders.lm.corpus import BOS_ID, EOS_ID, UNK, Corpus
+from speechlstm.decoders.lm.lstm import MARKS, LstmLM, load_lstm
 from speechlstm.training.callbacks.interruptions import LastCheckpoint
 from speechlstm.training.callbacks.progress import UpdatesBar
 from speechlstm.training.checkpoints import Checkpoints, find_last
 from speechlstm.training.fit import run
 from speechlstm.training.messages import say
+from speechlstm.training.next_word import next_word_loss
 from speechlstm.types import SpeechlstmError, UsageError
 
 LONGEST = 64  # words; longer sentences are cut
@@ -48,20 +48,27 @@ class LanguageSettings:
     epochs: int
     lr: float
     seed: int
+    init_from: str | None = None
 
 
 class Batches(Dataset[Batch]):
     """All batches of a training, each of sentences of about the same length.
+
+    Args:
+        corpus: the text.
+        epochs: passes over it.
+        seed: of the order.
+        words: the word of each id, `MARKS` first; None: those of the text. Others are `<unk>`.
 
     Attributes:
         words: the word of each id, as the model has them.
         counts: how often the text has each.
     """
 
-    def __init__(self, corpus: Corpus, epochs: int, seed: int) -> None:
-        self.words = [*MARKS, *corpus.words[EOS_ID + 1 :]]
-        ids = np.arange(len(self.words), dtype=np.int32)
-        ids[[BOS_ID, EOS_ID, UNK_ID]] = range(len(MARKS))
+    def __init__(self, corpus: Corpus, epochs: int, seed: int, words: list[str] | None = None) -> None:
+        self.words = words or [*MARKS, *corpus.words[EOS_ID + 1 :]]
+        known = {word: index for index, word in enumerate(self.words)}
+        ids = np.array([known.get(word, MARKS.index(UNK)) for word in corpus.words], np.int32)
         self.stream = ids[corpus.stream]
         self.counts = np.bincount(self.stream, minlength=len(self.words))
         begins = np.flatnonzero(corpus.stream == BOS_ID) + 1
@@ -126,8 +133,8 @@ class LanguageModule(pl.LightningModule):
         """
         read, follow = batch
         real = follow != _PADDING
-        logits = self.model.logits(self.model(read)[real])
-        loss = functional.cross_entropy(logits, follow[real])
+        weight, bias = self.model.embedding.weight, self.model.bias
+        loss = next_word_loss(self.model(read)[real], weight, bias, follow[real])
         if not math.isfinite(float(loss.detach())):
             raise SpeechlstmError(f"update {self.global_step}: the loss is not finite; lower lstm.lr")
         return loss
@@ -203,9 +210,11 @@ def train_language_model(
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # this program says it in its own words
     pl.seed_everything(settings.seed, verbose=False)
-    batches = Batches(corpus, settings.epochs, settings.seed)
+    before = load_lstm(settings.init_from) if settings.init_from else None
+    batches = Batches(corpus, settings.epochs, settings.seed, before.words if before else None)
     about = {**asdict(settings), "text": batches.fingerprint()}
-    module = LanguageModule(_begin(batches, settings), batches, settings.lr)
+    model = before.train().requires_grad_(True) if before else _begin(batches, settings)
+    module = LanguageModule(model, batches, settings.lr)
     folder = out.with_name(f".{out.name}.training")
     with locked(folder):
         try:

@@ -120,6 +120,26 @@ def test_an_lstm(run: Run) -> None:
     assert "perplexity" not in out
 
 
+def test_an_lstm_that_goes_on_from_another(run: Run) -> None:
+    assert run(*LSTM, "vocab_size=4")[0] == 0
+    before = load_lstm("lm.safetensors")
+    status, out, err = run(*LSTM[:2], "lstm.init_from=lm.safetensors", "out=own.safetensors")
+    assert status == 0 and out.startswith("lstm     7 words, ")
+    words = " ".join(TEXT).lower().split()
+    lacking = sum(word not in before.ids for word in words) / len(words)
+    assert f"lm.safetensors lacks {lacking:.1%} of the text's running words: they are <unk>" in err
+    after = load_lstm("own.safetensors")
+    assert after.words == before.words and after.lstm.hidden_size == before.lstm.hidden_size
+    text = [line.lower().split() for line in TEXT]
+    likelihoods = [sum(map(sum, each.score(text))) for each in (before, after)]
+    assert likelihoods[1] > likelihoods[0]
+    Path("other.txt").write_text("not one\n")
+    status, _, err = run("text=other.txt", "kind=lstm", "lstm.init_from=lm.safetensors", "out=x.safetensors")
+    assert status == 2 and "lstm.init_from=lm.safetensors: has no word of the text; train without it" in err
+    status, _, err = run(*LSTM[:2], "lstm.init_from=lm.safetensors", "out=lm.safetensors", "overwrite=true")
+    assert status == 2 and "lm.safetensors" in err and load_lstm("lm.safetensors").words == before.words
+
+
 def test_manifests_several_files_and_an_order_that_no_sentence_has(run: Run) -> None:
     listed = "text=[text.txt,'held out.txt']"
     status, out, err = run(listed, "manifest=held_out.jsonl", "test=held_out.jsonl", "out=lm.arpa", "order=6")
@@ -175,6 +195,9 @@ def test_the_tokens_of_a_recognizer(run: Run, monkeypatch: pytest.MonkeyPatch) -
         (["text=text.txt", "out=lm.safetensors"], 2, "must end in .arpa or .arpa.gz, without kind=lstm"),
         ([*LSTM, "unit=character"], 2, "unit=character, but an LSTM language model is one of words"),
         ([*LSTM, "order=3"], 2, "order has no effect with kind=lstm"),
+        ([*LSTM, "lstm.init_from=x"], 2, "lstm.embedding has no effect with lstm.init_from, whose words"),
+        ([*LSTM[:3], "lstm.init_from=x.safetensors"], 1, "x.safetensors: no such file"),
+        ([*LSTM[:3], "lstm.init_from=text.txt"], 1, "text.txt"),
         ([*LSTM, "size_mb=3"], 2, "size_mb has no effect with kind=lstm"),
         ([*LSTM, "lstm.hidden=0"], 2, "lstm.hidden is 0, but must be a whole number from 1 to 8192"),
         ([*LSTM, "lstm.lr=0"], 2, "lstm.lr is 0, but must be a number from 0 to 1, without 0"),

@@ -19,6 +19,7 @@ from speechlstm.decoders.lm.lstm import load_lstm
 from speechlstm.training import language
 from speechlstm.training.language import LONGEST, Batches, LanguageModule, LanguageSettings
 from speechlstm.training.language import train_language_model as train
+from speechlstm.training.next_word import next_word_loss
 from speechlstm.types import SpeechlstmError, UsageError
 
 SETTINGS = LanguageSettings(embedding=8, hidden=16, epochs=1, lr=0.01, seed=1)
@@ -207,3 +208,43 @@ def _broken() -> language.LstmLM:
     model = language.LstmLM([*language.MARKS, *(f"w{number}" for number in range(8))], 8, 16)
     torch.nn.init.constant_(model.bias, math.nan)
     return model
+
+
+# going on from a model
+
+
+def test_going_on_from_a_model_fits_it_to_other_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language, "_RISE", 10)
+    general = train(circle(400, 1), replace(SETTINGS, epochs=4, lr=0.03), tmp_path / "lm.safetensors", "cpu")
+    own = make_corpus([["w3", "w1", "w3", "new", "w1"]] * 300)
+    settings = replace(SETTINGS, epochs=60, lr=0.03, init_from=str(tmp_path / "lm.safetensors"))
+    fitted = train(own, settings, tmp_path / "own.safetensors", "cpu")
+    assert fitted.words == general.words and fitted.lstm.hidden_size == general.lstm.hidden_size
+    assert fitted.perplexity(own).with_oov < 0.5 * general.perplexity(own).with_oov
+    assert load_lstm(tmp_path / "lm.safetensors").perplexity(own).oov == [("new", 300)]
+
+
+# the loss
+
+
+@pytest.mark.parametrize("contexts", [1, 319, 320, 321, 1000])
+def test_the_loss_and_its_gradients_are_those_of_cross_entropy(contexts: int) -> None:
+    torch.manual_seed(contexts)
+    given = [torch.randn(shape, requires_grad=True) for shape in ((contexts, 5), (30, 5), (30,))]
+    words = torch.randint(30, (contexts,))
+    wanted = torch.nn.functional.cross_entropy(torch.nn.functional.linear(*given), words)
+    got = next_word_loss(*given, words)
+    torch.testing.assert_close(got, wanted)
+    for one, other in zip(
+        torch.autograd.grad(3 * got, given), torch.autograd.grad(3 * wanted, given), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_loss_of_logits_that_are_far_apart_is_finite() -> None:
+    states = torch.tensor([[300.0, -300.0]], requires_grad=True)
+    loss = next_word_loss(states, torch.eye(2), torch.zeros(2), torch.tensor([1]))
+    loss.backward()
+    assert loss.item() == 600 and states.grad is not None and states.grad.tolist() == [[1, -1]]
