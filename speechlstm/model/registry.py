@@ -237,7 +237,7 @@ def find_bundle(name_or_path: str | Path | None = None) -> Path:
 
     Raises:
         BundleError: neither a folder nor an installed model.
-        UsageError: several models are installed, and none is named.
+        UsageError: several models are installed, and none is named; or it is not a name at all.
         PluginError: the installed package does not hold what it promises.
     """
     if name_or_path is None:
@@ -247,6 +247,7 @@ def find_bundle(name_or_path: str | Path | None = None) -> Path:
                 f"several models are installed: choose with bundle={' or bundle='.join(sorted(others))}"
             )
         return bundle_folder(entry("bundle", others.pop() if others else SMALL))
+    settings.check_argument("bundle", name_or_path, settings.FileName)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path

@@ -1,4 +1,4 @@
-"""Checks of a part's settings against the annotations of its constructor.
+"""Checks of a part's settings against the annotations of its constructor, and of the arguments of public functions.
 
     class Mine(nn.Module):
         def __init__(self, num_features: int, vocab_size: int, hidden_size: Size = 64, dropout: Share = 0.1) -> None:
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,22 @@ class Filled(Check):
         return ", not empty"
 
 
+@dataclass(frozen=True, slots=True)
+class Kind(Check):
+    """The classes of which a value may be, and what that means in words."""
+
+    classes: tuple[type, ...]
+    words: str
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, self.classes)
+
+    def __str__(self) -> str:
+        return self.words
+
+
 _NAMES: Mapping[Any, str] = {
+    object: "",  # which only stands before a check that says more
     int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list", dict: "a mapping",
     NoneType: "null",
 }  # fmt: skip
@@ -80,6 +96,7 @@ Bands = Annotated[int, Within(4, 512)]  # of a mel filterbank
 Window = Annotated[float, Within(0.001, 0.5)]  # seconds
 Positive = Annotated[float, Within(1e-30, 1e30)]
 Tokens = Annotated[int, Within(2, 100_000)]
+FileName = Annotated[object, Kind((str, os.PathLike), "a name or path: text or a pathlib.Path")]
 
 
 def check(stage: str, makers: Sequence[Callable[..., Any]], settings: Mapping[str, Any]) -> None:
@@ -97,6 +114,16 @@ def check(stage: str, makers: Sequence[Callable[..., Any]], settings: Mapping[st
     for key, value in settings.items():
         if key in hints and not fits(value, hints[key]):
             raise UsageError(f"{stage}.{key} is {shown(value)}, but must be {describe(hints[key])}")
+
+
+def check_argument(name: str, value: Any, hint: Any) -> None:
+    """See that an argument of a public function is what an annotation asks for.
+
+    Raises:
+        UsageError: it is not; the message says what fits.
+    """
+    if not fits(value, hint):
+        raise UsageError(f"{name} is {shown(value)}, but must be {describe(hint)}")
 
 
 def fits(value: Any, hint: Any) -> bool:

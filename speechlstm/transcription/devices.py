@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
 
 from speechlstm.data import progress
-from speechlstm.types import UsageError
+from speechlstm.model.settings import Kind, check_argument, shown
+from speechlstm.types import SpeechlstmError, UsageError
 
 Inputs = TypeVar("Inputs")
 Result = TypeVar("Result", bound=tuple[Any, ...])
@@ -74,6 +75,29 @@ class OneDevice(Devices):
     def merge(self, results: Iterable[Result], count: int, task: str, unit: str) -> Iterator[Result]:
         """Yield the results."""
         yield from progress.track(results, task, count, unit=unit)
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """Return a device that can compute here.
+
+    Raises:
+        UsageError: it is not the name of a device.
+        SpeechlstmError: there is no such device in this machine, or it holds no numbers.
+    """
+    wanted = "a device, such as 'cpu' or 'cuda'"
+    check_argument("device", device, Annotated[object, Kind((str, torch.device), wanted)])
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise UsageError(f"device is {shown(device)}, but must be {wanted}") from None
+    try:
+        torch.zeros(1).to(found).tolist()
+    except (
+        Exception
+    ) as error:  # RuntimeError, AssertionError, and the ImportError of a backend that is not there
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        raise SpeechlstmError(f"device {str(device)!r} cannot be used ({reason}); use device='cpu'") from None
+    return found
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.data.audio import AudioInput, audio_info, audio_name, load_audio, stream_audio
+from speechlstm.data.audio import AudioInput, audio_info, audio_name, kept, load_audio, stream_audio
 from speechlstm.types import AudioError, Utterance
 
 MAX_SECONDS = 600.0  # longest recording that the encoder sees whole where it must
@@ -81,6 +81,7 @@ def find_job(index: int, given: AudioInput | Part | Utterance) -> Job | AudioErr
     if isinstance(given, Utterance) and part.duration is not None:
         return Job(index, part, part.duration, exact=True)
     try:
+        part = replace(part, audio=kept(part.audio))  # it is opened for its length, and again for its samples
         seconds = audio_info(part.audio, exact=False, track=part.track).duration - part.offset
         if seconds > MAX_SECONDS and part.duration is None:  # that is what the header says
             seconds = audio_info(part.audio, strict=False, track=part.track).duration - part.offset

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speechlstm.data.audio import too_loud
 from speechlstm.decoders import Decoder
+from speechlstm.model.settings import Within, check_argument
 from speechlstm.transcription.batches import SpeechModel
 from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.transcript import Word, to_transcript
@@ -26,6 +28,7 @@ from speechlstm.types import UsageError
 CONTEXT = 6.0  # seconds before the first word that is not final which are recognized again
 LONGEST = 20.0  # seconds that are recognized at once: where two recognitions never agree, the first half becomes final
 EDGE = 0.06  # seconds after a frame that convolutions and windows need, so that a chunk is not missed by so little
+_Seconds = Annotated[float, Within(0, 3600, (False, True))]
 LAG = 0.2  # seconds after its end before which a word is not final
 
 
@@ -68,15 +71,14 @@ class Stream:
         pause: seconds without a word that make an endpoint.
 
     Raises:
-        UsageError: `step` or `pause` is not above 0.
+        UsageError: `step` or `pause` is not a number above 0.
     """
 
     def __init__(
         self, model: LiveSpeechModel, decoder: Decoder, step: float = 0.32, pause: float = 0.8
     ) -> None:
         for name, value in (("step", step), ("pause", pause)):
-            if not 0 < value < float("inf"):
-                raise UsageError(f"{name} is {value}, but must be a number of seconds above 0")
+            check_argument(name, value, _Seconds)
         self.model, self.decoder, self.pause = model, decoder, pause
         self._step = max(1, round(step * model.sample_rate))
         self._frame = round(model.frame_shift * model.sample_rate)
@@ -89,13 +91,16 @@ class Stream:
         self._before: list[str] = []  # words not final in the recognition before
         self._last = Word("", 0.0, 0.0, 1.0)  # the last final one
         self._spoken = False  # since the last endpoint
+        self._finished = False
 
     def accept(self, samples: NDArray[np.float32]) -> Iterator[Update]:
         """Take `(samples,)` at the model's rate, full scale 1, and yield what each step brings.
 
         Raises:
-            UsageError: it is no such array.
+            UsageError: it is no such array, or the stream is finished.
         """
+        if self._finished:
+            raise UsageError("the stream is finished, so it takes no more samples; begin another")
         if not isinstance(samples, np.ndarray) or samples.ndim != 1 or samples.dtype != np.float32:
             kind = getattr(samples, "dtype", type(samples).__name__)
             raise UsageError(
@@ -105,6 +110,8 @@ class Stream:
             raise UsageError(
                 "samples that are not finite (NaN or infinity), but must be numbers with full scale 1"
             )
+        if fault := too_loud(samples):
+            raise UsageError(f"samples: {fault}")
         while len(samples):
             block, samples = np.split(samples, [self._next - self._end])
             self._held = np.concatenate((self._held, block))
@@ -115,6 +122,7 @@ class Stream:
 
     def finish(self) -> Update:
         """Return the words that were not final, which they are now."""
+        self._finished = True
         (update,) = self._recognize(last=True)
         return update
 

@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
-from speechlstm import decoders
 from speechlstm.data.audio import AudioInput
 from speechlstm.decoders import Decoder
-from speechlstm.model.bundle import Bundle, load_bundle, naming_decoder_file
+from speechlstm.model.bundle import Bundle, load_bundle
 from speechlstm.model.features import Features
 from speechlstm.model.live import LiveModel
+from speechlstm.model.settings import check_argument
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import long
 from speechlstm.transcription.align import Alignment, align
 from speechlstm.transcription.batches import SpeechModel, in_order, recognize
-from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision
+from speechlstm.transcription.decoding import find_decoder
+from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision, find_device
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.journal import Stretches
 from speechlstm.transcription.live import Live, Stream
 from speechlstm.transcription.runtimes import find_runtime
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance
+from speechlstm.types import AudioError, SpeechlstmError, Utterance
 
 
 class Recognizer:
@@ -58,22 +59,14 @@ class Recognizer:
         runtime: str = "torch",
         **params: Any,
     ) -> None:
-        if precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise UsageError(f"precision {precision!r} is not for recognition; choose {known}")
+        check_argument("precision", precision, Literal[tuple(PRECISIONS)])
         self.bundle, self.precision = bundle, precision
-        try:
-            bundle.model.to(device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise SpeechlstmError(f"device {str(device)!r} cannot be used: {reason}") from None
+        bundle.model.to(find_device(device))
         check_precision(precision, self.device)
         self._forward = find_runtime(bundle, runtime, self.device, precision)
         self._decoder: Decoder | None = None
-        if isinstance(decoder, Decoder):
-            self._decoder = decoder
-        elif decoder is not None or params:
-            self._decoder = self.create_decoder(decoder, **params)
+        if decoder is not None or params:
+            self._decoder = find_decoder(bundle, decoder, params)
 
     @property
     def decoder(self) -> Decoder:
@@ -119,10 +112,7 @@ class Recognizer:
             UsageError: there is no such decoder, or it takes no such settings.
             BundleError: the same of the decoder that the bundle names.
         """
-        settings = dict(self.bundle.decoder) if name in (None, self.bundle.decoder.get("name")) else {}
-        settings = {"name": name or "greedy"} | settings | params
-        with naming_decoder_file(self.bundle, settings):
-            return decoders.create(**settings, tokenizer=self.tokenizer)
+        return find_decoder(self.bundle, name, params)
 
     @torch.inference_mode()
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,7 +178,7 @@ class Recognizer:
             pause: seconds without a word that make an endpoint.
 
         Raises:
-            UsageError: one of them is not above 0.
+            UsageError: one of them is not a number above 0.
 
         Examples:
             >>> samples, _ = soundfile.read("call.wav", dtype="float32")
@@ -211,6 +201,7 @@ class Recognizer:
             >>> word.text, 0 <= word.start < word.end < 1
             ('stop', True)
         """
+        check_argument("text", text, str)
         ((_, result),) = align(self, [(audio, text)])
         if isinstance(result, SpeechlstmError):
             raise result

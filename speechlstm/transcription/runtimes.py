@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from speechlstm.model.bundle import Bundle
+from speechlstm.model.settings import check_argument
 from speechlstm.types import UsageError
 
 RUNTIMES = {"torch": "", "onnx": "none", "onnx-int8": "int8"}  # and how an export is quantized for them
@@ -27,8 +29,7 @@ def find_runtime(bundle: Bundle, runtime: str, device: torch.device, precision: 
     Raises:
         UsageError: there is no such runtime; it is not installed, or not for this device, precision or model.
     """
-    if runtime not in RUNTIMES:
-        raise UsageError(f"runtime is {runtime!r}, but must be one of {', '.join(RUNTIMES)}")
+    check_argument("runtime", runtime, Literal[tuple(RUNTIMES)])
     if runtime == "torch":
         return bundle.model
     if device.type != "cpu" or precision != "32-true":

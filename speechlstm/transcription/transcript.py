@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from speechlstm.data.files import write_atomically
+from speechlstm.model.settings import FileName, check_argument
 from speechlstm.model.tokenizer import Tokenizer, Words
 from speechlstm.transcription import formats, subtitles
 from speechlstm.transcription.boundaries import at_least, word_times
@@ -107,9 +108,10 @@ class Transcript:
         """Write the transcript as a file in the format that its ending names: txt, json, srt, and so on.
 
         Raises:
-            UsageError: there is no such format.
+            UsageError: there is no such format, or the path is none.
             OSError: the file cannot be written; what was there is still there.
         """
+        check_argument("path", path, FileName)
         kind = formats.find_format(Path(path).suffix.removeprefix("."), formats.FORMATS)
         write_atomically(path, formats.FORMATS[kind](self))
 

@@ -199,7 +199,7 @@ def test_verify_says_what_is_wrong_in_one_line(
 
 
 def test_an_unusable_device_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SpeechlstmError, match="device 'abacus' cannot be used"):
+    with pytest.raises(SpeechlstmError, match="device is 'abacus', but must be a device, such as"):
         speechlstm.load(folder, device="abacus")
 
 

@@ -140,7 +140,10 @@ def test_a_bundle_computes_in_the_precision_asked_for(here: Path) -> None:
     exact, half = outputs.values()
     assert half.dtype == torch.float32
     assert 1e-4 < (half - exact).abs().max() < 0.3
-    for precision, message in (("64-true", "'64-true' is not for recognition"), ("16-mixed", "needs a GPU")):
+    for precision, message in (
+        ("64-true", "'64-true', but must be one of 32-true"),
+        ("16-mixed", "needs a GPU"),
+    ):
         with pytest.raises(UsageError, match=message):
             load_recognizer(here / "bundle", precision=precision)
 

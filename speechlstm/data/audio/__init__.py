@@ -14,10 +14,12 @@ from speechlstm.data.audio.load import (
     audio_format,
     audio_info,
     audio_name,
+    kept,
     load_audio,
     parse_channel,
     stream_audio,
 )
+from speechlstm.data.audio.mixing import too_loud
 from speechlstm.data.audio.pipes import Piped, is_pipe
 from speechlstm.data.audio.tar import holder
 
@@ -31,8 +33,10 @@ __all__ = [
     "audio_name",
     "holder",
     "is_pipe",
+    "kept",
     "load_audio",
     "parse_channel",
     "search",
     "stream_audio",
+    "too_loud",
 ]

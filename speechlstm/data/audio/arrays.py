@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,11 @@ def checked_array(audio: tuple[Any, Any]) -> tuple[NDArray[np.float32], int]:
     Raises:
         UsageError: it is something else than `(array, sample_rate)`, or its shape, type, or rate is not audio's.
     """
-    if len(audio) != 2:
-        raise UsageError(f"audio is a tuple of {len(audio)}, but must be (array, sample_rate)")
+    if len(audio) != 2 or isinstance(audio[0], str | bytes | os.PathLike) or hasattr(audio[0], "read"):
+        what = f"of {len(audio)}" if len(audio) != 2 else f"that begins with a {type(audio[0]).__name__}"
+        raise UsageError(
+            f"audio is a tuple {what}, but must be (array, sample_rate); give several recordings as a list"
+        )
     samples, rate = _numpy(audio[0]), audio[1]
     if not isinstance(rate, int | np.integer) or not MIN_RATE <= rate <= MAX_RATE:
         shown = repr(rate) if np.ndim(rate) == 0 else f"a {type(rate).__name__}"

@@ -184,6 +184,9 @@ def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:
         return open_member(path, file) if split(path) else file
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file; check the name") from None
+    except UnicodeEncodeError:  # half a surrogate pair, which no file system gives
+        name = path.encode(errors="replace").decode()
+        raise AudioError(f"{name}: no such file; check the name") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise AudioError(f"{path}: cannot be read ({reason})") from None

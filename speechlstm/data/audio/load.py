@@ -20,7 +20,7 @@ from speechlstm.data.audio.arrays import checked_array
 from speechlstm.data.audio.files import Block, Source, open_audio
 from speechlstm.data.audio.losses import Losses
 from speechlstm.data.audio.mixing import Mixer, limited, resampled
-from speechlstm.data.audio.pipes import Piped
+from speechlstm.data.audio.pipes import Piped, goes_back, reading
 from speechlstm.data.remote import fetched, is_url
 from speechlstm.types import AudioError, UsageError
 
@@ -47,7 +47,22 @@ def audio_name(audio: AudioInput) -> str:
     if isinstance(audio, Piped):
         return audio.called
     path = os.fspath(audio) if isinstance(audio, str | os.PathLike) else str(getattr(audio, "name", "file"))
-    return path.encode(errors="surrogateescape").decode(errors="replace")
+    try:
+        return path.encode(errors="surrogateescape").decode(errors="replace")
+    except UnicodeEncodeError:  # halves of surrogate pairs, which no file system gives
+        return path.encode(errors="replace").decode()
+
+
+def kept(audio: AudioInput) -> AudioInput:
+    """Return a recording that can be opened more than once: an open file that cannot be read again is copied.
+
+    Raises:
+        UsageError: the file is closed, or not open for reading bytes.
+        AudioError: it cannot be read.
+    """
+    if hasattr(audio, "read") and not getattr(audio, "closed", False) and not goes_back(audio):
+        return Piped(audio_name(audio), audio)
+    return audio
 
 
 def parse_channel(value: object) -> int | str | None:
@@ -273,13 +288,12 @@ def _copied(audio: Any) -> Iterator[str]:
         raise UsageError(
             f"audio is a {type(audio).__name__}, but must be a path, (array, sample_rate) or an open binary file"
         )
-    if not isinstance(audio.read(0), bytes):
-        raise UsageError(f"{audio_name(audio)}: open it in binary mode, 'rb'")
-    start = audio.tell() if audio.seekable() else None
     suffix = os.path.splitext(audio_name(audio))[1]  # noqa: PTH122  (a name, no path)
     with tempfile.NamedTemporaryFile(suffix=suffix) as file:
-        shutil.copyfileobj(audio, file, 1 << 20)
+        with reading(audio, audio_name(audio)):
+            start = audio.tell() if goes_back(audio) else None
+            shutil.copyfileobj(audio, file, 1 << 20)
+            if start is not None:
+                audio.seek(start)  # so that its length can be asked before it is read
         file.flush()
-        if start is not None:
-            audio.seek(start)  # so that its length can be asked before it is read
         yield file.name

@@ -31,6 +31,18 @@ def limited(blocks: Iterable[Block], seconds: float | None) -> Iterator[Block]:
             return
 
 
+def too_loud(samples: NDArray[np.float32]) -> str:
+    """Return what is wrong with samples `(samples,)` that are beyond all measure, or nothing."""
+    peak = _peak(samples) if len(samples) else 0.0
+    if peak <= MAX_PEAK:
+        return ""
+    return f"reaches {peak:g}, but full scale is 1; divide by 32768 if it was 16-bit audio"
+
+
+def _peak(samples: NDArray[np.float32]) -> float:
+    return max(float(samples.max()), -float(samples.min()))
+
+
 class Mixer:
     """Turns blocks of `(samples, channels)` into one channel.
 
@@ -63,16 +75,12 @@ class Mixer:
                 f"{name}: no channel {self.channel}; it has {counted(channels, 'channel')}, counted from 0"
             )
         mono = self._mix(data) if self.channel is None and channels > 1 else data[:, self.channel or 0]
-        peak = max(float(mono.max()), -float(mono.min())) if len(mono) else 0.0
-        if not np.isfinite(peak):
+        if len(mono) and not np.isfinite(_peak(mono)):
             mono = self._without_nonsense(mono, rate)
-            peak = float(np.abs(mono).max())
         else:
             self.finite = True
-        if peak > MAX_PEAK:
-            raise AudioError(
-                f"{name}: reaches {peak:g}, but full scale is 1; divide by 32768 if it was 16-bit audio"
-            )
+        if fault := too_loud(mono):
+            raise AudioError(f"{name}: {fault}")
         self.read += len(data) / rate
         return mono
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from speechlstm.types import AudioError, UsageError
 
@@ -27,17 +29,18 @@ class Piped(str):
     called: str
     copy: IO[bytes]
 
-    def __new__(cls, given: str) -> Piped:
+    def __new__(cls, given: str, file: Any = None) -> Piped:
         """Copy a pipe up to its end.
 
         Args:
             given: `-` for the standard input, or the path of a pipe.
+            file: the pipe, if it is open already; `given` is then only what it is called.
 
         Raises:
             UsageError: the standard input is a terminal.
             AudioError: the pipe cannot be read, or the copy has no room.
         """
-        standard = given in _STANDARD_INPUT
+        standard = file is None and given in _STANDARD_INPUT
         called = "stdin" if standard else given
         if standard and os.isatty(0):
             raise UsageError(
@@ -47,7 +50,7 @@ class Piped(str):
         linux = Path("/proc/self/fd").is_dir()  # there a file needs no name, so that no kill leaves it behind
         try:
             copy = tempfile.TemporaryFile() if linux else tempfile.NamedTemporaryFile()  # noqa: SIM115  as long as the path
-            with open(0, "rb", closefd=False) if standard else Path(given).open("rb") as pipe:
+            with _opened(given, standard) if file is None else reading(file, given) as pipe:
                 shutil.copyfileobj(pipe, copy, 1 << 20)
             copy.flush()
         except OSError as error:
@@ -55,6 +58,36 @@ class Piped(str):
         path = super().__new__(cls, f"/proc/self/fd/{copy.fileno()}" if linux else copy.name)
         path.called, path.copy = called, copy
         return path
+
+
+def _opened(given: str, standard: bool) -> IO[bytes]:
+    return open(0, "rb", closefd=False) if standard else Path(given).open("rb")
+
+
+def goes_back(file: Any) -> bool:
+    """Return whether an open file can be read again from where it stands."""
+    return bool(hasattr(file, "seekable") and file.seekable())
+
+
+@contextlib.contextmanager
+def reading(file: Any, called: str) -> Iterator[Any]:
+    """Yield an open file that can be read, and name it in what is raised while it is.
+
+    Raises:
+        UsageError: it is closed, or not open for reading bytes.
+        AudioError: reading it fails.
+    """
+    try:
+        if getattr(file, "closed", False):
+            raise UsageError(f"{called}: the file is closed; open it in binary mode, 'rb'")
+        if (hasattr(file, "readable") and not file.readable()) or not isinstance(file.read(0), bytes):
+            raise UsageError(f"{called}: open it in binary mode, 'rb'")
+        yield file
+    except (UsageError, AudioError):
+        raise
+    except Exception as error:  # whatever a file that is none of Python's own may raise
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise AudioError(f"{called}: cannot be read ({reason})") from error
 
 
 def is_pipe(given: str) -> bool:
