@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ from speechlstm import configs
 from speechlstm.configs.mistakes import settings as dotted
 from speechlstm.decoders import Decoder
 from speechlstm.model.bundle import naming_decoder_file
+from speechlstm.transcription.cluster import Cluster, Pool, Setup
 from speechlstm.transcription.devices import Devices, OneDevice
 from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import UsageError
@@ -42,6 +44,26 @@ def choose_devices(trainer: DictConfig) -> Devices:
         raise UsageError(f"trainer.accelerator is {trainer.accelerator!r}, but must be {', '.join(kinds)}")
     kind = kinds[trainer.accelerator]
     return OneDevice(f"cuda:{gpu}" if kind == "cuda" else kind, str(trainer.precision))
+
+
+def choose_cluster(
+    cfg: DictConfig, recognizer: Recognizer, where: Devices, channels: bool = False
+) -> Cluster | None:
+    """Return the pool of actors that `executor=ray` describes, each of which loads this model; None: no such pool.
+
+    Raises:
+        UsageError: it is to be used with several devices of this machine.
+    """
+    if cfg.executor.name != "ray":
+        return None
+    if not isinstance(where, OneDevice):
+        raise UsageError("executor=ray goes with no trainer= of several devices: it has actors instead")
+    pool = Pool(**{key: value for key, value in cfg.executor.items() if key != "name"})
+    setup = Setup(
+        str(recognizer.path), decoder_settings(cfg, recognizer), "cuda" if pool.gpus else "cpu",
+        where.precision, cfg.runtime, cfg.batch_seconds, cfg.strict_audio, channels, str(Path.cwd()),
+    )  # fmt: skip
+    return Cluster(pool, setup)
 
 
 def batch_threads(threads: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,13 @@ from omegaconf import DictConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads, choose_devices, decoder_settings, make_decoder
+from speechlstm.cli.devices import (
+    batch_threads,
+    choose_cluster,
+    choose_devices,
+    decoder_settings,
+    make_decoder,
+)
 from speechlstm.data import progress
 from speechlstm.data.audio import holder
 from speechlstm.data.files import Outputs, file_path
@@ -20,7 +27,15 @@ from speechlstm.decoders import Decoder
 from speechlstm.evaluation import errorreport, results
 from speechlstm.transcription.recognizer import Recognizer, transcribe
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import SOME_FAILED, AudioError, SpeechlstmError, Utterance, __version__, counted
+from speechlstm.types import (
+    SOME_FAILED,
+    AudioError,
+    SpeechlstmError,
+    UsageError,
+    Utterance,
+    __version__,
+    counted,
+)
 
 Outcome = tuple[int, Transcript | AudioError, errorreport.Cause | None]
 
@@ -48,10 +63,16 @@ def main(cfg: DictConfig) -> int:
         others = errorreport.read_hypotheses(cfg.compare_with, utterances, recognizer.tokenizer)
     decoder = make_decoder(cfg, recognizer)
     fold = results.comparable(cfg.normalize)  # is refused now, not after the work
+    cluster = choose_cluster(cfg, recognizer, where)
+    if cluster and cfg.report is not None:
+        raise UsageError("report= needs the network at hand, which executor=ray has elsewhere: leave one out")
     outcomes: list[Outcome] = []
-    with where.share(utterances) as utterances:
+    with where.share(utterances) as utterances, cluster or contextlib.nullcontext():
         begin = time.perf_counter()
-        own = recognize(cfg, recognizer, decoder, utterances, where.claim)
+        if cluster:
+            own: Iterator[Outcome] = ((*found, None) for found in cluster.transcribe(utterances))
+        else:
+            own = recognize(cfg, recognizer, decoder, utterances, where.claim)
         for outcome in where.merge(own, len(utterances), "evaluating", "utterance"):
             outcomes.append(outcome)
             if isinstance(outcome[1], AudioError):

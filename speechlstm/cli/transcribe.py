@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads, choose_devices, decoder_settings, make_decoder
+from speechlstm.cli.devices import batch_threads, choose_cluster, choose_devices, make_decoder
 from speechlstm.data import progress
 from speechlstm.data.audio import is_pipe, parse_channel
 from speechlstm.data.console import printable
@@ -20,7 +20,6 @@ from speechlstm.data.remote import RemotePath, Target, is_url, target
 from speechlstm.decoders import Decoder
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.channels import transcribe_each
-from speechlstm.transcription.cluster import Cluster, Pool, Setup
 from speechlstm.transcription.devices import Devices, OneDevice
 from speechlstm.transcription.formats import find_formats, styled
 from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
@@ -89,7 +88,7 @@ def main(cfg: DictConfig) -> int:
     bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision, runtime=cfg.runtime)
     decoder = make_decoder(cfg, bundle)
     joined: list[str] = []
-    cluster = _cluster(cfg, bundle, where, channel == "each") if cfg.executor.name == "ray" else None
+    cluster = choose_cluster(cfg, bundle, where, channel == "each")
     with where.share(work) as work, cluster or contextlib.nullcontext():
         parts = [Part(each.path, start, duration, number, cfg.track) for each, _ in work]
         apart = out is not None and not one_file
@@ -119,10 +118,8 @@ def _check_fit(cfg: DictConfig, where: Devices, channels: bool, pipes: bool) -> 
     """Raise a UsageError if the devices, the executor, and the inputs do not go together."""
     if not isinstance(where, OneDevice) and (channels or pipes):
         raise UsageError("channel=each and pipes are for one device: add trainer.devices=1")
-    if cfg.executor.name == "ray" and (not isinstance(where, OneDevice) or pipes):
-        raise UsageError(
-            "executor=ray takes no pipes, and no trainer= of several devices: it has actors instead"
-        )
+    if cfg.executor.name == "ray" and pipes:
+        raise UsageError("executor=ray takes no pipes: write what comes from them to files first")
 
 
 def _here(
@@ -137,16 +134,6 @@ def _here(
     each = transcribe_each if cfg.channel == "each" else transcribe
     options = (cfg.batch_seconds, batch_threads(cfg.threads), where.claim, cfg.strict_audio, journals)
     yield from each(bundle, decoder, parts, *options)
-
-
-def _cluster(cfg: DictConfig, bundle: Recognizer, where: Devices, channels: bool) -> Cluster:
-    """Return the pool of actors that the settings describe, each of which loads the model that is loaded here."""
-    pool = Pool(**{key: value for key, value in cfg.executor.items() if key != "name"})
-    setup = Setup(
-        str(bundle.path), decoder_settings(cfg, bundle), "cuda" if pool.gpus else "cpu", where.precision,
-        cfg.runtime, cfg.batch_seconds, cfg.strict_audio, channels, str(Path.cwd()),
-    )  # fmt: skip
-    return Cluster(pool, setup)
 
 
 def _report(notes: list[str], problems: list[AudioError]) -> None:

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -27,7 +27,7 @@ from speechlstm.transcription.channels import transcribe_each
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.recognizer import load, transcribe
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import AudioError, SpeechlstmError, UsageError, counted
+from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance, counted
 
 MOST_DEATHS = 3  # of actors over one recording, before it counts as failed
 _FIRST = 8  # recordings an actor gets at once, until it is known how long they take
@@ -35,7 +35,7 @@ _LEAST, _MOST = 32, 512  # the same later: among more of them, batches find more
 _TURN = 10.0  # seconds that an actor is to work before its results come back
 _PATIENCE = 30.0  # seconds without an actor, after which the user hears why nothing happens
 
-Result = tuple[int, Transcript | SpeechlstmError]
+Result = tuple[int, Transcript | AudioError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,16 @@ class _Worker:
         """Return once the model is loaded."""
 
     def transcribe(
-        self, parts: list[Part], threads: int
+        self, parts: list[Part] | list[Utterance], threads: int
     ) -> tuple[list[tuple[int, Transcript | AudioError]], float]:
         """Return the result of each part, with its place in the list, and how many seconds they took."""
         begin = time.monotonic()
-        each = transcribe_each if self.setup.channels else transcribe
         options = (self.setup.batch_seconds, threads, None, self.setup.strict_audio)
-        return list(each(self.model, self.decoder, parts, *options)), time.monotonic() - begin
+        if self.setup.channels:  # of files, not of utterances, which name theirs
+            results = transcribe_each(self.model, self.decoder, cast(list[Part], parts), *options)
+        else:
+            results = transcribe(self.model, self.decoder, parts, *options)
+        return list(results), time.monotonic() - begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,10 @@ class _Chunk:
         deaths, count = self.deaths + 1, len(self.numbers)
         size = math.isqrt(count) if deaths < MOST_DEATHS - 1 else 1
         return [_Chunk(self.numbers[start : start + size], deaths) for start in range(0, count, size)]
+
+
+def _called(part: Part | Utterance) -> str:
+    return audio_name(part.audio_filepath if isinstance(part, Utterance) else part.audio)
 
 
 class _Waiting:
@@ -194,7 +201,7 @@ class Cluster:
             self._drop(actor)
         self._ray.shutdown()
 
-    def transcribe(self, parts: Sequence[Part]) -> Iterator[Result]:
+    def transcribe(self, parts: Sequence[Part] | Sequence[Utterance]) -> Iterator[Result]:
         """Yield the result of each part with its number, as soon as an actor has it.
 
         Raises:
@@ -259,7 +266,7 @@ class Cluster:
             return []
         return [actor]
 
-    def _give(self, idle: list[Any], waiting: _Waiting, parts: Sequence[Part]) -> None:
+    def _give(self, idle: list[Any], waiting: _Waiting, parts: Sequence[Part | Utterance]) -> None:
         """Give idle actors what waits."""
         threads = max(1, int(self._pool.cpus))
         while idle and waiting:
@@ -268,7 +275,7 @@ class Cluster:
             self._busy[reference] = actor, chunk
 
     def _finish(
-        self, reference: Any, waiting: _Waiting, idle: list[Any], parts: Sequence[Part]
+        self, reference: Any, waiting: _Waiting, idle: list[Any], parts: Sequence[Part | Utterance]
     ) -> list[Result]:
         """Return the results of a chunk; those of an actor that has died are done again."""
         actor, chunk = self._busy.pop(reference)
@@ -284,9 +291,7 @@ class Cluster:
                 waiting.put_back(chunk)
                 return []
             died = f"{counted(MOST_DEATHS, 'actor')} died while transcribing it; the last one may lack memory"
-            return [
-                (number, AudioError(f"{audio_name(parts[number].audio)}: {died}")) for number in chunk.numbers
-            ]
+            return [(number, AudioError(f"{_called(parts[number])}: {died}")) for number in chunk.numbers]
         idle.append(actor)
         waiting.took(len(results), seconds)
         return [(chunk.numbers[place], result) for place, result in results]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 import speechlstm
+from speechlstm.cli import evaluate
 from speechlstm.cli import transcribe as command
 from speechlstm.transcription.cluster import MOST_DEATHS, Cluster, Pool, Setup, _Waiting
 from speechlstm.transcription.jobs import Part
@@ -118,6 +120,42 @@ def test_killing_anything_loses_nothing_and_repeats_nothing(
     assert texts == {f"{number:02}": text for number, text in local if number != 7}
 
 
+@pytest.mark.slow
+def test_an_evaluation_has_the_figures_of_one_on_this_machine(
+    nodes: Any, talks: list[Part], run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    given = (SAMPLES[0].parent / "samples.jsonl").read_text().splitlines()
+    entries = [json.loads(given[number % len(given)]) for number in range(30)]
+    for number, entry in enumerate(entries):
+        entry["audio_filepath"] = (
+            str(SAMPLES[0].parent / entry["audio_filepath"]) if number else "talks/07.flac"
+        )
+        entry["id"] = f"u{number}"
+    entries[1] |= {"offset": 0.1, "duration": 0.2, "text": "another"}  # only this stretch is read
+    Path("dev.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    figures, lines = [], []
+    for executor in ([], ["executor=ray", f"executor.address={nodes.address}", "executor.actors=1"]):
+        arguments = ["manifest=dev.jsonl", "bundle=small", "format=json", "overwrite=true", *executor]
+        status, out, err = run_command(evaluate, *arguments, "out=found.jsonl")
+        assert status == 3 and "talks/07.flac: not audio" in err
+        found = json.loads(out)
+        figures.append(
+            {key: value for key, value in found.items() if "seconds" not in key and "factor" not in key}
+        )
+        lines.append(Path("found.jsonl").read_text())
+    assert figures[0] == figures[1] and lines[0] == lines[1] and len(lines[0].splitlines()) == 29
+
+
+def test_a_report_of_causes_needs_the_network_at_hand(
+    talks: list[Part], run_command: Callable[..., tuple[int, str, str]]
+) -> None:
+    manifest = SAMPLES[0].parent / "samples.jsonl"
+    status, _, err = run_command(
+        evaluate, f"manifest={manifest}", "bundle=small", "report=r.html", "executor=ray"
+    )
+    assert status == 2 and "report= needs the network at hand" in err and not Path("r.html").exists()
+
+
 @pytest.mark.parametrize("seconds", [0.005, 30.0])
 def test_chunks_suit_how_long_they_take_and_shrink_towards_the_end(seconds: float) -> None:
     waiting = _Waiting(5000, actors=2)
@@ -177,7 +215,7 @@ def test_other_devices_do_not_go_with_ray(
     talks: list[Part], run_command: Callable[..., tuple[int, str, str]]
 ) -> None:
     status, _, err = run_command(command, "talks", "executor=ray", "trainer=ddp_cpu", "trainer.devices=2")
-    assert status == 2 and "executor=ray takes no pipes, and no trainer= of several devices" in err
+    assert status == 2 and "executor=ray goes with no trainer= of several devices" in err
 
 
 def test_without_ray_its_package_is_named(
