@@ -8,7 +8,6 @@ of the recording, and every frame is where it would be without windows.
 
 from __future__ import annotations
 
-import ctypes
 import sys
 import threading
 from collections import deque
@@ -28,6 +27,7 @@ from speechlstm.decoders import Decoder
 from speechlstm.transcription.batches import SpeechModel, begin_thread, run
 from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.journal import Done, Stretches
+from speechlstm.transcription.memory import give_back
 from speechlstm.transcription.transcript import Transcript, Word, to_transcript
 from speechlstm.types import Hypothesis
 
@@ -236,20 +236,9 @@ def transcribe(
                 if journal:
                     journal.add(done[-1])
             bar.update(done[-1].end // rate - bar.n if done else 0)
-            _give_back()
+            give_back()
     parts = [(each.start / rate, each.transcript) for each in done]
     return joined(audio, done[-1].end / rate if done else 0.0, parts)
-
-
-def _give_back() -> None:
-    """Give the memory that was freed back to the system, where the C library is glibc.
-
-    It keeps what threads freed, in pieces of the sizes of windows that do not come again. Done after each batch, this
-    keeps ten hours of speech below 1 GB, for 8 % more CPU; after each eighth it does not.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim:
-        trim(0)
 
 
 def decode(decoder: Decoder, group: list[Stretch]) -> list[list[Hypothesis]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription.batches import SpeechModel, begin_thread
+from speechlstm.transcription.memory import give_back
 
 _LEAST = 6  # waveforms of a batch on a CPU, where two or three take longer together than one by one
 _MOST = 32  # waveforms of a batch; more take as long for each
+_GIVE_BACK = 1.0  # seconds after which freed memory goes back to the system
 _SPREAD = 1.5  # the longest of a batch by the shortest: the rest is padding
 
 
@@ -47,6 +50,7 @@ class Batcher:
         self._waiting: list[_Waveform] = []
         self._changed = threading.Condition()
         self._closed = False
+        self._given_back = 0.0  # when, in seconds of the monotonic clock
         self._threads = [
             threading.Thread(target=self._work, name="batcher", daemon=True) for _ in range(threads)
         ]
@@ -78,6 +82,9 @@ class Batcher:
             self._taken(len(batch))
             begin_thread(batch[0].model.device)
             _run(batch)
+            if time.monotonic() > self._given_back + _GIVE_BACK:  # otherwise it grows for hours
+                self._given_back = time.monotonic()
+                give_back()
 
     def _take(self) -> list[_Waveform]:
         """Wait for waveforms, and take a batch of them; an empty one at the end."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 import speechlstm
+from speechlstm.transcription.memory import give_back
 from speechlstm.transcription.recognizer import Recognizer
+from speechlstm.transcription.server import batcher as batching
 from speechlstm.transcription.server.batcher import Batcher, SharedModel
 
 RATE = 16_000
@@ -136,3 +141,35 @@ def test_a_shared_model_gives_what_the_model_gives(gated: Gated) -> None:
     for row, expected, length in zip(found, wanted, frames.tolist(), strict=True):
         torch.testing.assert_close(row[:length], expected[:length], atol=1e-4, rtol=1e-4)
     batcher.close()
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(0.0, 5), (1000.0, 1)])
+def test_freed_memory_goes_back_now_and_then(
+    seconds: float, times: int, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[None] = []
+    monkeypatch.setattr(batching, "_GIVE_BACK", seconds)
+    monkeypatch.setattr(batching, "give_back", lambda: given.append(None))
+    gated.gate.set()
+    batcher = Batcher()
+    for _ in range(5):
+        batcher.submit(gated, noise(1)).result(60)
+    batcher.close()
+    assert len(given) == times
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_giving_back_returns_what_threads_freed() -> None:
+    def megabytes() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+
+    def fill() -> None:
+        pieces = [b"x" * 100_000 for _ in range(2000)]  # below the size that is given back at once
+        del pieces[:-1]  # the last one, on top, keeps the others in the heap
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    thread.join()
+    before = megabytes()
+    give_back()
+    assert megabytes() < before - 25
