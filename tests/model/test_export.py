@@ -96,6 +96,8 @@ def check(made: Bundle, lengths: tuple[int, ...] | list[int] = LENGTHS, model: b
         {"name": "fbank", "num_mels": 20, "high_freq": -400.0, "scale": 32768.0},
         {"name": "mfcc", "num_mels": 20, "num_coefficients": 7},
         {"name": "mfcc", "num_mels": 20, "num_coefficients": 7, "deltas": False},
+        {"name": "pcen", "num_mels": 20},
+        {"name": "pcen", "num_mels": 20, "time_constant": 0.05, "gain": 0.5, "bias": 1.0, "power": 0.25},
         {"name": "spectrogram"},
     ],
     ids=lambda each: " ".join(map(str, each.values())),

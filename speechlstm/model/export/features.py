@@ -9,14 +9,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 from torch import Tensor
 
 from speechlstm.model.export.graph import Graph, check_kind
-from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram
+from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Pcen, Spectrogram
 from speechlstm.model.features.base import ABOVE_NOISE, LOWEST, MARGIN, PREEMPHASIS, SPEECH_RANGE, ZEROS
 from speechlstm.model.features.mfcc import CONTEXT
 
-KINDS = (LogMel, Mfcc, KaldiFbank, Spectrogram)
+KINDS = (LogMel, Mfcc, KaldiFbank, Spectrogram, Pcen)
 _SILENT = -1e30  # dB, below everything
 
 
@@ -33,11 +34,14 @@ def add_features(graph: Graph, features: Features, waveforms: str, lengths: str)
     frames = _frame_lengths(graph, features, lengths)
     padded = graph("Unsqueeze", _padded(graph, features, waveforms), [1])
     values = _values(graph, features, padded, frames)
-    size = graph.size(values, 1)
-    within = graph.within(frames, size)
+    within = graph.within(frames, graph.size(values, 1))
+    speech = ""
+    if features.normalize == "utterance" or isinstance(features, Pcen):
+        speech = _speech_frames(graph, _levels(graph, features, padded), within)
+    if isinstance(features, Pcen):
+        values = _compressed(graph, features, values, speech)
     if features.normalize == "utterance":
-        levels = _levels(graph, features, padded)
-        values = _normalized(graph, values, _speech_frames(graph, levels, within), features.least_deviation)
+        values = _normalized(graph, values, speech, features.least_deviation)
     elif features.normalize == "global":
         values = graph("Div", graph("Sub", values, features.mean.float()), features.std.float())
     return graph("Where", graph("Unsqueeze", within, [2]), values, 0.0), frames
@@ -60,7 +64,7 @@ def _padded(graph: Graph, features: Features, waveforms: str) -> str:
 
 
 def _values(graph: Graph, features: Features, padded: str, frames: str) -> str:
-    """Add what `Features.compute` does."""
+    """Add what `Features.compute` does, for `Pcen` only the energies."""
     if isinstance(features, Mfcc):
         cepstra = graph("MatMul", _values(graph, features.log_mel, padded, frames), features.dct)
         if not features.deltas:
@@ -71,7 +75,40 @@ def _values(graph: Graph, features: Features, padded: str, frames: str) -> str:
     spectrum = graph("Conv", padded, _kernel(features), strides=[features.hop_length])
     power = graph("Transpose", graph("Mul", spectrum, spectrum), perm=[0, 2, 1])  # real and imaginary parts
     energies = graph("MatMul", power, torch.cat((filters, filters)))
-    return graph("Log", graph("Max", energies, floor))
+    return energies if isinstance(features, Pcen) else graph("Log", graph("Max", energies, floor))
+
+
+def _compressed(graph: Graph, features: Pcen, energies: str, speech: str) -> str:
+    """Add what `Pcen.compute` does to energies: smoothing begins at the mean of the speech, and pauses without it."""
+    shape, size = graph("Shape", energies), graph.size(energies, 1)
+    count = graph.cast(speech, np.int64)
+    total = graph.total(graph("Where", speech, energies, 0.0), [1])
+    start = graph("Div", total, graph.cast(graph.total(count, [1]), np.float32))
+    time = graph("Unsqueeze", graph("Range", 0, size, 1), [0, 2])
+    place = graph("Where", speech, time, graph("Add", time, size))  # speech, then the rest
+    everything = graph("Unsqueeze", size, [0])
+    first = graph.several("TopK", 2, place, everything, axis=1, largest=0, sorted=1)[1]
+    spoken = graph("GatherElements", energies, graph("Expand", first, shape), axis=1)
+    smoothed = _smoothed(graph, spoken, graph("Squeeze", start, [1]), features.share)
+    latest = graph("Max", graph("Sub", graph("CumSum", count, 1), 1), 0)
+    level = graph("GatherElements", smoothed, graph("Expand", latest, shape), axis=1)
+    gains = graph("Pow", graph("Add", level, features.eps), -features.gain)
+    raised = graph("Pow", graph("Add", graph("Mul", energies, gains), features.bias), features.power)
+    return graph("Sub", raised, features.bias**features.power)
+
+
+def _smoothed(graph: Graph, energies: str, start: str, share: float) -> str:
+    """Add what `speechlstm.model.features.pcen.smooth` does, frame by frame."""
+    body = Graph()
+    body.scope = f"{graph.scope}/{graph.number()}/smoothing"
+    before, energy, after, out = (
+        helper.make_tensor_value_info(f"{body.scope}/{name}", TensorProto.FLOAT, None)
+        for name in ("before", "energy", "after", "out")
+    )
+    new = body("Add", body("Mul", energy.name, share), body("Mul", before.name, 1 - share))
+    done = body.finish("smoothing", [before, energy], [(new, after), (new, out)])
+    axes = {"scan_input_axes": [1], "scan_output_axes": [1]}
+    return graph.several("Scan", 2, start, energies, body=done, num_scan_inputs=1, **axes)[1]
 
 
 def _filters(features: Features) -> tuple[Tensor, float]:
