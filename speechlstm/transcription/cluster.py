@@ -7,7 +7,6 @@ or by half. An actor that dies, with its process or its node, is replaced, and w
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import socket
@@ -24,15 +23,12 @@ import torch
 from speechlstm.data import progress
 from speechlstm.data.audio import audio_name
 from speechlstm.transcription.channels import transcribe_each
+from speechlstm.transcription.chunks import MOST_DEATHS, Chunk, Waiting
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.recognizer import load, transcribe
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, UsageError, Utterance, counted
 
-MOST_DEATHS = 3  # of actors over one recording, before it counts as failed
-_FIRST = 8  # recordings an actor gets at once, until it is known how long they take
-_LEAST, _MOST = 32, 512  # the same later: among more of them, batches find more of about the same length
-_TURN = 10.0  # seconds that an actor is to work before its results come back
 _PATIENCE = 30.0  # seconds without an actor, after which the user hears why nothing happens
 
 Result = tuple[int, Transcript | AudioError]
@@ -101,50 +97,8 @@ class _Worker:
         return list(results), time.monotonic() - begin
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Recordings that go to an actor together, by their numbers, and how many actors died over them."""
-
-    numbers: range
-    deaths: int = 0
-
-    def again(self) -> list[_Chunk]:
-        """Return what to do after a death: small chunks, then single recordings, so that one spares the others."""
-        deaths, count = self.deaths + 1, len(self.numbers)
-        size = math.isqrt(count) if deaths < MOST_DEATHS - 1 else 1
-        return [_Chunk(self.numbers[start : start + size], deaths) for start in range(0, count, size)]
-
-
 def _called(part: Part | Utterance) -> str:
     return audio_name(part.audio_filepath if isinstance(part, Utterance) else part.audio)
-
-
-class _Waiting:
-    """The recordings that wait, of so many, for so many actors."""
-
-    def __init__(self, count: int, actors: int) -> None:
-        self._left, self._again = range(count), deque[_Chunk]()
-        self._size, self._actors = _FIRST, actors
-        self._least = max(1, min(_LEAST, count // (4 * actors)))
-
-    def __len__(self) -> int:
-        return len(self._left) + len(self._again)
-
-    def take(self) -> _Chunk:
-        """Return the next chunk; chunks shrink towards the end, so that all actors end at about the same time."""
-        if not self._left:
-            return self._again.popleft()
-        size = min(self._size, max(self._least, len(self._left) // (2 * self._actors)))
-        chunk, self._left = _Chunk(self._left[:size]), self._left[size:]
-        return chunk
-
-    def took(self, count: int, seconds: float) -> None:
-        """Learn how long an actor needed for so many recordings."""
-        self._size = max(1, min(_MOST, int(count * _TURN / max(seconds, 1e-3))))
-
-    def put_back(self, chunk: _Chunk) -> None:
-        """Take back what an actor died over, to be done after the others."""
-        self._again.extend(chunk.again())
 
 
 def _check_address(address: str | None) -> None:
@@ -175,7 +129,7 @@ class Cluster:
         self._ray: Any = ray
         self._pool, self._setup = pool, setup
         self._started: dict[Any, Any] = {}  # actors that load the model, by what tells that they have
-        self._busy: dict[Any, tuple[Any, _Chunk]] = {}  # actors with their work, by its result
+        self._busy: dict[Any, tuple[Any, Chunk]] = {}  # actors with their work, by its result
 
     def __enter__(self) -> Cluster:
         _check_address(self._pool.address)
@@ -208,7 +162,7 @@ class Cluster:
             SpeechlstmError: no actor can load the model.
         """
         ray = self._ray
-        waiting = _Waiting(len(parts), self._wanted())
+        waiting = Waiting(len(parts), self._wanted())
         idle: list[Any] = []
         results: deque[Result] = deque()
         while waiting or self._busy:
@@ -266,7 +220,7 @@ class Cluster:
             return []
         return [actor]
 
-    def _give(self, idle: list[Any], waiting: _Waiting, parts: Sequence[Part | Utterance]) -> None:
+    def _give(self, idle: list[Any], waiting: Waiting, parts: Sequence[Part | Utterance]) -> None:
         """Give idle actors what waits."""
         threads = max(1, int(self._pool.cpus))
         while idle and waiting:
@@ -275,7 +229,7 @@ class Cluster:
             self._busy[reference] = actor, chunk
 
     def _finish(
-        self, reference: Any, waiting: _Waiting, idle: list[Any], parts: Sequence[Part | Utterance]
+        self, reference: Any, waiting: Waiting, idle: list[Any], parts: Sequence[Part | Utterance]
     ) -> list[Result]:
         """Return the results of a chunk; those of an actor that has died are done again."""
         actor, chunk = self._busy.pop(reference)

@@ -18,7 +18,8 @@ import pytest
 import speechlstm
 from speechlstm.cli import evaluate
 from speechlstm.cli import transcribe as command
-from speechlstm.transcription.cluster import MOST_DEATHS, Cluster, Pool, Setup, _Waiting
+from speechlstm.transcription.chunks import MOST_DEATHS, Waiting
+from speechlstm.transcription.cluster import Cluster, Pool, Setup
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.types import SpeechlstmError
@@ -158,7 +159,7 @@ def test_a_report_of_causes_needs_the_network_at_hand(
 
 @pytest.mark.parametrize("seconds", [0.005, 30.0])
 def test_chunks_suit_how_long_they_take_and_shrink_towards_the_end(seconds: float) -> None:
-    waiting = _Waiting(5000, actors=2)
+    waiting = Waiting(5000, actors=2)
     sizes, numbers = [], []
     while waiting:
         left, chunk = len(waiting), waiting.take()
@@ -174,7 +175,7 @@ def test_chunks_suit_how_long_they_take_and_shrink_towards_the_end(seconds: floa
 
 
 def test_a_recording_that_kills_actors_takes_no_other_along() -> None:
-    waiting, deaths, done = _Waiting(2000, actors=1), 0, list[int]()
+    waiting, deaths, done = Waiting(2000, actors=1), 0, list[int]()
     waiting.took(1000, 1.0)
     while waiting:
         chunk = waiting.take()

@@ -107,7 +107,9 @@ class Container:
     ) -> Iterator[tuple[NDArray[np.float32], int]]:
         """Yield `(samples, channels)` and their rate in Hz from sample `start` of the header's rate on."""
         begin = start / self.sample_rate
-        timeline = Timeline(begin, losses, None if self._seek(begin) else 0.0, complete=bool(self.link))
+        timeline = Timeline(
+            begin, losses, None if self._seek(begin) else 0.0, complete=bool(self.link) and self.kind == "ogg"
+        )
         pieces: list[NDArray[np.float32]] = []
         held, form = 0, (0, 0)  # samples in `pieces`, and their rate and channels
         for data, rate, time in self._frames(timeline):

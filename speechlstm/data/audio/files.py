@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from speechlstm.data.audio.ffmpeg import CONTAINERS, Container
 from speechlstm.data.audio.headers import wav_channels, wav_tags_overrun
+from speechlstm.data.audio.joined import joined
 from speechlstm.data.audio.losses import Losses
 from speechlstm.data.audio.ogg import Link, examine
 from speechlstm.data.audio.sndfile import Sndfile
@@ -60,7 +61,7 @@ def open_audio(path: str, track: int = 0) -> Iterator[Source]:
             if not head:
                 raise AudioError(f"{path}: empty (0 bytes); copy or download it again")
             _check_channels(path, wav_channels(file) or 1)  # before anything makes room for so many
-            links = examine(file) if head.startswith(b"OggS") else []
+            links = examine(file) if head.startswith(b"OggS") else joined(file)
             mpeg = head.startswith((b"ID3", b"\xff")) or path.lower().endswith((".mp3", ".mp2", ".mpga"))
             source: Source
             if track:
@@ -107,7 +108,7 @@ class _Either:
 
 
 class _Chain:
-    """The recordings of an Ogg file that holds several, one after the other."""
+    """The recordings of a file that holds several, one after the other."""
 
     exact = False
 

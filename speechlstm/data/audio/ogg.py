@@ -16,13 +16,13 @@ _NO_TAGS = b"OpusTags" + bytes(8)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One of the recordings that follow each other in an Ogg file.
+    """One of the recordings that follow each other in a file, of Ogg if nothing else is said.
 
     Attributes:
-        whole: it is one stream of Vorbis or Opus, and every page is there and undamaged.
+        whole: it is one stream of Vorbis or Opus, and every page is there and undamaged; False in other files.
         cut: the last page is not there.
         late: pages with the first sound are not there.
-        content: its good pages, from which ffmpeg reads the right times; None: the file itself will do.
+        content: its good pages, from which ffmpeg reads the right times, or its bytes; None: the file itself will do.
     """
 
     whole: bool

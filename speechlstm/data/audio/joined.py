@@ -1,0 +1,82 @@
+"""Files of formats that hold one recording, which somebody has joined as they were: where each begins."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from typing import IO
+
+from speechlstm.data.audio.ogg import Link
+
+_BLOCK = 1 << 20  # bytes that are looked through at once
+_LONGEST = 32  # bytes of a header that are looked at
+_INITIAL = re.escape(bytes(byte for byte in range(256) if byte & 8))  # first channels of a moment, in WavPack
+
+# Of each format what stands in its header, how many bytes after its beginning, and how it goes on from there. Readers
+# of the others (wav, mp3, Ogg, Matroska, ..) go on by themselves.
+_HEADERS = {
+    b"fLaC": (0, rb"fLaC[\x00\x80]\x00\x00\x22"),
+    b"ftyp": (4, rb"\x00\x00\x00[\x10-\xff]ftyp[ -~]{4}"),
+    b"FORM": (0, rb"FORM.{4}AIF[FC](?:COMM|FVER|SSND|MARK|NAME|ANNO|ID3 |CHAN)"),
+    b".snd": (0, rb"\.snd\x00\x00.{6}\x00\x00\x00[\x01-\x1b]"),
+    b"caff": (0, rb"caff\x00\x01\x00\x00desc"),
+    b"FLV\x01": (0, rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09\x00{4}"),
+    b"TTA1": (0, rb"TTA1[\x01\x03]\x00[\x01-\xff]\x00[\x08-\x20]\x00"),
+    b"wvpk": (0, rb"wvpk.{4}.\x04.{6}\x00{4}.{4}.[" + _INITIAL + rb"]"),
+}
+
+
+def joined(file: IO[bytes]) -> list[Link]:
+    """Return the recordings of a file, nothing if there is one, or if it is of another format."""
+    file.seek(0)
+    head = file.read(_LONGEST)
+    for mark, (before, pattern) in _HEADERS.items():
+        header = re.compile(pattern, re.DOTALL)
+        if header.match(head):
+            places = list(_places(file, mark, before, header))
+            ends = [*places[1:], file.seek(0, os.SEEK_END)]
+            parts = [_Part(file, begin, end) for begin, end in zip(places, ends, strict=True)]
+            links = [Link(False, False, False, io.BufferedReader(part)) for part in parts]
+            return links if len(links) > 1 else []
+    return []
+
+
+def _places(file: IO[bytes], mark: bytes, before: int, header: re.Pattern[bytes]) -> Iterator[int]:
+    """Yield where recordings begin."""
+    file.seek(0)
+    start, data = 0, b""
+    while block := file.read(_BLOCK):
+        data += block
+        place = -1
+        while (place := data.find(mark, place + 1)) >= 0:
+            if place >= before and place + _LONGEST <= len(data) and header.match(data, place - before):
+                yield start + place - before
+        kept = min(len(data), _LONGEST + before - 1)  # no place is found twice
+        start, data = start + len(data) - kept, data[len(data) - kept :]
+
+
+class _Part(io.RawIOBase):
+    """A stretch of a file, as a file."""
+
+    def __init__(self, file: IO[bytes], begin: int, end: int) -> None:
+        self._file, self._begin, self._end, self._place = file, begin, end, begin
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = (self._begin, self._place, self._end)[whence]
+        self._place = max(self._begin, base + offset)
+        return self._place - self._begin
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._file.seek(self._place)
+        data = self._file.read(max(0, min(len(buffer), self._end - self._place)))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)

@@ -1,0 +1,93 @@
+"""Files that somebody has joined byte by byte: all are heard, in whatever format, or what is missing is said."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from test_bad_audio import CODED, RATE, mux, read, shift, speech, strictly
+
+from speechlstm.data.audio import joined, load_audio
+
+SPLIT = ["flac", "m4a", "mp4", "mov", "caf", "au", "aiff", "flv", "tta", "wv"]  # formats for one recording
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a function that gives a file of an ending, at the rate of its format or another, with some channels."""
+    folder = tmp_path_factory.mktemp("audio")
+
+    @cache
+    def make(ending: str, rate: int = 0, channels: int = 1) -> bytes:
+        form, codec, usual, _ = CODED[ending]
+        return mux(folder / f"{rate}.{channels}.{ending}", form, codec, rate or usual, channels).read_bytes()
+
+    return make
+
+
+@pytest.mark.parametrize("ending", sorted(CODED))
+def test_nothing_is_lost_without_a_word(ending: str, made: Any, tmp_path: Path) -> None:
+    path = tmp_path / f"joined.{ending}"
+    path.write_bytes(made(ending))
+    one, _ = read(path)
+    path.write_bytes(2 * made(ending))
+    sound, missing = read(path)
+    assert one is not None and sound is not None
+    assert missing or len(sound) == pytest.approx(2 * len(one), abs=0.2 * RATE)
+    if ending in SPLIT:
+        assert not missing and strictly(path) is None
+        for part in np.array_split(sound, 2):
+            assert abs(shift(part, one)) < 0.01
+
+
+@pytest.mark.parametrize("ending", SPLIT)
+@pytest.mark.parametrize("block", [16, 61, 4096])
+def test_places_are_found_wherever_blocks_end(
+    ending: str, block: int, made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joined, "_BLOCK", block)
+    path = tmp_path / "joined"
+    path.write_bytes(made(ending) + made(ending, 22_050) + made(ending))
+    with path.open("rb") as file:
+        contents = [link.content.read() for link in joined.joined(file) if link.content]
+    assert contents == [made(ending), made(ending, 22_050), made(ending)]
+
+
+@pytest.mark.parametrize("ending", SPLIT)
+def test_rates_and_channels_may_differ_and_a_stretch_is_read(ending: str, made: Any, tmp_path: Path) -> None:
+    path = tmp_path / f"joined.{ending}"
+    path.write_bytes(made(ending, 22_050) + made(ending, 44_100, 2))
+    sound, missing = read(path)
+    assert sound is not None and not missing
+    one = len(speech())
+    assert len(sound) == pytest.approx(2 * one, abs=0.2 * RATE)
+    stretch = load_audio(path, RATE, offset=5.0, duration=1.0)
+    assert len(stretch) == RATE and abs(shift(stretch, sound[5 * RATE : 6 * RATE])) < 0.001
+
+
+@pytest.mark.parametrize("ending", SPLIT)
+def test_a_second_one_that_is_cut_off_is_said(ending: str, made: Any, tmp_path: Path) -> None:
+    path = tmp_path / f"joined.{ending}"
+    whole = made(ending)
+    path.write_bytes(whole + whole[: len(whole) // 2])
+    sound, missing = read(path)
+    assert sound is not None and len(sound) >= 0.95 * len(speech())
+    assert missing and strictly(path)
+
+
+def test_one_recording_is_left_alone(made: Any, tmp_path: Path) -> None:
+    for ending in sorted(CODED):
+        path = tmp_path / f"one.{ending}"
+        path.write_bytes(made(ending))
+        with path.open("rb") as file:
+            assert joined.joined(file) == []
+    surround = tmp_path / "six.wv"  # each moment has several blocks, three of them at the very beginning
+    mux(surround, "wv", "wavpack", RATE, 2)
+    soundfile.write(tmp_path / "six.flac", np.stack([speech()] * 6, 1), RATE)
+    for path in (surround, tmp_path / "six.flac"):
+        with path.open("rb") as file:
+            assert joined.joined(file) == []
