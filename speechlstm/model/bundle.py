@@ -176,7 +176,12 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise BundleError(f"{path}: missing; a bundle is the folder that `speechlstm train` writes")
     config: Any = read_json(path)
-    version = config.get("format") if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        got = shown(json.dumps(config, ensure_ascii=False)).strip("'\"")
+        raise BundleError(
+            f"{path}: {got}, but must be a JSON object that describes a model; copy the bundle again"
+        )
+    version = config.get("format")
     if version != FORMAT:
         raise BundleError(
             f"{path}: bundle format {shown(version)}, but this version of speechlstm reads {FORMAT}"

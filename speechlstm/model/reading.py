@@ -13,6 +13,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from speechlstm.data.lines import read_value
+from speechlstm.model.headers import header_fault
 from speechlstm.types import BundleError
 
 _MOST_TEXT = 1 << 26  # bytes of a JSON file; one with a lexicon of 126,000 words has 2.4 million
@@ -85,8 +86,8 @@ def read_tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, 
         tensors = load_tensors(content)
         size = int.from_bytes(content[:8], "little")  # of the header, which was read well
         metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
-    except Exception as error:  # besides its own, those of a type or shape that it does not foresee
-        raise BundleError(f"{path}: damaged: {' '.join(str(error).split())[:200]}") from None
+    except Exception:  # besides its own, those of a type or shape that it does not foresee
+        raise BundleError(f"{path}: damaged: {header_fault(content)}; copy it again") from None
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES + _WHOLE:
             raise BundleError(f"{path}: damaged: {name[:80]} is of type {tensor.dtype}")

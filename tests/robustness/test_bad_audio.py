@@ -446,6 +446,28 @@ def test_channels_that_cancel_each_other(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("broken", [0, 1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_channel_that_is_not_finite(tmp_path: Path, broken: int, value: float) -> None:
+    path = tmp_path / "a.wav"
+    begin = RATE // 2
+    channels = np.stack([speech(), speech()], 1)
+    channels[begin:, broken] = value
+    soundfile.write(path, channels, RATE, subtype="FLOAT")
+    said = f"channel {broken} has values that are not finite (NaN or infinity) at 0.5 s"
+    sound, warnings = read(path)
+    np.testing.assert_allclose(sound, speech(), atol=1e-6)
+    assert warnings == [f"{said}; the others were taken there"]
+    with pytest.raises(AudioError) as caught:
+        load_audio(path, RATE, strict=True)
+    assert str(caught.value).startswith(f"{path}: {said}; ") and "strict_audio=false" in str(caught.value)
+    channels[begin : begin + RATE // 4] = value  # in both
+    soundfile.write(path, channels, RATE, subtype="FLOAT")
+    sound, warnings = read(path)
+    assert sound is not None and warnings[0] == "0.25 s missing at 0.5 s" and len(warnings) == 2
+    np.testing.assert_allclose(sound[begin + RATE // 4 :], speech()[begin + RATE // 4 :], atol=1e-6)
+
+
 def test_blocks_are_the_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     samples = np.random.default_rng(0).standard_normal((44_100 * 90, 2)).astype(np.float32) / 9

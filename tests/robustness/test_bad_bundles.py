@@ -24,6 +24,7 @@ from speechlstm.model.bundle import Bundle, load_bundle
 from speechlstm.model.encoder import Encoder
 from speechlstm.model.features import LogMel
 from speechlstm.model.provenance import trained_on
+from speechlstm.model.reading import read_tensors
 from speechlstm.model.selftest import save_bundle, verify
 from speechlstm.model.tokenizer import Characters, Phones
 from speechlstm.study.inspect.checkpoint import load as from_checkpoint
@@ -77,12 +78,14 @@ def peak(reset: bool = False) -> int:
 
 
 @contextlib.contextmanager
-def refused(where: Path, kind: type[SpeechlstmError] = BundleError, message: str = "") -> Iterator[None]:
+def refused(
+    where: Path, kind: type[SpeechlstmError] = BundleError, message: str = ""
+) -> Iterator[pytest.ExceptionInfo[SpeechlstmError]]:
     """Expect one sentence that begins with the place, soon and in little memory."""
     before = peak(reset=True)
     start = time.process_time()
     with pytest.raises(kind, match=message or None) as raised:
-        yield
+        yield raised
     assert time.process_time() - start < SECONDS
     assert peak() - before < BYTES
     text = str(raised.value)
@@ -267,6 +270,16 @@ def test_json_that_is_none(folder: Path, name: str, kind: str) -> None:
         load_bundle(folder)
 
 
+@pytest.mark.parametrize("content", ["null", "[]", "5", "true", '"tiny"', "[1, 2]"])
+def test_a_config_that_is_no_object(folder: Path, content: str) -> None:
+    (folder / "config.json").write_text(content)
+    with refused(
+        folder / "config.json", message="but must be a JSON object that describes a model"
+    ) as caught:
+        load_bundle(folder)
+    assert f"config.json: {content[:20].strip(chr(34))}" in str(caught.value)
+
+
 # weights
 
 
@@ -359,8 +372,44 @@ HEADERS: dict[str, Damage] = {
 @pytest.mark.parametrize("name", HEADERS)
 def test_weights_with_a_wrong_header(folder: Path, name: str) -> None:
     HEADERS[name](folder)
-    with refused(folder):
+    with refused(folder) as caught:
         load_bundle(folder)
+    for foreign in ("deserializing", "expected", "line 1 column", "usize", "Error"):  # words of the library's
+        assert foreign not in str(caught.value)
+
+
+TENSOR = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
+
+
+@pytest.mark.parametrize(
+    ("about", "numbers", "message"),
+    [
+        (b"", 16, "its header is cut short, or it is no safetensors file"),
+        (b"{nope", 16, "its header is not JSON"),
+        (b"\xff{}", 16, "its header is not JSON"),
+        (b"[" * 3000, 16, "its header is not JSON"),
+        (b"null", 16, "its header is not a JSON object"),
+        ({"a": TENSOR}, 13, "13 bytes of numbers follow its header, which tells of 16"),
+        ({"a": TENSOR | {"dtype": "Q9"}}, 16, "its header gives 'a' the type 'Q9', but can be BOOL"),
+        ({"a": TENSOR | {"shape": [5]}}, 16, "its header gives 'a' 16 bytes, but its type and shape need 20"),
+        ({"a": TENSOR | {"shape": [-1]}}, 16, "'a' a shape that is not a list of whole numbers from 0"),
+        ({"a": TENSOR | {"shape": [2**60] * 2000}}, 16, "'a' a shape of more numbers than any file holds"),
+        ({"a": TENSOR | {"data_offsets": [16, 0]}}, 16, "'a' a place that is not its beginning and its end"),
+        ({"a": {"shape": [4]}}, 16, "its header gives 'a' no type, shape, or place"),
+        ({"a": TENSOR, "b": TENSOR}, 16, "by its header, numbers of two tensors overlap, or belong to none"),
+        ({"__metadata__": {"x": 5}, "a": TENSOR}, 16, "what its header says of the file are not all texts"),
+    ],
+)
+def test_how_a_safetensors_file_is_damaged(tmp_path: Path, about: Any, numbers: int, message: str) -> None:
+    text = about if isinstance(about, bytes) else json.dumps(about).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(numbers))
+    with pytest.raises(BundleError) as caught:
+        read_tensors(path)
+    said = str(caught.value)
+    assert said.startswith(f"{path}: damaged: ") and message in said and said.endswith("; copy it again")
+    path.write_bytes(struct.pack("<Q", len(good := json.dumps({"a": TENSOR}))) + good.encode() + bytes(16))
+    assert read_tensors(path)["a"].tolist() == [0.0] * 4
 
 
 SELFTESTS: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {

@@ -105,6 +105,7 @@ BYTES: dict[str, tuple[bytes, bytes, int | None]] = {
     "1-grams too many": (b"ngram 1=5", b"ngram 1=4", 2),
     "no 1-grams": (b"ngram 1=5", b"ngram 1=0", 2),
     "more than there can be": (b"ngram 2=3", b"ngram 2=" + b"9" * 18, 3),
+    "more than 32 bits can number": (b"ngram 1=5", b"ngram 1=9999999999999", 2),
     "more digits than a number has": (b"ngram 2=3", b"ngram 2=" + b"9" * 5000, 3),
     "negative": (b"ngram 2=3", b"ngram 2=-3", 3),
     "an order twice": (b"ngram 2=3", b"ngram 1=3", 3),

@@ -39,6 +39,10 @@ def too_loud(samples: NDArray[np.float32]) -> str:
     return f"reaches {peak:g}, but full scale is 1; divide by 32768 if it was 16-bit audio"
 
 
+def _is_finite(samples: NDArray[np.float32]) -> bool:
+    return not len(samples) or bool(np.isfinite(_peak(samples)))
+
+
 def _peak(samples: NDArray[np.float32]) -> float:
     return max(float(samples.max()), -float(samples.min()))
 
@@ -55,6 +59,7 @@ class Mixer:
         read: seconds that have gone through.
         finite: whether any value was; of damaged floats, none may be.
         canceled: seconds at which channels first canceled each other, and the channel that was taken instead.
+        broken: seconds at which a channel first had values that are not finite while others were, and that channel.
     """
 
     def __init__(self, losses: Losses, channel: int | None, begin: float) -> None:
@@ -62,6 +67,7 @@ class Mixer:
         self.read = 0.0
         self.finite = False
         self.canceled: tuple[float, int] | None = None
+        self.broken: tuple[float, int] | None = None
 
     def __call__(self, data: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         """Return the channel, `(samples,)`.
@@ -75,7 +81,9 @@ class Mixer:
                 f"{name}: no channel {self.channel}; it has {counted(channels, 'channel')}, counted from 0"
             )
         mono = self._mix(data) if self.channel is None and channels > 1 else data[:, self.channel or 0]
-        if len(mono) and not np.isfinite(_peak(mono)):
+        if self.channel is None and channels > 1 and not _is_finite(mono):
+            mono = self._mix(self._of_the_others(data, rate))
+        if not _is_finite(mono):
             mono = self._without_nonsense(mono, rate)
         else:
             self.finite = True
@@ -85,12 +93,14 @@ class Mixer:
         return mono
 
     def messages(self) -> list[str]:
-        """Return a line if channels canceled each other."""
-        if self.canceled is None:
-            return []
-        return [
-            f"channels cancel each other at {self.canceled[0]:.1f} s; channel {self.canceled[1]} was taken there"
-        ]
+        """Return a line if channels canceled each other, and one if one of them is broken."""
+        lines: list[str] = []
+        if self.canceled is not None:
+            start, channel = self.canceled
+            lines.append(f"channels cancel each other at {start:.1f} s; channel {channel} was taken there")
+        if self.broken is not None:
+            lines.append(f"{self._broken(*self.broken)}; the others were taken there")
+        return lines
 
     def _mix(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
         channels = data.shape[1]
@@ -101,6 +111,29 @@ class Mixer:
             self.canceled = self.canceled or (self.begin + self.read, loudest)
             return data[:, loudest]
         return mono
+
+    def _of_the_others(self, data: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        """Return samples with what is not finite in one channel replaced by the mean of those that are.
+
+        Raises:
+            AudioError: losses are not allowed.
+        """
+        good = np.isfinite(data)
+        mended = ~good & good.any(axis=1, keepdims=True)
+        if not mended.any():
+            return data
+        first = int(mended.any(axis=1).argmax())
+        found = self.begin + self.read + first / rate, int(mended[first].argmax())
+        if self.losses.strict:
+            wanted = "convert it again, or set strict_audio=false to use the others"
+            raise AudioError(f"{self.losses.name}: {self._broken(*found)}; {wanted}")
+        self.broken = self.broken or found
+        sums, counts = np.where(good, data, 0).sum(axis=1, keepdims=True), good.sum(axis=1, keepdims=True)
+        means = (sums / np.maximum(counts, 1)).astype(np.float32)
+        return np.where(mended, means, data)
+
+    def _broken(self, start: float, channel: int) -> str:
+        return f"channel {channel} has values that are not finite (NaN or infinity) at {start:.1f} s"
 
     def _without_nonsense(self, mono: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         wrong = np.flatnonzero(~np.isfinite(mono))

@@ -23,6 +23,7 @@ MAX_ORDER = 10
 _BLOCK = 1 << 16  # lines that are taken apart at once
 _ROUNDING = 1e-5  # a log10 probability this far above 0 is taken for 0
 _NEVER = -99.0  # a log10 probability that stands for one of 0
+_MOST = 2**31 - 1  # n-grams of an order, whose numbers have 32 bits
 _LARGEST = 99.0  # log10 of a back-off weight; more is no weight, and would make sums infinite
 _KENLM = b"mmap lm http://kheafield.com/code"
 
@@ -88,7 +89,11 @@ class _Reader:
             match = re.fullmatch(rb"ngram\s+(\d{1,9})\s*=\s*(\d{1,18})", line)
             if not match or int(match[1]) != len(counts) + 1:
                 self.fail(f"expected 'ngram {len(counts) + 1}=' and a number, but found {_shown(line)}")
-            counts.append((int(match[2]), self.number))
+            if (count := int(match[2])) > _MOST:
+                self.fail(
+                    f"{count} {len(counts) + 1}-grams are declared, but no more than {_MOST} can be read"
+                )
+            counts.append((count, self.number))
         if not counts or not counts[0][0]:
             self.fail("no 1-grams are declared after \\data\\", counts[0][1] if counts else None)
         if len(counts) > MAX_ORDER:
