@@ -14,7 +14,8 @@ from speechlstm.configs.folders import FLAGS_WITH_VALUE
 from speechlstm.types import UsageError
 
 # `key=`, `group@package=`, `+key=`, `++key=`, `~key=` or `~key`, as in Hydra's grammar
-_OVERRIDE = re.compile(r"(\+{0,2}|~)[\w$][\w$./@:-]*=|~[\w$][\w$./@:-]*$", re.ASCII)
+KEY = r"(?a:(\+{0,2}|~)[\w$][\w$./@:-]*)"
+_OVERRIDE = re.compile(rf"{KEY}=|~[\w$][\w$./@:-]*$", re.ASCII)
 _STRUCTURED = re.compile(r"[\[{'\"]|.*\$\{", re.DOTALL)  # a list, a mapping, quoted, or with an interpolation
 _FLAG = re.compile(r"--?[a-z][a-z-]*(=|$)")
 

@@ -55,7 +55,7 @@ def check(
     for key, value in _numbers(ours, ""):
         if not math.isfinite(value):
             raise UsageError(f"{key} is {value}, but must be a finite number")
-    check_limits(own, _limits(file, choices), dict(settings(theirs)))
+    check_limits(_filled_in(cfg, own), _limits(file, choices), dict(settings(theirs)))
 
 
 def _refuse_left_out(cfg: DictConfig, file: ConfigFile, overrides: Sequence[str]) -> None:
@@ -115,6 +115,20 @@ def _own(ours: dict[str, Any], theirs: dict[str, Any], prefix: str) -> Iterator[
                 yield from _own(value, default, f"{prefix}{name}.")
         elif value != default or isinstance(value, bool) != isinstance(default, bool):  # 1 == True
             yield f"{prefix}{name}", value
+
+
+def _filled_in(cfg: DictConfig, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with what they refer to by `${...}`, but for what Hydra knows of a run that may not have begun.
+
+    Raises:
+        OmegaConfBaseException: one refers to what is not there.
+    """
+    filled = dict(given)
+    for key, value in given.items():
+        if "${" in str(value) and "${hydra:" not in str(value):
+            found = OmegaConf.select(cfg, key)
+            filled[key] = OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
+    return filled
 
 
 def _numbers(node: Any, key: str, foreign: bool = False) -> Iterator[tuple[str, float]]:

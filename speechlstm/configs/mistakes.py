@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    GrammarParseError,
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    InterpolationToMissingValueError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
 
 from speechlstm.configs import folders
+from speechlstm.configs.arguments import KEY, as_typed
 from speechlstm.configs.help import read
 from speechlstm.model.installed import missing_settings
 from speechlstm.model.registry import nearest
@@ -33,10 +43,30 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str], compos
             return no_option(group.lstrip("/"), name, arguments)
     text = str(error).strip() or str(error.__cause__ or type(error).__name__)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    where = error.full_key if isinstance(error, OmegaConfBaseException) else ""
-    where = where or next((text.partition("=")[0] for text in arguments if "${" in text), "")
+    where = str(error.full_key or "") if isinstance(error, OmegaConfBaseException) else ""
+    given = [text.lstrip("+").partition("=")[0] for text in arguments if "${" in text]
+    if given and (not where or where.startswith("hydra.")):  # whose own settings refer to others
+        where = where if where in given else given[0]
+    if isinstance(error, InterpolationResolutionError | GrammarParseError):
+        return f"{where}: the ${{...}} in it {_reference_fault(error, lines[0])}; write \\${{ for the text itself"
     detail = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return f"{where}: {detail}" if where else detail
+
+
+def _reference_fault(error: OmegaConfBaseException, text: str) -> str:
+    """Return what is wrong with a reference to another setting, of which OmegaConf says `text`."""
+    name = (re.findall("'(.*)'", text) or re.findall(r"\S+$", text))[0]
+    if isinstance(error, GrammarParseError):
+        return "cannot be read: a closing brace is missing, or a sign in it is wrong"
+    if isinstance(error, UnsupportedInterpolationType):
+        return f"is of kind {name!r}, which is not known"
+    if isinstance(error, InterpolationToMissingValueError):
+        return f"refers to {name!r}, which is not set"
+    if isinstance(error, InterpolationKeyError):
+        return f"refers to {name!r}, but there is no such setting"
+    if text.startswith("Recursive"):
+        return "leads back to itself"
+    return f"cannot be filled in ({text.partition(': ')[2].strip(chr(34)) or text})"
 
 
 def no_option(group: str, name: str, arguments: Sequence[str]) -> str:
@@ -82,8 +112,9 @@ def _option_faults(group: str, value: Any, arguments: Sequence[str]) -> Iterator
     if value is None:
         yield "a group of settings cannot be null: choose one of its options, or leave it out with ~GROUP"
     for name in value if isinstance(value, list) else [value]:
-        if str(name) not in folders.option_names(group, arguments):
-            yield no_option(group, str(name), arguments)
+        option = str(name).replace(r"\${", "${")  # as it was typed
+        if option not in folders.option_names(group, arguments):
+            yield no_option(group, option, arguments)
 
 
 def _key_faults(compose: Callable[[], DictConfig], overrides: list[Override]) -> Iterator[str]:
@@ -124,8 +155,9 @@ def _no_setting(key: str, known: Mapping[str, Any]) -> str:
 
 
 def _unreadable(text: str) -> str:
-    if "=" not in text:
-        return f"{text!r} is not a setting: write KEY=VALUE"
+    key = text.partition("=")[0]
+    if "=" not in text or not re.fullmatch(KEY, key):
+        return f"{as_typed(text)!r} is not a setting: write KEY=VALUE"
     return f"cannot read {text}: a value with signs in it needs quotes twice, as in 'KEY=\"a, (b)\"'"
 
 

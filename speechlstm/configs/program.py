@@ -171,7 +171,8 @@ def _is_explained(error: Exception) -> bool:
     """Return whether an error of Hydra's start is the user's; other ValueErrors are faults of this package."""
     unwritable_log = isinstance(error.__cause__, OSError)
     of_hydra = ("Config group override must be", "The --resolve flag", "Only one of --run")
-    return not isinstance(error, ValueError) or unwritable_log or str(error).startswith(of_hydra)
+    others = isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException)  # some are both
+    return not others or unwritable_log or str(error).startswith(of_hydra)
 
 
 def _report(error: Exception, config_name: str) -> int:

@@ -112,7 +112,8 @@ def run(
             lambda cfg: cfg.twin and None,
             ["twin=${nope}"],
             2,
-            "error: twin: Interpolation key 'nope' not found\n",
+            "error: twin: the ${...} in it refers to 'nope', but there is no such setting; write \\${ for the text "
+            "itself\n",
         ),
         (lambda cfg: 0, ["sede=4"], 2, "error: no setting 'sede'; did you mean 'seed'?\n"),
         (lambda cfg: 0, ["encoder=smal"], 2, "error: no encoder 'smal'; did you mean 'small'?; there are: "),

@@ -59,8 +59,11 @@ def test_a_file_that_can_be_loaded_is_taken(content: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("name: greedy\nx: ${nope}\n", "decoder.x: Interpolation key 'nope' not found"),
-        ("name: ${nope:x}\n", "decoder.name: Unsupported interpolation type nope"),
+        (
+            "name: greedy\nx: ${nope}\n",
+            "decoder.x: the ${...} in it refers to 'nope', but there is no such setting",
+        ),
+        ("name: ${nope:x}\n", "decoder.name: the ${...} in it is of kind 'nope', which is not known"),
         ("name: greedy\n\tbeam: 5\n", "conf/decoder/mine.yaml:2: not valid YAML"),
         ("defaults: [nope]\nname: greedy\n", "nope"),
         ("name: greedy\nbreadth: 5\n", "breadth"),

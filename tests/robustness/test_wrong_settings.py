@@ -101,8 +101,27 @@ def test_a_wrong_setting_is_named(command: str, begin: str, wrong: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("out=${out}", "out: Recursive"),
-        ("format=[srt,${x}]", "format: Interpolation key 'x' not found"),
+        ("out=${out}", "error: out: the ${...} in it leads back to itself; write \\${ for the text itself\n"),
+        (
+            "format=[srt,${x}]",
+            "error: format[1]: the ${...} in it refers to 'x', but there is no such setting;",
+        ),
+        ("out=${nokey}", "error: out: the ${...} in it refers to 'nokey', but there is no such setting;"),
+        (
+            "out=${oc.env:NOPE}",
+            "out: the ${...} in it cannot be filled in (Environment variable 'NOPE' not found);",
+        ),
+        ("out=${foo:bar}", "out: the ${...} in it is of kind 'foo', which is not known;"),
+        ("format=${${", "no format '${${'; there are: "),
+        ("threads=${out", "threads is '${out', but must be a whole number"),
+        (
+            "hydra.run.dir=${nokey}",
+            "hydra.run.dir: the ${...} in it refers to 'nokey', but there is no such setting;",
+        ),
+        ("batch_seconds=${out}", "batch_seconds is null, but must be a number above 0"),
+        ("decoder=${", "no decoder '${'; there are: "),
+        ("beam=${", "no setting 'beam'"),
+        ("+x=${nokey}", "no setting 'x'"),
         ("+decoder.name=null", "decoder has no name"),
         ("lm=x.arpa", "lm=x.arpa has no effect: decoder greedy uses no language model"),
         ("decoder.beam_size=1000000000 decoder=beam", "decoder.beam_size is 1000000000, but must be"),
@@ -117,6 +136,26 @@ def test_a_setting_is_refused_in_one_line(wrong: str, message: str, warm: Server
     ended = warm.run(work, "transcribe", "number.flac", *wrong.split())
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert message in ended.err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("${x}=3", "'${x}=3' is not a setting: write KEY=VALUE"),
+        ("encoder.${x}=3", "'encoder.${x}=3' is not a setting: write KEY=VALUE"),
+        (
+            "name=${",
+            "name: the ${...} in it cannot be read: a closing brace is missing",
+        ),  # `out` has the name in it
+        ("seed=${seed}", "seed: the ${...} in it leads back to itself"),
+        ("seed=${name}", "seed is '"),
+    ],
+)
+def test_a_training_does_not_begin_with_it(wrong: str, message: str, warm: Server, work: Path) -> None:
+    begin = "data.train=samples.jsonl data.dev=samples.jsonl sample_rate=16000 name=run"
+    ended = warm.run(work, "train", *begin.split(), wrong)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert message in ended.err and not (work / "runs").exists()
 
 
 @pytest.mark.parametrize("report", ["o", "./o", "link/o"])
