@@ -6,6 +6,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 from speechlstm.data import console
 
@@ -88,9 +90,22 @@ def _run(name: str, *arguments: str) -> None:
             _refuse_options(name, flags)
         sys.argv = [name, *arguments]
         _silence_lightning()
-        module = importlib.import_module(f"speechlstm.cli.{name}")
+        module = _load(name)
         console.take_signals()
         module.main()
+
+
+def _load(name: str) -> ModuleType:
+    """Import a command with the packages that it needs, which fails where memory is short or no folder is there."""
+    try:
+        Path.cwd()  # PyTorch would end the program in words of its own
+    except OSError as error:
+        _fail(f"the current folder is not there ({error.strerror}); change to another one", 1)
+    try:
+        return importlib.import_module(f"speechlstm.cli.{name}")
+    except (ImportError, OSError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        _fail(f"a package cannot be loaded ({reason}); a limit of memory (ulimit -v) may be too low", 1)
 
 
 def _overview() -> str:
@@ -126,9 +141,9 @@ def _refuse_options(command: str, arguments: Sequence[str]) -> None:
         )
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, status: int = 2) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def _silence_lightning() -> None:

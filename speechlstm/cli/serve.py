@@ -77,9 +77,11 @@ def _run(app: Any, listening: socket.socket, upload_seconds: float) -> None:
     """Serve an application until a signal comes."""
     import uvicorn
 
-    from speechlstm.transcription.server.connections import end_unread, limited
+    from speechlstm.transcription.server.connections import end_unread, limited, without_trace
 
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    log = logging.getLogger("uvicorn.error")
+    log.setLevel(logging.WARNING)
+    log.addFilter(without_trace)
     end_unread(listening, upload_seconds)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     http: Any = limited(upload_seconds, files // 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from speechlstm.decoders import Decoder
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.channels import transcribe_each
 from speechlstm.transcription.devices import Devices, OneDevice
-from speechlstm.transcription.formats import find_formats, styled
+from speechlstm.transcription.formats import find_formats, recording_name, styled
 from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.journal import Journals
@@ -50,6 +51,8 @@ _IRRELEVANT = (
     "executor",
 )
 
+_NAMING = ("ctm", "stm", "trn")  # each line has the name of its recording, without folders
+
 _JOINED = ("txt", "json", "ctm", "stm", "trn")  # one file can hold several recordings
 
 
@@ -68,6 +71,8 @@ def main(cfg: DictConfig) -> int:
     where = choose_devices(cfg.trainer)
     _check_fit(cfg, where, channel == "each", any(map(is_pipe, inputs)))
     recordings, problems, notes = find(inputs)
+    if kinds[0] in _NAMING and (out is None or one_file):
+        notes += _alike(recordings)
     given = len(recordings) + len(problems)
     if one_file and given > 1 and kinds[0] not in _JOINED:
         raise UsageError(
@@ -112,6 +117,17 @@ def main(cfg: DictConfig) -> int:
         for recording in recordings:
             journals.remove(recording.path)
     return report_failures(failed, given) if where.is_first else 0
+
+
+def _alike(recordings: list[Recording]) -> list[str]:
+    """Return a note if what stands in one file, under the names that scorers expect, can no longer be told apart."""
+    counts = Counter(recording_name(each.path) for each in recordings)
+    alike = [name for name, count in counts.items() if count > 1]
+    if not alike:
+        return []
+    more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+    advice = "rename them, or write each to a file of its own with out=FOLDER"
+    return [f"{counts[alike[0]]} recordings have the name {alike[0]!r} in the output{more}; {advice}"]
 
 
 def _check_fit(cfg: DictConfig, where: Devices, channels: bool, pipes: bool) -> None:

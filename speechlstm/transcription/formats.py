@@ -78,7 +78,7 @@ def to_ctm(transcript: Transcript) -> str:
 
     Without words there is one comment.
     """
-    name = _name(transcript)
+    name = recording_name(transcript.audio)
     lines = []
     for channel, (_, words) in enumerate(parts(transcript), 1):
         for word, start, end in timed(words):
@@ -90,7 +90,7 @@ def to_ctm(transcript: Transcript) -> str:
 
 def to_stm(transcript: Transcript) -> str:
     """Return NIST's segment time marks: `file channel speaker start end text`; speakers are named after channels."""
-    name = _name(transcript)
+    name = recording_name(transcript.audio)
     lines = []
     for each in segments(transcript):
         channel = 1 + (each.channel or 0)
@@ -104,7 +104,7 @@ def to_trn(transcript: Transcript) -> str:
 
     Brackets, which mark alternatives there, and a semicolon that would begin a comment are left out.
     """
-    name = _name(transcript)
+    name = recording_name(transcript.audio)
     named = [(f"{name}-{number}", each) for number, each in enumerate(transcript.channels, 1)]
     return "".join(
         flat(f"{re.sub(r'[(){}]|^[; ]+', ' ', flat(each.text))} ({label})") + "\n"
@@ -138,9 +138,9 @@ def to_labels(transcript: Transcript) -> str:
     return "".join(f"{start / 1000:.3f}\t{end / 1000:.3f}\t{text}\n" for start, end, text in sorted(lines))
 
 
-def _name(transcript: Transcript) -> str:
+def recording_name(audio: str) -> str:
     """Return the name of a recording as scorers expect it: without folder and suffix, and with `_` for spaces."""
-    return re.sub(r"\s|^;", "_", Path(transcript.audio).stem) or "_"
+    return re.sub(r"\s|^;", "_", Path(audio).stem) or "_"
 
 
 def to_textgrid(transcript: Transcript) -> str:

@@ -53,6 +53,8 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
                 problems.append(error)
             continue
         if is_pipe(given):
+            if path.absolute() in found:
+                continue  # what came from it is read already
             try:
                 pipe = Piped(given)
                 found[path.absolute()] = Recording(pipe, Path(audio_name(pipe)).name)

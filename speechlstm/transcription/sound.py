@@ -11,6 +11,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from speechlstm.data import progress
+from speechlstm.data.audio.headers import UNKNOWN
 from speechlstm.types import AudioError, UsageError
 
 Blocks = Generator[NDArray[np.float32], None, None]
@@ -34,17 +36,17 @@ def from_pipe(file: BinaryIO, rate: int, channels: int, wanted: int) -> Blocks:
     Raises:
         AudioError: no samples at all, a wav in another format, or a file of compressed audio.
     """
-    head = file.read(4)
+    head, stated, there = file.read(4), 0, 0
     if head.startswith(_PACKED):
         raise AudioError(f"standard input: neither raw PCM nor wav, but begins with {head!r}; {_CONVERT}")
     if head == b"RIFF":
-        rate, channels = _wav_header(file)
+        rate, channels, stated = _wav_header(file)
         head = b""
     resampler = soxr.ResampleStream(rate, wanted, 1)
     size = 2 * channels
     held, any_samples = head, False
     while block := _read(file, size * max(1, round(BLOCK * rate))):
-        held += block
+        held, there = held + block, there + len(block)
         whole = len(held) // size * size
         samples = np.frombuffer(held[:whole], "<i2").reshape(-1, channels)
         held, any_samples = held[whole:], any_samples or whole > 0
@@ -53,6 +55,9 @@ def from_pipe(file: BinaryIO, rate: int, channels: int, wanted: int) -> Blocks:
             yield made
     if not any_samples and len(held) < size:
         raise AudioError("standard input: no samples; check the program that feeds the pipe")
+    if there < stated:
+        lost = (stated - there) / size / rate
+        progress.warn("standard input", [f"{lost:.2f} s missing at {there / size / rate:.1f} s"])
     rest = np.frombuffer(held[: len(held) // size * size], "<i2").reshape(-1, channels)
     yield resampler.resample_chunk(rest.mean(1, dtype=np.float32) / np.float32(2**15), last=True)
 
@@ -63,11 +68,15 @@ def _read(file: BinaryIO, size: int) -> bytes:
     return bytes(read(size))
 
 
-def _wav_header(file: BinaryIO) -> tuple[int, int]:
-    """Return rate and channels of a wav whose first four bytes are read, and read up to its samples."""
+def _wav_header(file: BinaryIO) -> tuple[int, int, int]:
+    """Read a wav, whose first four bytes are read, up to its samples.
+
+    Returns:
+        its rate and channels, and how many bytes of samples follow; 0 if nobody knew.
+    """
     if file.read(8)[4:] != b"WAVE":
         raise AudioError(f"standard input: RIFF, but not wav; {_CONVERT}")
-    form = b""
+    form, size = b"", 0
     while len(head := file.read(8)) == 8:
         kind, size = head[:4], int.from_bytes(head[4:], "little")
         if kind == b"data":
@@ -83,7 +92,7 @@ def _wav_header(file: BinaryIO) -> tuple[int, int]:
         code = int.from_bytes(form[24:26], "little")
     if (code, bits) != (1, 16) or not 1 <= channels <= 64 or not 1000 <= rate <= 768_000:
         raise AudioError(f"standard input: a wav that is not PCM in 16 bits; {_CONVERT}")
-    return rate, channels
+    return rate, channels, size if size < UNKNOWN else 0
 
 
 def _sounddevice() -> Any:

@@ -366,6 +366,19 @@ def test_layout_and_rate_may_change(form: str, codec: str, rates: tuple[int, int
     assert len(sound) / RATE == pytest.approx(2 * SECONDS, abs=0.3)
 
 
+def test_a_wav_with_two_chunks_of_sound_is_read_to_the_end(tmp_path: Path) -> None:
+    data = (speech() * 2**15).astype("<i2").tobytes()
+    chunk = b"data" + struct.pack("<I", len(data)) + data
+    path = tmp_path / "two.wav"
+    path.write_bytes(wav(data, after=chunk))
+    sound, missing = read(path)
+    assert sound is not None and not missing
+    assert len(sound) == pytest.approx(2 * len(speech()), abs=100)
+    path.write_bytes(wav(data, after=b"note" + struct.pack("<I", len(data)) + data))
+    sound, missing = read(path)
+    assert sound is not None and not missing and len(sound) == len(speech())
+
+
 def wav(
     data: bytes, size: int | None = None, riff: bytes = b"RIFF", before: bytes = b"", after: bytes = b""
 ) -> bytes:

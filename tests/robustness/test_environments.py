@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,22 @@ def test_a_folder_that_cannot_be_written(warm: Server, work: Path) -> None:
     shutil.rmtree(work)
     work.mkdir()
     assert warm.run(work, "transcribe", ".").status == 1
+
+
+def test_a_current_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    command = 'cd "$0" && rmdir "$0" && exec "$@"'
+    (tmp_path / "gone").mkdir()
+    program = ["sh", "-c", command, str(tmp_path / "gone"), sys.executable, "-m", "speechlstm"]
+    done = subprocess.run([*program, "transcribe", "a.wav"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        done.stderr
+        == "error: the current folder is not there (No such file or directory); change to another one\n"
+    )
+
+
+def test_packages_that_do_not_fit_into_memory_are_named() -> None:
+    program = ["sh", "-c", 'ulimit -v 1000000; exec "$0" "$@"', sys.executable, "-m", "speechlstm"]
+    done = subprocess.run([*program, "transcribe", "a.wav"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: a package cannot be loaded (") and done.stderr.count("\n") == 1

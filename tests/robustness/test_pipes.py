@@ -52,6 +52,19 @@ def test_outputs_are_as_for_files(warm: Server, work: Path) -> None:
     assert "gone.wav: no such file" in ended.err and "stdin" not in ended.err
 
 
+def test_it_counts_once_as_a_file_does(warm: Server, work: Path) -> None:
+    ended = warm.run(work, "transcribe", "-", "-", stdin=NUMBER.read_bytes())
+    assert (ended.status, ended.out, ended.err) == (0, WORDS, "")
+
+
+def test_what_is_missing_at_the_end_of_live_wav_is_said(warm: Server, work: Path, tmp_path: Path) -> None:
+    content = encoded("wav", tmp_path)
+    ended = warm.run(work, "live", "-", stdin=content[: len(content) // 2])
+    assert ended.status == 0 and ended.err.startswith("warning: standard input: ")
+    assert ended.err.endswith(f" s missing at {(len(content) // 2 - 44) / 32_000:.1f} s\n")
+    assert warm.run(work, "live", "-", stdin=content).err == ""
+
+
 def test_what_is_damaged_is_named(warm: Server, work: Path, tmp_path: Path) -> None:
     content = encoded("wav", tmp_path)
     ended = warm.run(work, "transcribe", "-", stdin=content[: len(content) // 2])

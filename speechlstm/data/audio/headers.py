@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import IO, Literal
 
-_UNKNOWN = 0x7FFF_0000  # bytes; sizes from here to the end of 32 bits are written when nobody knows
+UNKNOWN = 0x7FFF_0000  # bytes; sizes from here to the end of 32 bits are written when nobody knows
 _TAGS = 1 << 26  # bytes that FFmpeg may allocate for the tags of a wav
 
 
@@ -18,11 +18,17 @@ def wav_sizes(file: IO[bytes], size: int) -> tuple[int, int]:
             long = int.from_bytes(file.read(16)[8:], "little")
         if name == b"data":
             stated = long if long and length == 0xFFFF_FFFF else length
-            if _UNKNOWN <= stated <= 0xFFFF_FFFF and stated > size - begin:
+            if UNKNOWN <= stated <= 0xFFFF_FFFF and stated > size - begin:
                 return size - begin, size - begin
             more = stated < size - begin and not _chunks(file, begin + stated, size)
             return stated, size - begin if more else min(stated, size - begin)
     return 0, 0
+
+
+def wav_sounds(file: IO[bytes], size: int) -> list[tuple[int, int]]:
+    """Return where each chunk of sound in a wav begins, its head included, and where it ends."""
+    chunks = [(begin - 8, begin + length) for name, begin, length in _wav_chunks(file) if name == b"data"]
+    return [(begin, end) for begin, end in chunks if end <= size]
 
 
 def wav_channels(file: IO[bytes]) -> int:

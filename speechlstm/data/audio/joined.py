@@ -1,4 +1,4 @@
-"""Files of formats that hold one recording, which somebody has joined as they were: where each begins."""
+"""Files with several recordings, or chunks of sound, of formats for one: where each begins."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import re
 from collections.abc import Iterator
 from typing import IO
 
+from speechlstm.data.audio.headers import wav_sounds
 from speechlstm.data.audio.ogg import Link
 
 _BLOCK = 1 << 20  # bytes that are looked through at once
+_LARGEST = 1 << 28  # bytes of a wav whose chunks are put together anew
 _LONGEST = 32  # bytes of a header that are looked at
 _INITIAL = re.escape(bytes(byte for byte in range(256) if byte & 8))  # first channels of a moment, in WavPack
 
-# Of each format what stands in its header, how many bytes after its beginning, and how it goes on from there. Readers
-# of the others (wav, mp3, Ogg, Matroska, ..) go on by themselves.
+# Of each format, of which somebody may have joined files byte by byte, what stands in its header, how many bytes after
+# its beginning, and how it goes on from there. Readers of the others (mp3, Ogg, Matroska, ..) go on by themselves.
 _HEADERS = {
     b"fLaC": (0, rb"fLaC[\x00\x80]\x00\x00\x22"),
     b"ftyp": (4, rb"\x00\x00\x00[\x10-\xff]ftyp[ -~]{4}"),
@@ -40,7 +42,19 @@ def joined(file: IO[bytes]) -> list[Link]:
             parts = [_Part(file, begin, end) for begin, end in zip(places, ends, strict=True)]
             links = [Link(False, False, False, io.BufferedReader(part)) for part in parts]
             return links if len(links) > 1 else []
-    return []
+    return _wav(file) if head[:4] in (b"RIFF", b"RIFX") and head[8:12] == b"WAVE" else []
+
+
+def _wav(file: IO[bytes]) -> list[Link]:
+    """Return the chunks of sound of a wav that has several, of which readers take the first or the last."""
+    size = file.seek(0, os.SEEK_END)
+    places = wav_sounds(file, size)
+    if len(places) < 2 or size > _LARGEST:
+        return []
+    file.seek(0)
+    content = file.read()
+    head = content[: places[0][0]]
+    return [Link(False, False, False, io.BytesIO(head + content[begin:end])) for begin, end in places]
 
 
 def _places(file: IO[bytes], mark: bytes, before: int, header: re.Pattern[bytes]) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 import json
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -43,6 +44,14 @@ def end_unread(listening: socket.socket, seconds: float) -> None:
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         longest = min(int(seconds * 1000), 2**31 - 1)  # milliseconds
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, longest))
+
+
+def without_trace(record: logging.LogRecord) -> bool:
+    """Return whether a message of uvicorn's is to be shown: not the trace of text in a WebSocket that is not UTF-8.
+
+    That is the fault of a client, who learns of it by the code 1007 with which the connection is closed.
+    """
+    return not (record.exc_info and record.exc_info[0] is UnicodeDecodeError)
 
 
 class _Limited(H11Protocol):

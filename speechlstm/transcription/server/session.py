@@ -27,6 +27,7 @@ _RATES = (8000, 192_000)  # Hz that are taken, the lowest and the highest
 _PAUSES = (0.1, 10.0)  # seconds that may end a turn, the least and the most
 
 Event = dict[str, Any]
+Taker = Callable[[Event], Iterator[Event]]
 
 
 class BrokenError(Exception):
@@ -95,18 +96,14 @@ class Session:
             BrokenError: it is no event, or its audio is damaged.
         """
         event = _read(text)
-        takers: dict[str, Callable[[Event], Iterator[Event]]] = {
+        takers: dict[str, Taker] = {
             "session.update": self._update,
             "input_audio_buffer.append": self._append,
             "input_audio_buffer.commit": self._commit,
             "input_audio_buffer.clear": self._clear,
         }
-        kind = str(event.get("type"))
         try:
-            if kind not in takers:
-                known = ", ".join(takers)
-                raise RequestError(400, f"the event {kind!r} is not supported; there are: {known}", "type")
-            yield from takers[kind](event)
+            yield from _chosen(takers, event)(event)
         except HotwordsError as error:
             yield self.failed(RequestError(400, str(error), "keywords"), event.get("event_id"))
         except RequestError as error:
@@ -216,6 +213,17 @@ class Session:
             "turn_detection": turns,
         }
         return {"type": "transcription", "audio": {"input": audio}}
+
+
+def _chosen(takers: Mapping[str, Taker], event: Event) -> Taker:
+    """Return what takes an event of this type."""
+    kind, known = event.get("type"), ", ".join(takers)
+    if not isinstance(kind, str):
+        got = "no type" if kind is None else f"type {json.dumps(kind)[:50]}"
+        raise RequestError(400, f"the event has {got}, but must have one of these: {known}", "type")
+    if kind not in takers:
+        raise RequestError(400, f"the event {kind[:50]!r} is not supported; there are: {known}", "type")
+    return takers[kind]
 
 
 def _read(text: str) -> Event:

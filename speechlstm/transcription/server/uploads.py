@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
 from fastapi import Request
@@ -130,6 +131,12 @@ async def _form(request: Request, body: bytes) -> Any:
     if not kind.startswith("multipart/form-data"):
         raise RequestError(400, f"the request must be multipart/form-data, but is {kind or 'of no type'}")
 
+    boundary = _boundary(kind)
+    if b"--" + boundary + b"--" not in body:
+        raise RequestError(
+            400, "the form has no closing boundary: it was cut off, or is no form; send it again"
+        )
+
     async def whole() -> AsyncGenerator[bytes, None]:
         yield body
 
@@ -138,7 +145,20 @@ async def _form(request: Request, body: bytes) -> Any:
     try:
         return await parser.parse()
     except MultiPartException as error:
-        raise RequestError(400, f"the form cannot be read: {error.message}") from None
+        reason = error.message.rstrip(".")
+        raise RequestError(
+            400, f"the form cannot be read ({reason}); RFC 7578 says how it is to be"
+        ) from None
+
+
+def _boundary(kind: str) -> bytes:
+    """Return what a form's type says stands between its parts."""
+    header = Message()
+    header["Content-Type"] = kind
+    boundary = header.get_boundary()
+    if not boundary:
+        raise RequestError(400, f"the request is {kind[:100]}, without the boundary between its parts")
+    return boundary.encode("latin-1", "replace")
 
 
 def _refuse_repeated(form: Any) -> None:

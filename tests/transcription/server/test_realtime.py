@@ -149,8 +149,8 @@ def test_keywords_are_favored() -> None:
             "type",
             "the event 'response.create' is not supported; there are: session",
         ),
-        ({"type": ["x"]}, "type", "is not supported"),
-        ({}, "type", "the event 'None' is not supported"),
+        ({"type": ["x"]}, "type", 'the event has type ["x"], but must have one of these: session.update, '),
+        ({"type": None}, "type", "the event has no type, but must have one of these: session.update, "),
         ({"session": {"audio": {"input": {"transcription": {"model": "x"}}}}}, "model", "there are 'letters"),
         (
             {"session": {"audio": {"input": {"transcription": {"keywords": "x"}}}}},

@@ -150,8 +150,15 @@ def test_uploads_without_audio_are_refused_by_name(server: Server, content: byte
     [
         (b"", "", "must be multipart/form-data, but is of no type"),
         (b"{}", "application/json", "must be multipart/form-data, but is application/json"),
-        (b"x", "multipart/form-data", "the form cannot be read: Missing boundary"),
-        (b"garbage", "multipart/form-data; boundary=b", "the form cannot be read"),
+        (b"x", "multipart/form-data", "is multipart/form-data, without the boundary between its parts"),
+        (b"garbage", "multipart/form-data; boundary=b", "the form has no closing boundary"),
+        (
+            form(b"x")[0][:-7],
+            "multipart/form-data; boundary=b",
+            "the form has no closing boundary: it was cut off",
+        ),
+        (form(b"x")[0], "multipart/form-data; boundary=other", "the form has no closing boundary"),
+        (b"--b\r\n\r\n--b--\r\n", "multipart/form-data; boundary=b", "the form cannot be read ("),
         (b"--b--\r\n", "multipart/form-data; boundary=b", "no file"),
         (
             b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',

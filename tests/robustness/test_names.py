@@ -1,0 +1,26 @@
+"""Recordings whose names an output cannot tell apart."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from warm import Server
+
+
+def test_recordings_that_scorers_would_take_for_one_are_named(warm: Server, work: Path) -> None:
+    for name in ("d1", "d2"):
+        (work / name).mkdir()
+        shutil.copy(work / "stop.flac", work / name / "a.flac")
+    (work / "d1/x y.flac").write_bytes((work / "stop.flac").read_bytes())
+    (work / "d1/x_y.flac").write_bytes((work / "stop.flac").read_bytes())
+    note = (
+        "note: 2 recordings have the name 'a' in the output and 1 more; rename them, or write each to a file of its own"
+        " with out=FOLDER\n"
+    )
+    for kind in ("ctm", "stm", "trn"):
+        ended = warm.run(work, "transcribe", "d1", "d2", f"format={kind}")
+        assert (ended.status, ended.err) == (0, note)
+        assert warm.run(work, "transcribe", "d1", "d2", f"out=all.{kind}").err == note
+        assert warm.run(work, "transcribe", "d1", "d2", f"out={kind}", f"format={kind}").err == ""
+    assert warm.run(work, "transcribe", "d1", "d2").err == ""
