@@ -161,6 +161,7 @@ def find_damage(path: Path) -> str | None:
 _CONTENT = {  # of a checkpoint, as far as it is there
     "state_dict": dict, "tokenizer": dict, "settings": dict, "callbacks": dict, "loops": dict, "optimizer_states": list,
     "lr_schedulers": list, "epoch": int, "global_step": int, "pytorch-lightning_version": str, "folder": str,
+    "planned": int, "averaging_state": dict, "current_model_state": dict, "SpeechData": dict,
 }  # fmt: skip
 
 

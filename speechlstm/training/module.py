@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -253,6 +254,7 @@ def make_optimizer(make: Callable[[Any], Optimizer], weights: Sequence[nn.Parame
     Raises:
         UsageError: its settings are of the wrong kind, or out of range.
     """
+    _refuse_texts(make, "optimizer")
     try:
         return make(weights)
     except (TypeError, ValueError) as error:
@@ -268,6 +270,7 @@ def make_schedule(make: Callable[..., LRScheduler], optimizer: Optimizer, steps:
     Raises:
         UsageError: its settings are of the wrong kind, or out of range.
     """
+    _refuse_texts(make, "scheduler")
     try:
         parameters = inspect.signature(make).parameters
     except ValueError:  # there is a setting that it lacks; the call tells which
@@ -276,3 +279,13 @@ def make_schedule(make: Callable[..., LRScheduler], optimizer: Optimizer, steps:
         return make(optimizer, **{name: steps for name in _LENGTHS if name in parameters})
     except (TypeError, ValueError, ArithmeticError) as error:  # the last: no end, or a rise of one update
         raise UsageError(f"a setting under scheduler. does not fit: {error}") from error
+
+
+def _refuse_texts(make: Callable[..., Any], group: str) -> None:
+    """Raise a UsageError for a text where a part of PyTorch has a number as default: it would compare the two."""
+    if not isinstance(make, partial):
+        return
+    usual = inspect.signature(make.func).parameters
+    for name, value in make.keywords.items():
+        if isinstance(value, str) and name in usual and isinstance(usual[name].default, int | float):
+            raise UsageError(f"{group}.{name} is {value!r}, but must be a number")

@@ -525,6 +525,7 @@ def test_a_checkpoint_that_is_one_is_read(tmp_path: Path) -> None:
 KINDS = [
     *((key, value) for key in ("state_dict", "tokenizer", "settings") for value in (5, "text", [], None, {"a": 5})),
     *((key, "text") for key in ("callbacks", "loops", "epoch", "global_step", "optimizer_states")),
+    *((key, 5.5) for key in ("planned", "averaging_state", "current_model_state", "SpeechData", "lr_schedulers")),
     *(("settings", {**PARTS, "encoder": {**PARTS["encoder"], **large}}) for large in (
         {"hidden_size": 10**9}, {"hidden_size": 8192, "num_layers": 64},
         {"num_layers": 10**7}, {"conv_channels": 10**8}, {"name": "nope"}, {"name": 5},

@@ -257,6 +257,30 @@ def test_caches_with_a_wrong_head(cached: tuple[Path, Path], case: str) -> None:
     assert place.read_bytes() == good, "made anew"
 
 
+@pytest.mark.parametrize(
+    ("part", "field"), [("table", "log_prob"), ("unigrams", "log_prob"), ("states", "backoff")]
+)
+def test_caches_with_probabilities_that_are_no_numbers(
+    cached: tuple[Path, Path], part: str, field: str
+) -> None:
+    path, place = cached
+    good = place.read_bytes()
+    length = int(good[:64].split()[2])
+    lengths, begin = json.loads(good[64 : 64 + length])["lengths"], length
+    for name, size in lengths.items():
+        begin += -begin % 64
+        if name == part:
+            break
+        begin += size
+    body = bytearray(good[64:])
+    entries = np.frombuffer(body, np.uint8)[begin : begin + size].view(cache.DTYPES[part])
+    entries[field][0] = np.nan
+    place.write_bytes(b"%s %08x %d" % (good[:64].split()[0], zlib.crc32(body), length))
+    place.write_bytes(place.read_bytes().ljust(63) + b"\n" + body)
+    assert scores(load(path)) == scores(NGram.from_trie(read_arpa(path)))
+    assert place.read_bytes() == good, "made anew"
+
+
 def scores(model: NGram) -> list[float]:
     return model.score(["a", "b", "a", "x"])
 

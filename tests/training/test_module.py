@@ -166,9 +166,16 @@ def test_a_checkpoint_for_other_tokens_is_refused() -> None:
         model.on_load_checkpoint(checkpoint)
 
 
-@pytest.mark.parametrize("learning_rate", ["never", -1.0])
-def test_a_learning_rate_that_is_none_is_refused(learning_rate: object) -> None:
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": "never"}, r"^optimizer\.lr is 'never', but must be a number$"),
+        ({"weight_decay": "x"}, r"^optimizer\.weight_decay is 'x', but must be a number$"),
+        ({"lr": -1.0}, r"a setting under optimizer\. does not fit: .*"),
+    ],
+)
+def test_a_learning_rate_that_is_none_is_refused(settings: dict[str, object], message: str) -> None:
     model = recognizer()
-    model.optimizer = functools.partial(torch.optim.AdamW, lr=learning_rate)
-    with pytest.raises(UsageError, match=r"a setting under optimizer\. does not fit: .*"):
+    model.optimizer = functools.partial(torch.optim.AdamW, **settings)
+    with pytest.raises(UsageError, match=message):
         model.configure_optimizers()
