@@ -182,13 +182,16 @@ def _report(error: Exception, config_name: str) -> int:
     if isinstance(error, SpeechlstmError):
         status, message = error.exit_status, str(error)
     elif isinstance(error, OSError) and not isinstance(error, HydraException):  # a missing option is both
+        name = (
+            error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else error.filename
+        )
         if isinstance(error, FileExistsError | NotADirectoryError):  # Hydra makes the folder of a run
             try:
-                folder_path(str(error.filename))
+                folder_path(str(name))
             except UsageError as file:
                 return _report(file, config_name)
-        where = f"{error.filename}: " if error.filename else ""
-        ours = Path(str(error.filename)).name in unused.HYDRAS
+        where = f"{name}: " if name else ""
+        ours = Path(str(name)).name in unused.HYDRAS
         instead = "; make room for it, or choose another out=" if ours else ""
         status, message = 1, f"{where}{error.strerror or error}{instead}"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from omegaconf import DictConfig
 
 from speechlstm import configs
-from speechlstm.configs import folders
+from speechlstm.configs import folders, program
 from speechlstm.model.tokenizer import Characters
 from speechlstm.types import AudioError, UsageError
 
@@ -195,3 +196,11 @@ def test_rules_for_texts_reach_every_tokenizer(name: str) -> None:
     cfg = configs.load("train", [f"tokenizer={name}", *data])
     tokenizer = configs.build_part("tokenizer", cfg.tokenizer, texts=["Iğdır, izmir!"])
     assert tokenizer.decode(tokenizer.encode("IĞDIR - İZMİR")) == "ığdır izmir"
+
+
+@pytest.mark.parametrize("name", ["/gone/a\u00fc", "/gone/a\u00fc".encode()])
+def test_a_file_is_named_in_the_same_way_if_a_library_has_its_name_in_bytes(
+    name: str | bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program._report(OSError(errno.ENOENT, "No such file or directory", name), "train") == 1
+    assert capsys.readouterr().err == "error: /gone/a\u00fc: No such file or directory\n"
