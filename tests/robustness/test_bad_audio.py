@@ -197,6 +197,28 @@ def test_every_code_in_a_wav(codec: str, tmp_path: Path) -> None:
     assert len(sound) / RATE == pytest.approx(SECONDS, abs=0.15)
 
 
+@pytest.mark.parametrize("stated", [0.5, 1.0, 1.25, 4.0])
+def test_a_bit_rate_is_no_length(stated: float, tmp_path: Path) -> None:
+    coded = mux(tmp_path / "a.aac", "adts", "aac").read_bytes()
+    rate = round(len(coded) / SECONDS / stated)
+    form = struct.pack("<HHIIHHH", 0x1600, 1, RATE, rate, 1, 16, 0)  # AAC in ADTS frames
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(coded)) + coded
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)
+    sound, missing = read(path)
+    assert sound is not None and not missing and strictly(path) is None
+    assert len(sound) / RATE == pytest.approx(SECONDS, abs=0.15)
+
+
+@pytest.mark.parametrize("form", ["asf", "matroska", "mp4", "avi"])
+def test_a_picture_that_is_longer_is_no_missing_sound(form: str, tmp_path: Path) -> None:
+    codec, rate = ("wmav2", 44_100) if form == "asf" else (LATE[form], RATE)
+    path = mux(tmp_path / f"a.{form}", form, codec, rate, picture=3 * SECONDS)
+    sound, missing = read(path)
+    assert sound is not None and not missing and strictly(path) is None
+    assert len(sound) / RATE == pytest.approx(SECONDS, abs=0.15)
+
+
 LATE = {"mp4": "aac", "mov": "aac", "matroska": "aac", "mpegts": "mp2", "avi": "pcm_s16le", "flv": "aac"}
 
 

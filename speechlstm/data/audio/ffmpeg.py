@@ -40,6 +40,8 @@ _STATED = (
     "au",
     "ogg",
 )
+# Coded sound of which a wav says no more than a bit rate: its length is guessed, too.
+_VARIABLE = ("aac", "aac_latm", "mp2", "mp2float", "mp3", "mp3float", "ac3", "eac3", "dca")
 # Streams without time stamps: what is lost shows only as bytes that are no frame.
 _BARE = ("mp3", "aac", "ac3", "eac3", "dts", "amr", "loas", "truehd")
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"Xing", b"Info")  # in the middle of files that were joined
@@ -83,6 +85,10 @@ class Container:
         self.size = file.seek(0, os.SEEK_END) - tag_size(file)
         self.link = link
         counted = self.kind == "mp3" and mp3_counted(file)
+        # Of asf it is the length of the longest stream, which may be the picture.
+        beside = self.kind == "asf" and len(container.streams) > 1
+        stated = self.kind in _STATED and not beside
+        stated = stated and not (self.kind == "wav" and self.codec.name in _VARIABLE)
         # Where players begin: an mp3 after the encoder's delay, mov and Matroska at 0 even if nothing is there.
         start, base = self.stream.start_time, self.stream.time_base
         self.origin = (container.start_time or 0) / av.time_base
@@ -91,10 +97,10 @@ class Container:
         elif self.kind in ("mov", "matroska") or (link and link.late):
             self.origin = 0.0
         self.ends: float | None = None  # by the header, in seconds
-        if self.stream.duration and (counted or self.kind in _STATED):
+        if self.stream.duration and (counted or stated):
             begin = 0 if self.kind == "ogg" else start or 0
             self.ends = float((begin + self.stream.duration) * base) - self.origin
-        elif container.duration and self.kind in _STATED:
+        elif container.duration and stated:
             self.ends = container.duration / av.time_base
         self.samples = None if self.ends is None else round(self.ends * self.sample_rate)
         self.seekable = self.ends is not None and (counted or self.kind in _SEEKABLE)
