@@ -222,7 +222,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "config cut short": (lambda b: truncate(b / "config.json"), r"config\.json: damaged"),
     "config not UTF-8": (lambda b: (b / "config.json").write_bytes(b"\xff\xfe{}"), r"config\.json: damaged"),
-    "config a list": (lambda b: (b / "config.json").write_text("[]"), r"config\.json: .*format None"),
+    "config a list": (
+        lambda b: (b / "config.json").write_text("[]"),
+        r"config\.json: \[\], but must be a JSON",
+    ),
     "newer format": (
         lambda b: edit(b, lambda c: c.update(format=99)),
         r"format 99, but this version .* reads 2",

@@ -147,7 +147,7 @@ def test_keywords_are_favored() -> None:
         (
             {"type": "response.create"},
             "type",
-            "the event 'response.create' is not supported; there are: session",
+            'the event has type "response.create", but must have one of these: session',
         ),
         ({"type": ["x"]}, "type", 'the event has type ["x"], but must have one of these: session.update, '),
         ({"type": None}, "type", "the event has no type, but must have one of these: session.update, "),
