@@ -1,4 +1,4 @@
-"""Files with several recordings, or chunks of sound, of formats for one: where each begins."""
+"""Files that hold several recordings, or chunks of sound, in a format made for one: where each begins."""
 
 from __future__ import annotations
 
