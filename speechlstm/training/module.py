@@ -283,6 +283,8 @@ def make_schedule(make: Callable[..., LRScheduler], optimizer: Optimizer, steps:
 
 def _refuse_texts(make: Callable[..., Any], group: str) -> None:
     """Raise a UsageError for a text where a part of PyTorch has a number as default: it would compare the two."""
+    while isinstance(make, partial) and isinstance(make.func, partial):  # as Hydra makes them
+        make = make.func
     if not isinstance(make, partial):
         return
     usual = inspect.signature(make.func).parameters

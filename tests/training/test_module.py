@@ -6,6 +6,7 @@ import functools
 import math
 from types import SimpleNamespace
 
+import hydra
 import pytest
 import torch
 from lightning_fabric.plugins.precision.amp import _optimizer_handles_unscaling
@@ -176,6 +177,8 @@ def test_a_checkpoint_for_other_tokens_is_refused() -> None:
 )
 def test_a_learning_rate_that_is_none_is_refused(settings: dict[str, object], message: str) -> None:
     model = recognizer()
-    model.optimizer = functools.partial(torch.optim.AdamW, **settings)
+    model.optimizer = hydra.utils.instantiate(
+        {"_target_": "torch.optim.AdamW", "_partial_": True, "fused": True, **settings}
+    )
     with pytest.raises(UsageError, match=message):
         model.configure_optimizers()
