@@ -53,7 +53,7 @@ _IRRELEVANT = (
 
 _NAMING = ("ctm", "stm", "trn")  # each line has the name of its recording, without folders
 
-_JOINED = ("txt", "json", "ctm", "stm", "trn")  # one file can hold several recordings
+_JOINED = ("txt", "json", *_NAMING)  # one file can hold several recordings
 
 
 @configs.main("transcribe")

@@ -112,12 +112,12 @@ def check(stage: str, makers: Sequence[Callable[..., Any]], settings: Mapping[st
         except (NameError, TypeError, AttributeError):  # names known to type checkers alone
             continue
     for key, value in settings.items():
-        if key in hints and not fits(value, hints[key]):
-            raise UsageError(f"{stage}.{key} is {shown(value)}, but must be {describe(hints[key])}")
+        if key in hints:
+            check_argument(f"{stage}.{key}", value, hints[key])
 
 
 def check_argument(name: str, value: Any, hint: Any) -> None:
-    """See that an argument of a public function is what an annotation asks for.
+    """See that a setting, or an argument of a public function, is what an annotation asks for.
 
     Raises:
         UsageError: it is not; the message says what fits.

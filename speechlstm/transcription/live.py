@@ -28,8 +28,9 @@ from speechlstm.types import UsageError
 CONTEXT = 6.0  # seconds before the first word that is not final which are recognized again
 LONGEST = 20.0  # seconds that are recognized at once: where two recognitions never agree, the first half becomes final
 EDGE = 0.06  # seconds after a frame that convolutions and windows need, so that a chunk is not missed by so little
-_Seconds = Annotated[float, Within(0, 3600, (False, True))]
 LAG = 0.2  # seconds after its end before which a word is not final
+
+_Seconds = Annotated[float, Within(0, 3600, (False, True))]
 
 
 # Maps the last seconds of live speech, `(samples,)`, the number of their first sample, and whether the speech ends

@@ -53,7 +53,7 @@ def test_places_are_found_wherever_blocks_end(
     path = tmp_path / "joined"
     path.write_bytes(made(ending) + made(ending, 22_050) + made(ending))
     with path.open("rb") as file:
-        contents = [link.content.read() for link in joined.joined(file) if link.content]
+        contents = [link.content.read() for link in joined.joined(file, str(path)) if link.content]
     assert contents == [made(ending), made(ending, 22_050), made(ending)]
 
 
@@ -84,10 +84,20 @@ def test_one_recording_is_left_alone(made: Any, tmp_path: Path) -> None:
         path = tmp_path / f"one.{ending}"
         path.write_bytes(made(ending))
         with path.open("rb") as file:
-            assert joined.joined(file) == []
+            assert joined.joined(file, str(path)) == []
     surround = tmp_path / "six.wv"  # each moment has several blocks, three of them at the very beginning
     mux(surround, "wv", "wavpack", RATE, 2)
     soundfile.write(tmp_path / "six.flac", np.stack([speech()] * 6, 1), RATE)
     for path in (surround, tmp_path / "six.flac"):
         with path.open("rb") as file:
-            assert joined.joined(file) == []
+            assert joined.joined(file, str(path)) == []
+
+
+def test_a_file_is_looked_through_once_and_again_when_it_has_changed(made: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    for content, times in ((2 * made("flac"), 2), (made("flac"), 1), (3 * made("flac"), 3)):
+        path.write_bytes(content)
+        missed = joined._places.cache_info().misses
+        lengths = [len(load_audio(path, RATE)) for _ in range(3)]
+        assert lengths == 3 * [times * len(speech())]
+        assert joined._places.cache_info().misses == missed + 1

@@ -61,7 +61,7 @@ def open_audio(path: str, track: int = 0) -> Iterator[Source]:
             if not head:
                 raise AudioError(f"{path}: empty (0 bytes); copy or download it again")
             _check_channels(path, wav_channels(file) or 1)  # before anything makes room for so many
-            links = examine(file) if head.startswith(b"OggS") else joined(file)
+            links = examine(file) if head.startswith(b"OggS") else joined(file, path)
             mpeg = head.startswith((b"ID3", b"\xff")) or path.lower().endswith((".mp3", ".mp2", ".mpga"))
             source: Source
             if track:

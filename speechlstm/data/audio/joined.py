@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
-from collections.abc import Iterator
-from typing import IO
+from dataclasses import dataclass, field
+from typing import IO, Any
 
 from speechlstm.data.audio.headers import wav_sounds
 from speechlstm.data.audio.ogg import Link
+from speechlstm.data.audio.tar import holder
 
 _BLOCK = 1 << 20  # bytes that are looked through at once
 _LARGEST = 1 << 28  # bytes of a wav whose chunks are put together anew
@@ -30,14 +32,25 @@ _HEADERS = {
 }
 
 
-def joined(file: IO[bytes]) -> list[Link]:
-    """Return the recordings of a file, nothing if there is one, or if it is of another format."""
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What a file holds, known by its place, size, and time of change."""
+
+    path: str
+    size: int
+    changed: int  # ns
+    file: IO[bytes] = field(compare=False)
+
+
+def joined(file: IO[bytes], path: str) -> list[Link]:
+    """Return the recordings of an open file, nothing if there is one, or if it is of another format."""
     file.seek(0)
     head = file.read(_LONGEST)
     for mark, (before, pattern) in _HEADERS.items():
         header = re.compile(pattern, re.DOTALL)
         if header.match(head):
-            places = list(_places(file, mark, before, header))
+            status = holder(path).stat()
+            places = _places(_Content(path, status.st_size, status.st_mtime_ns, file), mark, before, header)
             ends = [*places[1:], file.seek(0, os.SEEK_END)]
             parts = [_Part(file, begin, end) for begin, end in zip(places, ends, strict=True)]
             links = [Link(False, False, False, io.BufferedReader(part)) for part in parts]
@@ -57,18 +70,20 @@ def _wav(file: IO[bytes]) -> list[Link]:
     return [Link(False, False, False, io.BytesIO(head + content[begin:end])) for begin, end in places]
 
 
-def _places(file: IO[bytes], mark: bytes, before: int, header: re.Pattern[bytes]) -> Iterator[int]:
-    """Yield where recordings begin."""
-    file.seek(0)
-    start, data = 0, b""
-    while block := file.read(_BLOCK):
+@functools.lru_cache(1024)  # a manifest may have thousands of stretches of a long file
+def _places(content: _Content, mark: bytes, before: int, header: re.Pattern[bytes]) -> list[int]:
+    """Return where recordings begin."""
+    content.file.seek(0)
+    start, data, found = 0, b"", []
+    while block := content.file.read(_BLOCK):
         data += block
         place = -1
         while (place := data.find(mark, place + 1)) >= 0:
             if place >= before and place + _LONGEST <= len(data) and header.match(data, place - before):
-                yield start + place - before
+                found.append(start + place - before)
         kept = min(len(data), _LONGEST + before - 1)  # no place is found twice
         start, data = start + len(data) - kept, data[len(data) - kept :]
+    return found
 
 
 class _Part(io.RawIOBase):
@@ -88,7 +103,7 @@ class _Part(io.RawIOBase):
         self._place = max(self._begin, base + offset)
         return self._place - self._begin
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         self._file.seek(self._place)
         data = self._file.read(max(0, min(len(buffer), self._end - self._place)))
         buffer[: len(data)] = data
