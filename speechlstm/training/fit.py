@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import warnings
@@ -20,6 +21,7 @@ from speechlstm.model.settings import flat
 from speechlstm.training.callbacks.interruptions import Interruption, LastCheckpoint, requeue
 from speechlstm.training.checkpoints import LAST
 from speechlstm.training.data import SpeechData
+from speechlstm.training.loggers import writers_without_traces
 from speechlstm.training.messages import say
 from speechlstm.training.module import TrainingModule
 from speechlstm.types import AudioError, SpeechlstmError, UsageError
@@ -39,12 +41,13 @@ def fit(
     """Train until the last epoch, and load the best weights.
 
     Raises:
-        SpeechlstmError: another rank has failed, or updates were skipped in a row.
+        SpeechlstmError: another rank has failed, updates were skipped in a row, or the training's folder is gone.
         UsageError: settings that cannot be used here.
         SystemExit: a signal has stopped the training; the checkpoint is written.
     """
     try:
-        run(trainer, model, data, last)
+        with writers_without_traces():
+            run(trainer, model, data, last)
     except AudioError as error:  # from a loader process it comes with that process's traceback
         raise AudioError(str(error).strip().splitlines()[-1].rpartition("AudioError: ")[2]) from error
     except RuntimeError as error:
@@ -54,6 +57,14 @@ def fit(
             process.kill()  # one that is stopped does not end when asked to, and would keep this process
             process.join()
         raise SpeechlstmError(lost_loader(str(error), data.timeout)) from error
+    except FileNotFoundError as error:
+        path = Path(os.fsdecode(error.filename or ""))
+        if folder.parent.resolve() not in path.resolve().parents:
+            raise
+        raise SpeechlstmError(
+            f"{path}: is gone; while the training ran, something has removed or moved {folder.parent}, or what is in "
+            "it; run the same command again, which goes on from the last checkpoint if there still is one"
+        ) from error
     except MisconfigurationException as error:
         raise UsageError(f"the trainer refuses its settings: {error}") from error
     finally:

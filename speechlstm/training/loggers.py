@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,23 @@ def log_image(logger: Logger, name: str, image: NDArray[np.uint8], step: int) ->
         logger.log_image(name, [image], step)
     elif hasattr(board := _board(logger), "add_image"):
         board.add_image(name, image, step, dataformats="HWC")
+
+
+@contextlib.contextmanager
+def writers_without_traces() -> Iterator[None]:
+    """Print no traceback when TensorBoard's thread cannot write: its logger raises the same error at the next write."""
+    hook = threading.excepthook
+
+    def called(failure: threading.ExceptHookArgs) -> None:
+        of_writer = type(failure.thread).__module__.startswith("tensorboard.")
+        if not (of_writer and isinstance(failure.exc_value, OSError)):
+            hook(failure)
+
+    threading.excepthook = called
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
 
 
 def _board(logger: Logger) -> Any:

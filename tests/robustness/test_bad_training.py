@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import time
@@ -227,6 +228,21 @@ def test_a_folder_that_goes_away_is_named_or_made_again(
     during(monkeypatch, 1, lambda: shutil.rmtree("run"))
     status, shown = run("trainer.max_epochs=2", "data.num_workers=0")
     assert (status == 1 and "run" in shown) or Path("run/bundle/config.json").exists()
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("what", ["", "/logs"])
+def test_tensorboards_thread_leaves_it_to_one_sentence_that_the_folder_is_gone(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    board = "{_target_:pytorch_lightning.loggers.TensorBoardLogger,save_dir:run,name:null,version:logs}"
+    during(monkeypatch, 1, lambda: shutil.rmtree(f"run{what}"))
+    status, shown = run("trainer.max_epochs=9", "data.num_workers=0", f"+logger.board={board}")
+    assert status == 1
+    assert re.fullmatch(
+        r"error: \S*run/\S+: is gone; while the training ran, .* moved \S*run, .*again.*",
+        shown.splitlines()[-1],
+    )
 
 
 # loader processes
