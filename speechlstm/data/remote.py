@@ -6,19 +6,21 @@ a recording is opened for its length and again for its samples.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
 import tempfile
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from speechlstm.data.unreachable import SECONDS, explained
+from speechlstm.data.unreachable import SECONDS, SLOWEST, explained, too_slow
 from speechlstm.types import AudioError, SpeechlstmError, UsageError
 
 KEPT = 32  # copies on the temporary disk
@@ -124,7 +126,7 @@ def list_folder(url: str) -> list[str] | None:
     with explained(url, "fetched", AudioError):
         if url.lower().startswith(_WEB) and not urlsplit(url).path.endswith("/"):
             return None
-        store, path = _store(url)
+        store, path = _store(url, SECONDS)
         if not url.lower().startswith(_WEB) and (store.isfile(path) or not store.isdir(path)):
             return None
         store.ls(path)  # `find` passes over what refuses to be listed
@@ -142,7 +144,7 @@ def fetched(url: str) -> Iterator[str]:
     """Yield the path of a copy of a file at a URL. It is gone when the process ends, however it ends.
 
     Raises:
-        AudioError: it is not there, cannot be read, or is larger than `MAX_BYTES`.
+        AudioError: it is not there, cannot be read, comes too slowly, or is larger than `MAX_BYTES`.
     """
     with _lock:
         copy = _copies.get(url)
@@ -161,20 +163,30 @@ def _fetch(url: str) -> tuple[str, IO[bytes]]:
     store, path = _store(url)
     linux = Path("/proc/self/fd").is_dir()  # there a file needs no name, so that no kill leaves it behind
     file = tempfile.TemporaryFile() if linux else tempfile.NamedTemporaryFile()  # noqa: SIM115  as long as its path
-    size = 0
+    size = before = 0
     options = {"block_size": 0} if url.lower().startswith(_WEB) else {}  # 0: one request for all of it
     with store.open(path, "rb", **options) as source:
+        since = time.monotonic()
         while block := source.read(_BLOCK):
             size += len(block)
             if size > MAX_BYTES:
                 raise AudioError(f"{url}: over {MAX_BYTES >> 30} GB; fetch it yourself, and give the file")
             file.write(block)
+            if (seconds := time.monotonic() - since) >= SECONDS:
+                if size - before < SLOWEST * seconds:
+                    raise AudioError(f"{url}: cannot be fetched: {too_slow(size - before, seconds)}")
+                before, since = size, time.monotonic()
     file.flush()
     return f"/proc/self/fd/{file.fileno()}" if linux else file.name, file
 
 
-def _store(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it."""
+async def _answered(request: Any, send: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Return the answer of a web server, however slowly its first lines come, but not after `SECONDS`."""
+    return await asyncio.wait_for(send(request), SECONDS)
+
+
+def _store(url: str, most: float | None = None) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it; `most` are the seconds for the whole of a web page."""
     try:
         import fsspec
     except ImportError:
@@ -186,8 +198,8 @@ def _store(url: str) -> tuple[Any, str]:
     if url.lower().startswith(_WEB):
         import aiohttp  # fsspec's own limit is five minutes for all of a file
 
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=SECONDS, sock_read=SECONDS)
-        options["client_kwargs"] = {"timeout": limit}
+        limit = aiohttp.ClientTimeout(total=most, sock_connect=SECONDS, sock_read=SECONDS)
+        options["client_kwargs"] = {"timeout": limit, "middlewares": (_answered,)}
     try:
         store, path = fsspec.core.url_to_fs(f"{scheme.lower()}{colon}{rest}", **options)
     except ValueError:

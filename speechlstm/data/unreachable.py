@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from speechlstm.types import SpeechlstmError
+from speechlstm.types import SpeechlstmError, counted
 
-SECONDS = 30  # to wait for a web server to connect or to go on
+SECONDS = 30  # to wait for a web server to connect, to answer, or to go on
+SLOWEST = 1000  # bytes a second, which is less than any speech takes: a server that sends less is given up
 
 _YOURSELF = "or download the file yourself, and give that"
 _REASONS = {  # by words in the names of the exceptions of Python, aiohttp, requests, and botocore; the first counts
@@ -24,7 +25,9 @@ _REASONS = {  # by words in the names of the exceptions of Python, aiohttp, requ
         "gaierror",
         "NameResolution",
     ): "there is no server of this name; check the address and the network",
-    ("Timeout",): f"the server has sent nothing for {SECONDS} s; try again later, {_YOURSELF}",
+    (
+        "Timeout",
+    ): f"the server has sent nothing, or hardly anything, for {SECONDS} s; try again later, {_YOURSELF}",
     (
         "Payload",
         "Disconnected",
@@ -70,6 +73,13 @@ def explained(url: str, verb: str, kind: type[SpeechlstmError]) -> Iterator[None
         if not isinstance(cause, Exception) or _STATUS.get(status, status) == 404:
             raise kind(f"{url}: there is no such file; check the address") from None
         raise kind(f"{url}: cannot be {verb}: {_reason(cause, status)}") from None
+
+
+def too_slow(size: int, seconds: float) -> str:
+    """Return what is wrong with a server that sends bytes, but hardly any."""
+    return (
+        f"the server has sent only {counted(size, 'byte')} in {seconds:.0f} s; try again later, {_YOURSELF}"
+    )
 
 
 def _reason(error: Exception, status: int) -> str:

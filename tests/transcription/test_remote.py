@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -56,7 +58,7 @@ def memory(tmp_path: Path) -> Iterator[fsspec.AbstractFileSystem]:
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder; what is named `secret` is refused, and `stall` does not go on."""
+    """Serves a folder; what is named `secret` is refused, `stall` does not go on, `trickle` a byte at a time."""
 
     def do_GET(self) -> None:
         if "secret" in self.path:
@@ -67,6 +69,12 @@ class Handler(SimpleHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(bytes(1000))
             self.server.released.wait()
+        elif "trickle" in self.path:
+            answer = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100000\r\n\r\n"
+            self.wfile.write(answer[:20] if "head" in self.path else answer)
+            with contextlib.suppress(OSError):  # the client has gone
+                while not self.server.released.wait(0.05):
+                    self.wfile.write(b"x")
         else:
             self.server.paths.append(self.path)
             super().do_GET()
@@ -161,7 +169,13 @@ def test_a_folder_of_a_web_server_is_listed(run: Run, web: ThreadingHTTPServer, 
     [
         ("{web}/missing.wav", "there is no such file"),
         ("{web}/secret.wav", "cannot be fetched: the server refuses (403 Forbidden)"),
-        ("{web}/stall.wav", "cannot be fetched: the server has sent nothing for "),
+        ("{web}/stall.wav", "cannot be fetched: the server has sent nothing, or hardly anything, for "),
+        ("{web}/trickle/body.wav", "cannot be fetched: the server has sent only "),
+        (
+            "{web}/trickle/head.wav",
+            "cannot be fetched: the server has sent nothing, or hardly anything, for ",
+        ),
+        ("{web}/trickle/folder/", "cannot be fetched: the server has sent nothing, or hardly anything, for "),
         ("memory://missing.wav", "there is no such file"),
         ("memory://empty/", "there is no such file"),
         ("dropbox://a.wav", "dropbox:// needs another Python package: "),
@@ -171,6 +185,7 @@ def test_what_cannot_be_fetched_fails_alone(
     url: str, reason: str, run: Run, web: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote, "SECONDS", 0.5)
+    begun = time.monotonic()
     url = url.format(web=web.url)
     write(tmp_path / "a.wav", "a")
     status, out, err = run(url, "a.wav", "out=o")
@@ -178,6 +193,7 @@ def test_what_cannot_be_fetched_fails_alone(
     failure, count = err.splitlines()
     assert failure.startswith(f"failed: {url}: {reason}")
     assert count == "1 of 2 failed, named above"
+    assert time.monotonic() - begun < 15
 
 
 def test_a_recording_without_an_end_is_refused(
