@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -14,20 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechlstm.data.audio import AudioInput
-from speechlstm.data.remote import KEPT, is_url
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.jobs import MAX_SECONDS, Job, Part, Read, find_job
+from speechlstm.transcription.lookup import are_remote, claimed, finders, found
 from speechlstm.transcription.transcript import Transcript, to_transcript
 from speechlstm.types import AudioError, Hypothesis, UsageError, Utterance
 
 CUT_SECONDS = 60.0  # longest recording that is not cut where it may be, by `speechlstm.transcription.long`
-_WINDOW = 512  # recordings sorted by length at a time: bounds how long results wait for their turn
 _READERS = 2  # threads that decode audio
-_PATIENCE = 2.0  # seconds after which those that are there do not wait for another to be fetched
 
 Result = TypeVar("Result")
-Batch = TypeVar("Batch")
 
 
 class SpeechModel(Protocol):
@@ -131,15 +128,15 @@ def recognize(
 ) -> Iterator[RecognizedBatch]:
     """Run recordings through the model in batches of similar length.
 
-    Each thread runs batches of its own, for which `torch.set_num_threads(1)` is best: the steps of an LSTM are too
-    small to be shared. Processes make up the same batches and do those that they claim.
+    Each thread runs batches of its own, for which `torch.set_num_threads(1)` is best: an LSTM's steps are too small to
+    share. Processes make up the same batches, and do those that they claim; each URL is claimed, and fetched, by one.
 
     Args:
         model: the recognizer.
         inputs: whole recordings, or parts or utterances, of which only the stretch they name is read.
         batch_seconds: most seconds in a batch, padding included; a longer recording is a batch by itself.
         threads: how many batches run at once on a CPU.
-        claim: returns the number of the batch to do next, each number to one process; None does all of them.
+        claim: returns the number of the batch, or of the input, to do next, each number to one process; None does all.
         strict_audio: damaged or truncated audio fails; False takes what can be read, with warnings.
         cut: recordings of over `CUT_SECONDS` are handed out as they are; False takes them whole, up to `MAX_SECONDS`.
 
@@ -151,14 +148,14 @@ def recognize(
     """
     _check(batch_seconds, threads)
     workers = threads if model.device.type == "cpu" else 1
-    readers, finders = (ThreadPoolExecutor(_READERS, name) for name in ("reader", "finder"))
+    readers, seekers = ThreadPoolExecutor(_READERS, "reader"), finders(inputs)
     models = ThreadPoolExecutor(workers, "model", begin_thread, (model.device,))
-    patience = None if claim else _PATIENCE  # other processes would make up other batches
-    batches = _batches(inputs, finders, batch_seconds, cut, patience)
+    by_input = claim if are_remote(inputs) else None
+    batches = _batches(found(inputs, find_job, seekers, by_input), batch_seconds, cut)
     ahead: deque[Future[RecognizedBatch]] = deque()
     whole = True  # whether what has begun is brought to its end
     try:
-        for batch in _claimed(batches, claim) if claim else batches:
+        for batch in claimed(batches, claim) if claim and not by_input else batches:
             if not batch:
                 while ahead:
                     yield ahead.popleft().result()
@@ -177,19 +174,9 @@ def recognize(
         whole = False
         raise
     finally:
-        for pool in (finders, readers):  # a server or a disk may keep these for long
+        for pool in (seekers, readers):  # a server or a disk may keep these for long
             pool.shutdown(wait=False, cancel_futures=True)
         models.shutdown(wait=whole, cancel_futures=True)
-
-
-def _claimed(batches: Iterator[Batch], claim: Callable[[], int]) -> Iterator[Batch]:
-    """Yield the batches that this process claims."""
-    claimed = -1  # until here all batches have been claimed, by any process
-    for number, batch in enumerate(batches):
-        if number > claimed:
-            claimed = claim()
-        if number == claimed:
-            yield batch
 
 
 def _check(batch_seconds: float, threads: int) -> None:
@@ -217,19 +204,15 @@ def begin_thread(device: torch.device) -> None:
 
 
 def _batches(
-    inputs: Sequence[AudioInput | Part | Utterance],
-    finders: ThreadPoolExecutor,
-    batch_seconds: float,
-    cut: bool,
-    patience: float | None,
+    windows: Iterator[list[tuple[int, Job | AudioError]]], batch_seconds: float, cut: bool
 ) -> Iterator[list[Job] | tuple[int, AudioError]]:
     """Yield batches, shortest first in each window, and what is unusable with the reason.
 
-    An empty batch says that the next one takes more than `patience` seconds to be fetched.
+    An empty batch says that the next one takes long to be fetched.
     """
-    for found in _found(inputs, finders, patience):
+    for window in windows:
         jobs: list[Job] = []
-        for index, job in found:
+        for index, job in window:
             if isinstance(job, AudioError):
                 yield index, job
             elif job.seconds > MAX_SECONDS and not cut:
@@ -245,23 +228,8 @@ def _batches(
                 yield batch
                 batch = []
             batch.append(job)
-        if batch or not found:
+        if batch or not window:
             yield batch
-
-
-def _found(
-    inputs: Sequence[AudioInput | Part | Utterance], finders: ThreadPoolExecutor, patience: float | None
-) -> Iterator[list[tuple[int, Job | AudioError]]]:
-    """Yield what is to be read of the inputs, or why not, some at a time; none after `patience` seconds in vain."""
-    remote = any(isinstance(each, Part) and is_url(each.audio) for each in inputs)
-    step = KEPT // 2 if remote else _WINDOW  # a copy must last until it is read
-    for start in range(0, len(inputs), step):
-        window = range(start, min(start + step, len(inputs)))
-        waiting = {finders.submit(find_job, index, inputs[index]): index for index in window}
-        while waiting:
-            done = wait(waiting, patience if remote else None).done
-            yield [(index, job.result()) for job, index in waiting.items() if job in done]
-            waiting = {job: index for job, index in waiting.items() if job not in done}
 
 
 def _recognize(model: SpeechModel, reads: list[tuple[Job, Future[Read]]]) -> RecognizedBatch:

@@ -10,6 +10,7 @@ from speechlstm.data.audio import audio_info
 from speechlstm.decoders import Decoder
 from speechlstm.transcription.batches import SpeechModel
 from speechlstm.transcription.jobs import Part
+from speechlstm.transcription.lookup import finders, found
 from speechlstm.transcription.recognizer import transcribe
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError
@@ -29,23 +30,29 @@ def transcribe_each(
     Yields:
         `(index in inputs, transcript or the reason why there is none)`, each as soon as it is done.
     """
-    counts = [_channels(part) for part in inputs]
-    parts = [(index, number) for index, count in enumerate(counts) for number in range(count)]
-    wanted = [replace(inputs[index], channel=number) for index, number in parts]
-    done: dict[int, dict[int, Transcript | AudioError]] = {}
-    for place, result in transcribe(recognizer, decoder, wanted, *options):
-        index, number = parts[place]
-        done.setdefault(index, {})[number] = result
-        if len(done[index]) == counts[index]:
-            found = done.pop(index)
-            yield index, _merged([found[number] for number in sorted(found)])
+    seekers = finders(inputs)
+    try:
+        for window in found(inputs, _channels, seekers):
+            yield from ((index, count) for index, count in window if isinstance(count, AudioError))
+            counts = {index: count for index, count in window if not isinstance(count, AudioError)}
+            parts = [(index, number) for index, count in counts.items() for number in range(count)]
+            wanted = [replace(inputs[index], channel=number) for index, number in parts]
+            done: dict[int, dict[int, Transcript | AudioError]] = {}
+            for place, result in transcribe(recognizer, decoder, wanted, *options) if wanted else ():
+                index, number = parts[place]
+                done.setdefault(index, {})[number] = result
+                if len(done[index]) == counts[index]:
+                    of_channels = done.pop(index)
+                    yield index, _merged([of_channels[number] for number in sorted(of_channels)])
+    finally:
+        seekers.shutdown(wait=False, cancel_futures=True)
 
 
-def _channels(part: Part) -> int:
+def _channels(index: int, part: Part) -> int | AudioError:
     try:
         return audio_info(part.audio, exact=False, track=part.track).channels
-    except AudioError:  # reading it will tell
-        return 1
+    except AudioError as error:
+        return error
 
 
 def _merged(results: list[Transcript | AudioError]) -> Transcript | AudioError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,13 +13,18 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from spelling import SpellingBundle, write
+from spelling import TOKENS, SpellingBundle, write
 
 import speechlstm
 from speechlstm.cli import transcribe as command
 from speechlstm.data import remote
 from speechlstm.data.audio import audio_info, load_audio
 from speechlstm.data.remote import is_url, url_name
+from speechlstm.decoders.greedy import GreedyDecoder
+from speechlstm.transcription import lookup
+from speechlstm.transcription.channels import transcribe_each
+from speechlstm.transcription.jobs import Part
+from speechlstm.transcription.recognizer import transcribe
 from speechlstm.types import AudioError
 
 Run = Callable[..., tuple[int, str, str]]
@@ -194,6 +200,32 @@ def test_what_cannot_be_fetched_fails_alone(
     assert failure.startswith(f"failed: {url}: {reason}")
     assert count == "1 of 2 failed, named above"
     assert time.monotonic() - begun < 15
+
+
+@pytest.mark.parametrize("how", ["one process", "two processes", "each channel"])
+def test_a_stalled_server_holds_nothing_back_however_many_recordings_there_are(
+    how: str, web: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_copies", type(remote._copies)())
+    monkeypatch.setattr(remote, "SECONDS", 5)
+    monkeypatch.setattr(lookup, "_PATIENCE", 0.2)
+    letters = "abcdefghijklmnopqrst"
+    for letter in letters:
+        write(tmp_path / f"www/{letter}.wav", letter)
+    parts = [Part(f"{web.url}/{name}.wav") for name in ("stall", *letters)]
+    claim = itertools.count().__next__ if how == "two processes" else None
+    function = transcribe_each if how == "each channel" else transcribe
+    shares = [function(SpellingBundle(), GreedyDecoder(tokenizer=TOKENS), parts, 3.0, 1, claim)]
+    if claim:
+        shares.append(transcribe(SpellingBundle(), GreedyDecoder(tokenizer=TOKENS), parts, 3.0, 1, claim))
+    results = [[next(share)] for share in shares]
+    for of_share, share in zip(results, shares, strict=True):
+        of_share += share
+        assert all(index for index, _ in of_share[:-1]), "what has stalled comes last"
+    found = dict(itertools.chain(*results))
+    assert isinstance(found.pop(0), AudioError)
+    assert [found[index].text for index in sorted(found)] == list(letters)
+    assert sorted(web.paths) == [f"/{letter}.wav" for letter in letters], "each is fetched once"
 
 
 def test_a_recording_without_an_end_is_refused(

@@ -26,6 +26,7 @@ from speechlstm.cli import transcribe as command
 from speechlstm.configs.arguments import quoted, split
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import batches as transcriber
+from speechlstm.transcription import lookup
 from speechlstm.transcription.align import align
 from speechlstm.transcription.batches import in_order
 from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
@@ -198,7 +199,7 @@ def test_batches_are_bounded_and_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_results_come_in_order_across_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transcriber, "_WINDOW", 3)
+    monkeypatch.setattr(lookup, "_WINDOW", 3)
     texts = ["one", "a", "three", "be", "four", "", "no"]
     paths = [str(write(tmp_path / f"{i}.wav", text)) for i, text in enumerate(texts)]
     paths.insert(2, "missing.wav")
