@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from operator import le, lt
 from typing import Any, Self, final
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speechlstm.decoders.faults import fault
 from speechlstm.decoders.labels import Labels
 from speechlstm.model import registry
 from speechlstm.model.tokenizer import Tokenizer
@@ -100,6 +100,19 @@ class Decoder:
         rows = log_probs.to("cpu", torch.float32)
         return [self.decode(row[:length]) for row, length in zip(rows, lengths.tolist(), strict=True)]
 
+    def decode_passes(self, log_probs: Tensor) -> Iterator[list[Hypothesis]]:
+        """Decode one utterance in passes, each better and slower than the one before, for live speech.
+
+        Without an override there is one pass.
+
+        Args:
+            log_probs: `(frames, vocab)` that have been checked, as in a row of `decode_batch`.
+
+        Yields:
+            what each pass finds, best first; the last one what `decode` does. Who does not ask for a pass saves it.
+        """
+        yield self.decode_batch(log_probs[None], torch.tensor([len(log_probs)]))[0]
+
     @final
     def __call__(self, log_probs: Any, lengths: Any = None) -> list[list[Hypothesis]]:
         """Decode a padded batch, or one utterance.
@@ -115,6 +128,24 @@ class Decoder:
         Raises:
             DecoderError: the log-probabilities are not what they should be, or the decoder failed.
         """
+        log_probs, lengths = self._taken(log_probs, lengths)
+        with self._blamed():
+            return self._given(self.decode_batch(log_probs, lengths), lengths)
+
+    @final
+    def passes(self, log_probs: Any) -> Iterator[list[Hypothesis]]:
+        """Decode one utterance `(frames, vocab)` by `decode_passes`, with the checks of a call.
+
+        Raises:
+            DecoderError: the log-probabilities are not what they should be, or the decoder failed.
+        """
+        log_probs, lengths = self._taken(log_probs, None)
+        with self._blamed():
+            for found in self.decode_passes(log_probs[0]):
+                yield self._given([found], lengths)[0]
+
+    def _taken(self, log_probs: Any, lengths: Any) -> tuple[Tensor, Tensor]:
+        """Return the arguments of a call as a checked batch."""
         log_probs = torch.as_tensor(log_probs).detach()
         if log_probs.ndim == 2:
             log_probs = log_probs[None]
@@ -123,11 +154,19 @@ class Decoder:
         full = log_probs.shape[1:2] * len(log_probs) if log_probs.ndim else ()
         lengths = torch.as_tensor(list(full) if lengths is None else lengths, dtype=torch.int64).cpu()
         self.check(log_probs, lengths)
+        return log_probs, lengths
+
+    def _given(self, found: Any, lengths: Tensor) -> list[list[Hypothesis]]:
+        """Check what has been found, and return it with its texts."""
+        self.check_found(found, lengths)
+        return [[self._finished(each) for each in hypotheses] for hypotheses in found]
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Report what fails with the name of the decoder."""
         try:
-            found = self.decode_batch(log_probs, lengths)
-            self.check_found(found, lengths)
-            return [[self._finished(each) for each in hypotheses] for hypotheses in found]
-        except (SpeechlstmError, KeyboardInterrupt):
+            yield
+        except (SpeechlstmError, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # whatever foreign code may raise, SystemExit too
             raise DecoderError(f"{self.origin} failed: {type(error).__name__}: {error}") from error
@@ -243,33 +282,3 @@ def collapse(scores: NDArray[np.floating[Any]], path: NDArray[np.integer[Any]]) 
         score=float(scores.sum(dtype=np.float64)),
         confidences=np.clip((sums[ends] - sums[starts]) / (ends - starts), 0.0, 1.0).tolist(),
     )
-
-
-def fault(found: Any, frames: int, vocab: int) -> str:
-    """Return what makes a hypothesis unusable, or nothing."""
-    if not isinstance(found, Hypothesis):
-        return f"a {type(found).__name__}, but must return a Hypothesis"
-    tokens, starts, ends, confidences = found.tokens, found.starts, found.ends, found.confidences
-    if not len(tokens) == len(starts) == len(ends) == len(confidences):
-        each = f"tokens: {len(tokens)}, starts: {len(starts)}, ends: {len(ends)}, confidences: {len(confidences)}"
-        return f"{each}, but there must be one of each for each token"
-    if not isinstance(found.score, float | int) or math.isnan(found.score):
-        return f"the score {found.score!r}, but it must be a number"
-    text: Any = found.text
-    if not (text is None or isinstance(text, str)):
-        return f"the text {text!r}, but it must be a string or None"
-    if not tokens:
-        return ""
-    if not 0 < min(tokens) <= max(tokens) < vocab:
-        return (
-            f"tokens from {min(tokens)} to {max(tokens)}, but they go from 1 to {vocab - 1}; 0 is the blank"
-        )
-    ordered = all(map(lt, starts, ends)) and all(map(le, ends, starts[1:]))
-    if not (ordered and starts[0] >= 0 and ends[-1] <= frames):
-        return (
-            f"tokens that start at frames {starts[:8]} and end at {ends[:8]} of {frames}, but they must follow"
-            " each other, start < end <= next start"
-        )
-    if not (min(confidences) >= 0 and max(confidences) <= 1 + 1e-4 and not math.isnan(sum(confidences))):
-        return f"confidences {confidences[:8]}, but they must lie between 0 and 1"
-    return ""

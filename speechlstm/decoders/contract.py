@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from speechlstm import decoders
-from speechlstm.decoders.base import fault
+from speechlstm.decoders.faults import fault
 from speechlstm.decoders.posteriors import certain, mumbled, noise, padded, spoken
 from speechlstm.model import tokenizer as tokenizers
 from speechlstm.model.contract import Contract, require

@@ -1,13 +1,15 @@
 """Live transcription: final words stay, the rest is shown as partial text.
 
 Encoders that read in both directions have no state to carry on, so they recognize the last seconds again and again,
-each time with more audio; a decoder works on the last seconds again with any encoder. A word is final once two
-recognitions in a row agree on it and on all before it (Liu et al., Interspeech 2020: local agreement), or at a pause.
-Final words are never taken back.
+each time with more audio; a decoder works on the last words again with any encoder. A word is final once two
+recognitions in a row agree on it and on all before it (Liu et al., Interspeech 2020: local agreement), a second later,
+or at a pause. If the decoder has a second pass, what becomes final is what that makes of it. Final words are never
+taken back: of each recognition only what comes after them counts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
@@ -25,10 +27,15 @@ from speechlstm.transcription.boundaries import find_pauses
 from speechlstm.transcription.transcript import Word, to_transcript
 from speechlstm.types import UsageError
 
-CONTEXT = 6.0  # seconds before the first word that is not final which are recognized again
+CONTEXT = 3.0  # seconds before the first word that is not final which are recognized again
+AGAIN = 3  # final words before the others that are decoded again, for the language model
 LONGEST = 20.0  # seconds that are recognized at once: where two recognitions never agree, the first half becomes final
 EDGE = 0.06  # seconds after a frame that convolutions and windows need, so that a chunk is not missed by so little
 LAG = 0.2  # seconds after its end before which a word is not final
+LIMIT = (
+    1.1  # seconds after its end at which it is final by the next step, whether or not two recognitions agree
+)
+SETTLED = 0.4  # the least seconds after its end from which that is so, with long steps
 
 _Seconds = Annotated[float, Within(0, 3600, (False, True))]
 
@@ -82,15 +89,20 @@ class Stream:
             check_argument(name, value, _Seconds)
         self.model, self.decoder, self.pause = model, decoder, pause
         self._step = max(1, round(step * model.sample_rate))
+        self._settled = max(SETTLED, LIMIT - step)
         self._frame = round(model.frame_shift * model.sample_rate)
         self._model = model.live()
         self._held = np.zeros(0, np.float32)
         self._start = self._end = 0  # samples of what is held
-        self._line = 0  # sample in the last pause, from which the decoder begins
+        self._line = (
+            0  # sample in the last pause, or at one of the last final words, from which the decoder begins
+        )
         self._next = self._step + round(EDGE * model.sample_rate)  # sample at which to ask the model again
         self._at = 0  # sample up to which words were recognized
         self._before: list[str] = []  # words not final in the recognition before
         self._last = Word("", 0.0, 0.0, 1.0)  # the last final one
+        self._heard = ""  # what the first pass took it for
+        self._begins: list[float] = []  # of the last final words of the line
         self._spoken = False  # since the last endpoint
         self._finished = False
 
@@ -141,45 +153,59 @@ class Stream:
             read = (self._at - start) // self._frame + 1 if left else None
             yield self._update(self._words(held[: self._at - start], start, log_probs[:read]), last)
 
-    def _update(self, words: list[Word], last: bool) -> Update:
-        """Decide which of the words that were recognized up to `self._at` are final."""
+    def _update(self, passes: Iterator[list[Word]], last: bool) -> Update:
+        """Decide which of the words that were recognized up to `self._at` are final.
+
+        The decoder's first pass says up to where; further passes, which take long, are for what is final, and say what
+        it is.
+        """
         rate = self.model.sample_rate
         now = self._at / rate
-        words = [word for word in words if self._follows(word)]
+        words = [word for word in next(passes, []) if self._follows(word)]
         quiet = now - words[-1].end if words else now - self._last.end
         endpoint = last or quiet >= self.pause
         late = now - LONGEST / 2 if now - self._start / rate > LONGEST else 0.0
         final = 0
         for index, word in enumerate(words):
             agreed = self._before[: index + 1] == [each.text for each in words[: index + 1]]
-            if endpoint or (agreed and word.end <= now - LAG) or word.end <= late:
+            settled = (agreed and word.end <= now - LAG) or word.end <= now - self._settled
+            if endpoint or settled or word.end <= late:
                 final = index + 1
-        done, rest = words[:final], words[final:]
+        done, heard = words[:final], words[:final]
+        until = math.inf if endpoint else done[-1].end if done else 0.0
+        for better in passes if done else ():
+            done = [word for word in better if self._follows(word) and (word.start + word.end) / 2 <= until]
         if done:
-            self._last, self._spoken = done[-1], True
+            self._last, self._heard, self._spoken = done[-1], heard[-1].text, True
+        rest = [] if endpoint else [word for word in words[final if done else 0 :] if self._follows(word)]
         self._before = [word.text for word in rest]
         ended, self._spoken = endpoint and self._spoken, self._spoken and not endpoint
-        if endpoint:
-            self._line = max(self._line, self._whole(now - self.pause / 2))
+        self._begins = [] if endpoint else [*self._begins, *(word.start for word in done)][-AGAIN:]
+        begin = now - self.pause / 2 if endpoint else min(self._begins, default=0.0)
+        self._line = max(self._line, self._whole(begin))
         self._trim(now if endpoint else rest[0].start if rest else self._last.end, late)
         return Update(self._end / rate, done, " ".join(self._before), ended)
 
-    def _words(self, held: NDArray[np.float32], start: int, log_probs: Tensor) -> list[Word]:
-        """Decode what is held from a sample on."""
-        rate, before = self.model.sample_rate, max(self._line - start, 0)
-        line = held[before:]  # what lies before gives the encoder context
-        seconds, shift = len(line) / rate, self.model.frame_shift
+    def _words(self, held: NDArray[np.float32], start: int, log_probs: Tensor) -> Iterator[list[Word]]:
+        """Decode what is held from a sample on, in the passes of the decoder."""
+        rate, before = self.model.sample_rate, max(self._line - start, 0)  # what lies before is context
+        seconds, shift = (len(held) - before) / rate, self.model.frame_shift
         if seconds < 2 * shift:
-            return []
-        (hypotheses,) = self.decoder(log_probs[before // self._frame :])
-        made = to_transcript(
-            hypotheses, self.model.tokenizer, shift, "live", seconds, find_pauses(line, rate)
-        )
-        return made.shifted((start + before) / rate).words
+            return
+        skipped = before / rate
+        pauses = [
+            (max(begin - skipped, 0.0), end - skipped)
+            for begin, end in find_pauses(held, rate)
+            if end > skipped
+        ]
+        for found in self.decoder.passes(log_probs[before // self._frame :]):
+            made = to_transcript(found, self.model.tokenizer, shift, "live", seconds, pauses)
+            yield made.shifted((start + before) / rate).words
 
     def _follows(self, word: Word) -> bool:
         """Whether a word comes after the last final one, whose times may differ a little in another recognition."""
-        again = word.text == self._last.text and word.start < (self._last.start + self._last.end) / 2
+        same = word.text in (self._last.text, self._heard)
+        again = same and word.start < (self._last.start + self._last.end) / 2
         return (word.start + word.end) / 2 > self._last.end and not again
 
     def _trim(self, needed: float, late: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -138,3 +139,25 @@ def test_align_of_nothing_and_of_what_is_impossible() -> None:
     certain = spoken(TOKENIZER, "ab", sure=1.0)
     found = Returns([]).align(certain, [2, 3])
     assert (found.starts, found.ends, found.score) == ([1, 3], [2, 4], 0.0)
+
+
+class FailsLater(Returns):
+    """Has a second pass that is told what to do."""
+
+    def decode_passes(self, log_probs: Tensor) -> Iterator[list[Hypothesis]]:
+        yield self.found
+        yield [replace(self.found[0], tokens=[])]
+        raise SystemExit
+
+
+def test_each_pass_is_checked() -> None:
+    assert [*Returns([GOOD]).passes(LOG_PROBS[0])] == [[replace(GOOD, text="aa")]]
+    passes = FailsLater([GOOD]).passes(LOG_PROBS[0])
+    assert next(passes) == [replace(GOOD, text="aa")]
+    with pytest.raises(DecoderError, match=r"decoder FailsLater of .* returned .* tokens: 0, starts: 2"):
+        next(passes)
+    FailsLater([GOOD]).passes(LOG_PROBS[0]).close()
+    with pytest.raises(DecoderError, match=r"decoder FailsLater of .* failed: SystemExit"):
+        [*FailsLater([replace(GOOD, tokens=[], starts=[], ends=[], confidences=[])]).passes(LOG_PROBS[0])]
+    with pytest.raises(DecoderError, match="log_probs are NaN at frame 0"):
+        next(Returns([GOOD]).passes(LOG_PROBS[0] * math.nan))

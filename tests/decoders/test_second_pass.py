@@ -190,3 +190,22 @@ def test_mistakes(options: dict[str, Any], kind: type[Exception], message: str) 
         options = {"lm": tokens}
     with pytest.raises(kind, match=message):
         BeamDecoder(CHARACTERS, **{"lm": NGRAM, "rescore": LSTM, **options})
+
+
+def test_the_passes_are_those_without_and_with_the_second_model() -> None:
+    decoder = BeamDecoder(CHARACTERS, lm=NGRAM, rescore=LSTM, n_best=3)
+    without = BeamDecoder(CHARACTERS, lm=NGRAM, n_best=3)
+    for frames in (9, 0, 14):
+        row = noise(frames, 4, frames)
+        assert [*decoder.passes(row)] == [without(row)[0], decoder(row)[0]]
+        assert [*without.passes(row)] == [without(row)[0]]
+
+
+def test_who_asks_for_the_first_pass_saves_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = BeamDecoder(CHARACTERS, lm=NGRAM, rescore=LSTM)
+    expected = BeamDecoder(CHARACTERS, lm=NGRAM)(noise(9, 4, 9))[0]
+    asked: list[object] = []
+    monkeypatch.setattr(decoder.second_pass, "gains", asked.append)
+    for _ in range(3):
+        assert next(decoder.passes(noise(9, 4, 9))) == expected
+    assert not asked and len(decoder._idle) == 1, "the memory of a search is used again"

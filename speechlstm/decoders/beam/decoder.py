@@ -6,9 +6,8 @@ import itertools
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -94,7 +93,7 @@ class BeamDecoder(Decoder):
         self.second_pass = None
         if rescore is not None:
             self.second_pass = _second_pass(model, rescore, rescore_weight, tokenizer, known)
-        self.kept = n_best if rescore is None else max(n_best, rescore_best)
+        self.rescore_best = rescore_best
         self.start_state = model.start if model else 0
         homophones = int(np.diff(self.rules.trie["first_word"]).max(initial=1))
         self.options = Options(
@@ -121,15 +120,21 @@ class BeamDecoder(Decoder):
 
     def decode(self, log_probs: Tensor) -> list[Hypothesis]:
         """Decode one utterance `(frames, vocab)`; at least one hypothesis, at most `n_best`."""
+        *_, hypotheses = self.decode_passes(log_probs)
+        return hypotheses
+
+    def decode_passes(self, log_probs: Tensor) -> Iterator[list[Hypothesis]]:
+        """Decode one utterance without the second pass, and then, if there is one, with it."""
         try:
             state = self._idle.pop()  # fresh memory would cost as much as the search itself
             state.reset()
         except IndexError:
             state = self.start()
         self.step(state, log_probs)
-        hypotheses = self.finish(state)
-        self._idle.append(state)
-        return hypotheses
+        try:
+            yield from self._passes(state)
+        finally:
+            self._idle.append(state)
 
     def decode_batch(self, log_probs: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
         """Decode a padded batch, as many utterances at once as there are threads."""
@@ -169,36 +174,47 @@ class BeamDecoder(Decoder):
 
     def finish(self, state: Search) -> list[Hypothesis]:
         """Return the hypotheses of a search, best first."""
-        hypotheses = self._hypotheses(state)
-        if self.second_pass is None:
-            return hypotheses
-        gains = self.second_pass.gains([str(each.text).split() for each in hypotheses])
-        rescored = [
-            replace(
-                each,
-                score=each.score + self.options.lm_weight * gain,
-                parts={**each.parts, "lm": each.parts["lm"] + gain},
-            )
-            for each, gain in zip(hypotheses, gains, strict=True)
-        ]
-        return sorted(rescored, key=lambda each: -each.score)[: self.n_best]
+        *_, hypotheses = self._passes(state)
+        return hypotheses
 
-    def _hypotheses(self, state: Search) -> list[Hypothesis]:
-        """Return the `kept` best hypotheses, each with a different text, best first."""
+    def _passes(self, state: Search) -> Iterator[list[Hypothesis]]:
+        """Yield the `n_best` hypotheses, each with a different text, best first, without and with the second pass."""
         logs, words, weights, best = endings(state.tree.states, state.beam, self.rules, self.options)
+        lines = state.lanes["node"].tolist()
+
+        def described(i: int, gain: float = 0.0) -> Hypothesis:
+            scores = logs[i] + (self.options.lm_weight * gain, 0.0, gain, 0.0)
+            return self._hypothesis(state, lines[i], scores, int(words[i]), weights)
+
         if logs[best, 0] == -math.inf:
-            return [self._complete(state, logs[:, 1])]
-        if self.kept == 1:
-            return [
-                self._hypothesis(state, int(state.lanes["node"][best]), logs[best], int(words[best]), weights)
-            ]
-        hypotheses: dict[str, Hypothesis] = {}
+            yield [self._complete(state, logs[:, 1])]
+            return
+        if self.n_best == 1:
+            yield [described(best)]
+        else:
+            yield [described(i) for i in self._differing(state, logs, words, self.n_best).values()]
+        if self.second_pass is None:
+            return
+        found = self._differing(state, logs, words, max(self.n_best, self.rescore_best))
+        gains = self.second_pass.gains([text.split() for text in found])
+        rescored = [
+            (-logs[i, 0] - self.options.lm_weight * gain, rank, i, gain)
+            for rank, (i, gain) in enumerate(zip(found.values(), gains, strict=True))
+        ]
+        yield [described(i, gain) for *_, i, gain in sorted(rescored)[: self.n_best]]
+
+    def _differing(
+        self, state: Search, logs: NDArray[np.float64], words: NDArray[np.int64], most: int
+    ) -> dict[str, int]:
+        """Return the texts of the best prefixes of the beam, best first, each with the number of its best prefix."""
+        found: dict[str, int] = {}
         for i in np.argsort(-logs[:, 0], kind="stable").tolist():
-            if len(hypotheses) == self.kept or logs[i, 0] == -math.inf:
+            if len(found) == most or logs[i, 0] == -math.inf:
                 break
-            hypothesis = self._hypothesis(state, int(state.lanes["node"][i]), logs[i], int(words[i]), weights)
-            hypotheses.setdefault(str(hypothesis.text), hypothesis)
-        return list(hypotheses.values())
+            index = int(state.lanes["node"][i])
+            spans, _ = describe(state.tree.nodes, state.tree.times, index, *_alone(index))
+            found.setdefault(self._text(spans, int(words[i])), i)
+        return found
 
     def _complete(self, state: Search, acoustic: NDArray[np.float64]) -> Hypothesis:
         """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
@@ -224,19 +240,25 @@ class BeamDecoder(Decoder):
         Its `logs` are its score and what that is made of, `word` the lexicon's number of the word that ends with it, -1
         none. With `weights` the prefixes of the beam vote on how certain its tokens are.
         """
-        voters = np.ascontiguousarray(state.lanes["node"])
-        if weights is None:
-            voters, weights = np.array([index], np.int32), np.ones(1)
+        beam = np.ascontiguousarray(state.lanes["node"])
+        voters, weights = _alone(index) if weights is None else (beam, weights)
         spans, certain = describe(state.tree.nodes, state.tree.times, index, voters, weights)
-        tokens, starts, ends, words = spans.T.tolist()
-        if self.texts:  # tokens alone do not tell homophones apart
-            text = " ".join(self.texts[each] for each in (*words, word) if each >= 0)
-        else:
-            text = self.tokenizer.decode(tokens)
+        tokens, starts, ends, _ = spans.T.tolist()
         score, acoustic, total, bonus = logs.tolist()
         parts = {"acoustic": acoustic, "lm": total, "bonus": bonus}
         confidences = (certain**self.confidence_power).tolist()
-        return Hypothesis(tokens, starts, ends, score, confidences, text, parts)
+        return Hypothesis(tokens, starts, ends, score, confidences, self._text(spans, word), parts)
+
+    def _text(self, spans: NDArray[np.int64], word: int) -> str:
+        """Return the text of a prefix by what `describe` tells of it and its last word."""
+        if self.texts:  # tokens alone do not tell homophones apart
+            return " ".join(self.texts[each] for each in (*spans[:, 3].tolist(), word) if each >= 0)
+        return self.tokenizer.decode(spans[:, 0].tolist())
+
+
+def _alone(index: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return a prefix as the only voter, and its weight."""
+    return np.array([index], np.int32), np.ones(1)
 
 
 def _second_pass(
