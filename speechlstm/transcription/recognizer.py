@@ -25,7 +25,7 @@ from speechlstm.transcription.devices import PRECISIONS, autocast, check_precisi
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.journal import Stretches
 from speechlstm.transcription.live import Live, Stream
-from speechlstm.transcription.runtimes import find_runtime
+from speechlstm.transcription.runtimes import check_batch, find_runtime
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, Utterance
 
@@ -116,7 +116,12 @@ class Recognizer:
 
     @torch.inference_mode()
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths."""
+        """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths.
+
+        Raises:
+            UsageError: these are no such tensors.
+        """
+        check_batch(waveforms, lengths)
         with autocast(self.precision, self.device):
             log_probs, lengths = self._forward(waveforms.to(self.device), lengths.to(self.device))
         return log_probs, lengths

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import torch
 from torch import Tensor
@@ -41,6 +41,48 @@ def find_runtime(bundle: Bundle, runtime: str, device: torch.device, precision: 
 
     session = _onnx_session(to_onnx(bundle, RUNTIMES[runtime]))
     return _one_by_one(session) if runtime == "onnx-int8" else session
+
+
+def check_batch(waveforms: object, lengths: object) -> None:
+    """See that a runtime can take a batch.
+
+    Raises:
+        UsageError: it is no float32 tensor `(batch, samples)`, or the lengths are none for it.
+    """
+    if not (_holds(waveforms, torch.float32) and waveforms.ndim == 2 and len(waveforms)):
+        raise UsageError(
+            f"waveforms is {_called(waveforms)}, but must be a float32 tensor (batch, samples) with full scale 1"
+        )
+    batch, samples = waveforms.shape
+    if not (_holds(lengths, torch.int64, torch.int32) and lengths.shape == (batch,)):
+        raise UsageError(
+            f"lengths is {_called(lengths)}, but must be an int64 tensor ({batch},), a number each waveform"
+        )
+    least, most = (int(each) for each in torch.aminmax(lengths))
+    if least < 0 or most > samples:
+        raise UsageError(
+            f"lengths are from {least} to {most}, but must be from 0 to {samples}, the samples of the waveforms"
+        )
+
+
+def _holds(value: object, *dtypes: torch.dtype) -> TypeGuard[Tensor]:
+    """Return whether a value is an ordinary tensor with numbers of one of these types."""
+    return (
+        isinstance(value, Tensor)
+        and value.dtype in dtypes
+        and value.layout is torch.strided
+        and value.device.type != "meta"
+    )
+
+
+def _called(value: object) -> str:
+    """Return what a value is, in words, without the numbers in it."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    usual = (torch.strided, torch.device("cpu"))
+    kinds = [value.dtype, *(each for each in (value.layout, value.device) if each not in usual)]
+    words = ", ".join(str(each).removeprefix("torch.") for each in kinds)
+    return f"a tensor of shape {tuple(value.shape)} and type {words}"
 
 
 def _one_by_one(forward: Forward) -> Forward:

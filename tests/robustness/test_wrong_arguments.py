@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import speechlstm
 from speechlstm.types import AudioError, SpeechlstmError, UsageError
@@ -130,6 +131,7 @@ def gone(size: int = -1) -> bytes:
         ),
         (lambda: Broken(gone), AudioError, "file: cannot be read (the other side has hung up)"),
         (lambda: Broken(5), AudioError, "file: cannot be read ("),
+        (lambda: "", AudioError, "'': an empty name; name an audio file"),
         (lambda: "\ud800.wav", AudioError, "?.wav: no such file; check the name"),
     ],
 )
@@ -145,6 +147,46 @@ def test_what_is_transcribed(
     for call in (recognizer.transcribe, lambda audio: recognizer.align(audio, "stop")):
         assert complaint(kind, lambda call=call: call(make())).startswith(message)
     assert complaint(kind, lambda: recognizer.transcribe([STOP, make()])).startswith(message)
+
+
+WAVEFORMS, LENGTHS = torch.zeros(2, 8000), torch.tensor([8000, 4000])
+WAVEFORM = ", but must be a float32 tensor (batch, samples) with full scale 1"
+LENGTH = ", but must be an int64 tensor (2,), a number each waveform"
+
+
+@pytest.mark.parametrize(
+    ("waveforms", "lengths", "message"),
+    [
+        (None, LENGTHS, "waveforms is a NoneType" + WAVEFORM),
+        ([[0.0] * 8000], LENGTHS, "waveforms is a list" + WAVEFORM),
+        (WAVEFORMS.numpy(), LENGTHS, "waveforms is a ndarray" + WAVEFORM),
+        (WAVEFORMS.double(), LENGTHS, "waveforms is a tensor of shape (2, 8000) and type float64" + WAVEFORM),
+        (WAVEFORMS.short(), LENGTHS, "waveforms is a tensor of shape (2, 8000) and type int16" + WAVEFORM),
+        (WAVEFORMS[0], LENGTHS, "waveforms is a tensor of shape (8000,) and type float32" + WAVEFORM),
+        (WAVEFORMS[None], LENGTHS, "waveforms is a tensor of shape (1, 2, 8000) and type float32" + WAVEFORM),
+        (WAVEFORMS[:0], LENGTHS[:0], "waveforms is a tensor of shape (0, 8000) and type float32" + WAVEFORM),
+        (WAVEFORMS.to("meta"), LENGTHS, "waveforms is a tensor of shape (2, 8000) and type float32, meta" + WAVEFORM),
+        (WAVEFORMS.to_sparse(), LENGTHS, "waveforms is a tensor of shape (2, 8000) and type float32, sparse_coo"),
+        (WAVEFORMS, [8000, 4000], "lengths is a list" + LENGTH),
+        (WAVEFORMS, LENGTHS.numpy(), "lengths is a ndarray" + LENGTH),
+        (WAVEFORMS, LENGTHS / 1, "lengths is a tensor of shape (2,) and type float32" + LENGTH),
+        (WAVEFORMS, LENGTHS > 0, "lengths is a tensor of shape (2,) and type bool" + LENGTH),
+        (WAVEFORMS, LENGTHS[:1], "lengths is a tensor of shape (1,) and type int64" + LENGTH),
+        (WAVEFORMS, LENGTHS[:, None], "lengths is a tensor of shape (2, 1) and type int64" + LENGTH),
+        (WAVEFORMS, LENGTHS * 2, "lengths are from 8000 to 16000, but must be from 0 to 8000, the samples of"),
+        (WAVEFORMS, -LENGTHS, "lengths are from -8000 to -4000, but must be from 0 to 8000, the samples of"),
+    ],
+)  # fmt: skip
+def test_tensors_for_the_model(
+    recognizer: speechlstm.Recognizer, waveforms: Any, lengths: Any, message: str
+) -> None:
+    assert complaint(UsageError, lambda: recognizer.log_probs(waveforms, lengths)).startswith(message)
+
+
+def test_tensors_that_the_model_takes(recognizer: speechlstm.Recognizer) -> None:
+    for lengths in (LENGTHS, LENGTHS.int(), LENGTHS * 0):
+        log_probs, frames = recognizer.log_probs(WAVEFORMS, lengths)
+        assert log_probs.isfinite().all() and len(frames) == 2
 
 
 def test_an_open_file_that_cannot_be_read_again_is_read_once(recognizer: speechlstm.Recognizer) -> None:

@@ -178,7 +178,9 @@ def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:
         place = holder(path)
         mode = place.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise AudioError(f"{path}: a folder; name an audio file")
+            raise AudioError(
+                f"{path}: a folder; name an audio file" if path else "'': an empty name; name an audio file"
+            )
         if not stat.S_ISREG(mode):
             raise AudioError(f"{path}: not a regular file; copy its audio to a file first")
         file = stack.enter_context(place.open("rb"))
