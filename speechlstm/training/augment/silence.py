@@ -14,14 +14,16 @@ _SHORTEST = 0.15  # seconds; what is shorter may be the closure of a plosive wit
 _BELOW = 25.0  # dB below the loudest block that a pause lies at least
 _ABOVE_NOISE = 10.0  # dB that it lies at most above the quietest tenth of the blocks
 _SHORT = 2.0  # seconds of an utterance whose pauses may be as long as those of one of this length
-_KINDS = ("zeros", "zeros", "own", "own", "hum")  # of a pause, equally likely
+_EDGE = 0.1  # seconds of speech that a pause at any quiet moment leaves on either side
+_KINDS = ("zeros", "zeros", "zeros", "own", "own", "own", "hum", "tone")  # of a pause, equally likely
 
 
 class Silence(Change):
-    """Puts pauses before, after and into an utterance: digital zeros, the recording's own noise, or hum.
+    """Puts pauses before, after and into an utterance: digital zeros, the recording's own noise, hum, or a tone.
 
     A recognizer that has never been given a pause spells something in it, or loses the words around it. A pause within
-    the utterance makes one longer that is there, so that no word is split; where there is none, none is made. One that
+    the utterance makes one longer that is there, so that no word is split; where there is none, as in spelled letters
+    that run into one another, one of the quietest moments may be taken for it with a probability of `tight`. One that
     has never been given a recording without speech spells something in noise: `alone` takes the speech away. Pauses
     come on top of `data.batch_seconds`, which counts the recordings without them: `most` bounds what that can be.
     """
@@ -34,10 +36,11 @@ class Silence(Change):
         inside: float = 0.3,
         probability: float = 0.2,
         alone: float = 0.01,
+        tight: float = 0.0,
     ) -> None:
         super().__init__(probability)
         self.sample_rate, self.seconds, self.most, self.inside = sample_rate, seconds, most, inside
-        self.alone = alone
+        self.alone, self.tight = alone, tight
 
     def apply(self, waveform: Samples, rng: np.random.Generator) -> Samples:
         """Return the waveform with its pauses, longer than before."""
@@ -52,11 +55,15 @@ class Silence(Change):
         return np.concatenate([before, waveform[:cut], within, waveform[cut:], after])
 
     def instead(self, waveform: Samples, rng: np.random.Generator) -> Samples:
-        """Return noise as long as the waveform: such as its pauses have, or noise of any color and level."""
-        if rng.random() < 0.5:
-            return self._sound(waveform, len(waveform), rng)
-        noise = colored(len(waveform), rng)
-        return noise * np.float32(10 ** rng.uniform(-3, -1) / max(rms(noise), 1e-9))
+        """Return a sound as long as the waveform: as in its pauses, or noise, hum, or a tone of any level."""
+        count, kind = len(waveform), rng.random()
+        if kind < 0.5:
+            return self._sound(waveform, count, rng)
+        if kind < 0.75:
+            sound = colored(count, rng)
+            return sound * np.float32(10 ** rng.uniform(-3, -1) / max(rms(sound), 1e-9))
+        sound = (hum if kind < 0.875 else tone)(self.sample_rate, count, rng)
+        return sound * np.float32(10 ** rng.uniform(-2.5, -0.4))
 
     def _sound(self, waveform: Samples, count: int, rng: np.random.Generator) -> Samples:
         """Return `(count,)` of what a pause of this recording may sound like."""
@@ -66,9 +73,9 @@ class Silence(Change):
         blocks = self._blocks(waveform)
         levels = np.sqrt(np.square(blocks).mean(axis=1))
         sound = noise_like(blocks[levels <= np.quantile(levels, 0.1)], count, rng)
-        if kind == "hum":
-            loud = levels.max() * 10 ** -rng.uniform(1, 2.5)
-            sound = sound + hum(self.sample_rate, count, rng) * np.float32(loud)
+        if kind != "own":
+            loud = levels.max() * 10 ** -rng.uniform(1.0 if kind == "hum" else 0.25, 2.5)
+            sound = sound + (hum if kind == "hum" else tone)(self.sample_rate, count, rng) * np.float32(loud)
         return sound
 
     def _blocks(self, waveform: Samples) -> Samples:
@@ -78,7 +85,7 @@ class Silence(Change):
         return blocks
 
     def _pause(self, waveform: Samples, rng: np.random.Generator) -> int | None:
-        """Return the middle of a pause between two stretches of speech, or None if there is none."""
+        """Return the middle of a pause between two stretches of speech, or a quiet moment, or None."""
         blocks = self._blocks(waveform)
         levels = 10 * np.log10(np.square(blocks).mean(axis=1).clip(1e-10))
         quiet = levels < min(float(np.quantile(levels, 0.1)) + _ABOVE_NOISE, levels.max() - _BELOW)
@@ -88,7 +95,18 @@ class Silence(Change):
             for end, start in pairwise(edges)
             if quiet[end] and (start - end) * _BLOCK >= _SHORTEST
         ]
-        return int(rng.choice(pauses)) if pauses else None
+        if pauses:
+            return int(rng.choice(pauses))
+        return self._quiet_moment(blocks, levels, rng) if self.tight and rng.random() < self.tight else None
+
+    def _quiet_moment(self, blocks: Samples, levels: Samples, rng: np.random.Generator) -> int | None:
+        """Return the middle of one of the quietest tenth of the blocks between the first and the last speech."""
+        spoken, edge = np.flatnonzero(levels > levels.max() - _BELOW), round(_EDGE / _BLOCK)
+        inside = np.arange(spoken[0] + edge, spoken[-1] + 1 - edge)
+        if len(inside) == 0:
+            return None
+        quietest = inside[levels[inside] <= np.quantile(levels[inside], 0.1)]
+        return int((rng.choice(quietest) + 0.5) * blocks.shape[1])
 
 
 def noise_like(blocks: Samples, count: int, rng: np.random.Generator) -> Samples:
@@ -110,4 +128,14 @@ def hum(sample_rate: int, count: int, rng: np.random.Generator) -> Samples:
     strengths *= np.sqrt(2 / np.square(strengths).sum())
     tones = np.sin(phases + rng.uniform(0, 2 * np.pi, (len(overtones), 1)))
     sound: Samples = (strengths @ tones).astype(np.float32)
+    return sound
+
+
+def tone(sample_rate: int, count: int, rng: np.random.Generator) -> Samples:
+    """Return `(count,)` of one or two steady tones, as of telephones and test signals, root mean square 1."""
+    high = 0.45 * sample_rate
+    frequencies = np.exp(rng.uniform(np.log(100), np.log(high), rng.integers(1, 3)))
+    phases = 2 * np.pi / sample_rate * np.outer(frequencies, np.arange(count))
+    tones = np.sin(phases + rng.uniform(0, 2 * np.pi, (len(frequencies), 1)))
+    sound: Samples = (tones.sum(axis=0) * np.sqrt(2 / len(frequencies))).astype(np.float32)
     return sound
