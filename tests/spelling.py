@@ -30,6 +30,8 @@ class SpellingBundle:
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
 
+    decoder = GreedyDecoder(tokenizer=TOKENS)
+
     def create_decoder(self) -> GreedyDecoder:
         return GreedyDecoder(tokenizer=TOKENS)
 

@@ -222,23 +222,49 @@ def transcribe(
     end, shared = (done[-1].end, done[-1].shared) if done else (0, 0)
     if end:
         progress.write(f"{audio}: goes on at {timedelta(seconds=end // rate)}", sys.stderr)
-    on_cpu = model.device.type == "cpu"
+    for group in recognized(model, blocks, audio, seconds, batch_seconds, threads, end, shared):
+        for each, hypotheses in zip(group, decode(decoder, group), strict=True):
+            length, pauses = len(each.waveform) / rate, find_pauses(each.waveform, rate)
+            made = to_transcript(hypotheses, model.tokenizer, model.frame_shift, audio, length, pauses)
+            done.append(Done(each.start, each.end, each.shared, made))
+            if journal:
+                journal.add(done[-1])
+    parts = [(each.start / rate, each.transcript) for each in done]
+    return joined(audio, done[-1].end / rate if done else 0.0, parts)
+
+
+def recognized(
+    model: SpeechModel,
+    blocks: Iterable[Waveform],
+    audio: str,
+    seconds: float,
+    batch_seconds: float = 120.0,
+    threads: int = 1,
+    end: int = 0,
+    shared: int = 0,
+) -> Iterator[list[Stretch]]:
+    """Run a recording through the model by `stretches`, in batches that suit the device, and show a bar.
+
+    Args:
+        model: gives the log-probabilities.
+        blocks: the samples of the recording, at the model's rate.
+        audio: what it is called.
+        seconds: its length as far as it is known, for the bar.
+        batch_seconds: most seconds of the windows that a GPU recognizes together.
+        threads: how many batches are recognized at once on a CPU.
+        end: sample at which a stretch ended that was done before.
+        shared: samples before it that the next window begins with.
+    """
+    rate, on_cpu = model.sample_rate, model.device.type == "cpu"
     # On a CPU a batch of one is the fastest below eight: its recurrent products are matrix times vector.
     batch = 1 if on_cpu else max(1, int(batch_seconds // LONGEST))
     workers = threads if on_cpu else 1
     shown = threading.current_thread() is threading.main_thread()  # those of a server's threads would mix
     with progress.bar(audio, round(seconds), "second", shown, end // rate) as bar:
         for group in stretches(model, blocks, batch, workers, end, shared):
-            for each, hypotheses in zip(group, decode(decoder, group), strict=True):
-                length, pauses = len(each.waveform) / rate, find_pauses(each.waveform, rate)
-                made = to_transcript(hypotheses, model.tokenizer, model.frame_shift, audio, length, pauses)
-                done.append(Done(each.start, each.end, each.shared, made))
-                if journal:
-                    journal.add(done[-1])
-            bar.update(done[-1].end // rate - bar.n if done else 0)
+            yield group
+            bar.update(group[-1].end // rate - bar.n if group else 0)
             give_back()
-    parts = [(each.start / rate, each.transcript) for each in done]
-    return joined(audio, done[-1].end / rate if done else 0.0, parts)
 
 
 def decode(decoder: Decoder, group: list[Stretch]) -> list[list[Hypothesis]]:

@@ -278,6 +278,21 @@ def test_a_parenthesis_that_is_no_number_belongs_to_the_word(tmp_path: Path) -> 
     assert read_lexicon(path) == {"(PAREN": [["P"]], "(2)": [["T"]], "A(B)": [["AH"]], "A": [["EY"]]}
 
 
+def test_pronunciations_are_stored_as_texts_and_lists_are_read_too(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer = tokenizers["phones"]
+    assert isinstance(tokenizer, Phones)
+    description = tokenizer.to_dict()
+    ways = tokenizer.lexicon.entries
+    stored = {word: [" ".join(way) for way in each] for word, each in ways.items()}
+    assert description["lexicon"] == {
+        word: each if len(each) > 1 else each[0] for word, each in stored.items()
+    }
+    assert any(len(each) > 1 for each in stored.values())
+    for lexicon in (description["lexicon"], stored, ways):
+        read = from_dict(description | {"lexicon": lexicon})
+        assert isinstance(read, Phones) and read.lexicon.entries == ways
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -292,6 +307,12 @@ def test_a_parenthesis_that_is_no_number_belongs_to_the_word(tmp_path: Path) -> 
         ({"kind": "phones"}, "damaged description of a phones tokenizer: KeyError: 'lexicon'"),
         ({"kind": "phones", "lexicon": {"a": [["X"]]}}, "phones and '|' must be among"),
         ({"kind": "phones", "lexicon": {"a": []}}, "'a' has no phones"),
+        ({"kind": "phones", "lexicon": {"a": [""]}}, "phones and '|' must be among"),
+        (
+            {"kind": "phones", "lexicon": {"a": 7}},
+            "lexicon: must map each word to a list of pronunciations",
+        ),
+        ({"kind": "phones", "lexicon": [1]}, "lexicon: must map each word"),
     ],
 )
 def test_damaged_descriptions_are_refused(change: dict[str, object], message: str) -> None:

@@ -66,13 +66,28 @@ class Phones(Tokenizer):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; the lexicon is in it."""
-        return super().to_dict() | {"lexicon": self.lexicon.entries}
+        entries = self.lexicon.entries.items()
+        ways = {word: [" ".join(phones) for phones in each] for word, each in entries}
+        lexicon = {word: each[0] if len(each) == 1 else each for word, each in ways.items()}
+        return super().to_dict() | {"lexicon": lexicon}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Phones:
         """Make the tokenizer that `to_dict` described."""
-        return cls(content["tokens"], content["lexicon"], **cls.rules_in(content))
+        lexicon = content["lexicon"]
+        if isinstance(lexicon, dict):
+            lexicon = {word: _phones_of(ways) for word, ways in lexicon.items()}
+        return cls(content["tokens"], lexicon, **cls.rules_in(content))
 
     def _encode(self, text: str) -> list[int]:
         spelled = [[self._ids[phone] for phone in self.lexicon.entries[word][0]] for word in text.split()]
         return [index for word in spelled for index in (self._ids[BOUNDARY], *word)][1:]
+
+
+def _phones_of(ways: Any) -> Any:
+    """Return the pronunciations of a word as lists of phones; older bundles have such lists."""
+    if isinstance(ways, str):
+        ways = [ways]
+    if not isinstance(ways, list):
+        return ways
+    return [way.split(" ") if isinstance(way, str) else way for way in ways]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import re
@@ -16,7 +15,7 @@ import pytest
 import soundfile
 import torch
 import torchaudio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from spelling import TOKENS, SpellingBundle, write
 
@@ -26,7 +25,7 @@ from speechlstm.data.manifest import read_manifest
 from speechlstm.model.tokenizer import Phones
 from speechlstm.transcription import align as module
 from speechlstm.transcription import formats as transcript
-from speechlstm.transcription.align import MISSING, Alignment, align, forced_alignment, to_json
+from speechlstm.transcription.align import Alignment, align, forced_alignment
 from speechlstm.transcription.transcript import Transcript, Word
 from speechlstm.types import AudioError, SpeechlstmError, Utterance
 
@@ -184,9 +183,9 @@ def test_words_and_tokens_of_known_texts(tmp_path: Path) -> None:
     result = align_one(
         SpellingBundle(), given.audio_filepath, given.text
     )  # n at frames 0 and 1, o at 3 and 4
-    assert result.transcript.text == "no"
+    assert result.transcript.text == "NO", "as it is written"
     (word,) = result.transcript.words
-    assert (word.text, word.start, word.end) == ("no", 0.0, pytest.approx(0.12))
+    assert (word.text, word.start, word.end) == ("NO", 0.0, pytest.approx(0.12))
     n, o = result.tokens[0]
     assert (n.text, n.start, n.end) == ("n", 0.0, pytest.approx(0.04))
     assert (o.text, o.start, o.end) == ("o", pytest.approx(0.04), pytest.approx(0.12))
@@ -218,9 +217,9 @@ def test_one_that_fails_stops_none_and_is_named(tmp_path: Path) -> None:
         index: str(result) for index, result in results.items() if isinstance(result, SpeechlstmError)
     }
     assert [results[index].transcript.text for index in (0, 3)] == ["yes", "stop"]
-    assert failures[1].startswith("no: 'ï' (1) not in the tokenizer's characters")
+    assert failures[1].startswith("no: 'ï' (1) not in the tokenizer's characters")  # nothing else to go by
     assert failures[2] == "go: there is no text to align"
-    assert results[4].transcript.text == "far" and results[4].missing == ["too", "much", "for", "this"]
+    assert failures[4] == "up: no speech for its 5 words; does the text belong to this audio?"
     assert failures[5].startswith(str(tmp_path / "missing.wav"))
 
 
@@ -361,40 +360,3 @@ def test_words_are_where_the_sound_is(tmp_path: Path) -> None:
     assert (
         seam + 0.95 <= enter.start < enter.end <= nine.start < nine.end <= seam + 1 + len(parts[1]) / 16_000
     )
-
-
-@settings(max_examples=60)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=5), st.integers(1, 7), st.integers(0, 2**32 - 1))
-def test_where_the_text_is_cut_is_the_best_by_brute_force(sizes: list[int], frames: int, seed: int) -> None:
-    """Each prefix aligned on its own; what is left out costs the same for each token."""
-    generator = np.random.default_rng(seed)
-    logits = generator.normal(size=(frames, 4)).astype(np.float32) * 6
-    log_probs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    ends = sorted({0, *np.cumsum(sizes).tolist()})
-    tokens = generator.integers(1, 4, ends[-1]).tolist()
-    scores = {}
-    for end in ends:
-        with contextlib.suppress(SpeechlstmError):
-            scores[end] = forced_alignment(log_probs, tokens[:end])[0].score - MISSING * (ends[-1] - end)
-    best, _ = forced_alignment(log_probs, tokens, ends)
-    assert scores[len(best.tokens)] == pytest.approx(max(scores.values()), abs=1e-4)
-
-
-def test_words_without_speech_are_missing_and_no_word_is_empty(tmp_path: Path) -> None:
-    audio = str(write(tmp_path / "a.wav", "no go", 0.5))
-    ((_, found),) = align(SpellingBundle(), [(audio, "no go but then much more than that")])
-    assert found.transcript.text == "no go" and found.missing == [
-        "but",
-        "then",
-        "much",
-        "more",
-        "than",
-        "that",
-    ]
-    assert all(word.end - word.start >= 0.02 - 1e-9 for word in found.transcript.words)
-    assert json.loads(to_json(found))["missing"] == found.missing
-    ((_, whole),) = align(SpellingBundle(), [(audio, "no go")])
-    assert whole.missing == [] and "missing" not in json.loads(to_json(whole))
-    silent = str(write(tmp_path / "b.wav", "", 0.5))
-    ((_, wrong),) = align(SpellingBundle(), [(silent, "quite another text")])
-    assert str(wrong).endswith("b.wav: no speech for its 3 words; does the text belong to this audio?")

@@ -116,14 +116,15 @@ def test_ids_become_file_names_and_ctm_names(run: Run) -> None:
 def test_failures_are_named_and_the_others_go_on(run: Run) -> None:
     manifest("f.jsonl", "yes", "a", "go", "no")
     lines = [json.loads(line) for line in Path("f.jsonl").read_text().splitlines()]
-    lines[1]["text"] = "7 up"
-    lines[2]["text"] = "much more than anyone can speak in half a second"
+    lines[1]["text"] = "7"
+    lines[2]["text"] = "go much more than anyone can speak in half the time"
     Path("f.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     Path("audio/3.wav").write_bytes(b"nothing")
     status, out, err = run("manifest=f.jsonl", "out=o")
     assert (status, out) == (3, "")
     assert "failed: 1: '7' (1) not in the tokenizer's characters" in err
-    assert "failed: 2: no speech for the end of the text: more than anyone can speak in half a second" in err
+    lost = "'much more than anyone can speak in half the time' at 0.1"
+    assert f"failed: 2: no speech for {lost}" in err
     assert "failed: " in err and "audio/3.wav: " in err
     assert err.endswith("3 of 4 failed, named above\n")
     assert "Traceback" not in err
@@ -162,7 +163,10 @@ def test_what_is_done_is_whole_and_the_rest_is_not_there(
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["out=o"], 2, "manifest is not set: add manifest=..."),
+        (["out=o"], 2, "nothing to align: set manifest=FILE, or audio=FILE and text=FILE"),
+        (["audio=a.wav", "out=o"], 2, "audio is set, but must be manifest=, or audio= and text="),
+        (["manifest=m.jsonl", "text=t", "out=o"], 2, "manifest and text are set, but must be manifest=,"),
+        (["audio=a.wav", "text=no.txt", "out=o"], 1, "error: no.txt: "),
         (["manifest=m.jsonl"], 2, "out is not set: add out=..."),
         (["manifest=none.jsonl", "out=o"], 1, "error: none.jsonl: cannot read the manifest"),
         (

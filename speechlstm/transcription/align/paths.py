@@ -1,0 +1,235 @@
+"""The best path of a known text through the log-probabilities: that of CTC, or one that forgives a text its mistakes.
+
+The states of a path are those of CTC: one for each token, and a blank before, between, and after them. A path through
+words may also leave a word out, at a price for each of its tokens, and may pass speech that is not in the text where a
+word begins or the text ends, at a price for each frame. Any speech fits a word that cannot be spelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechlstm.decoders.compiled import compiled
+from speechlstm.types import Hypothesis, SpeechlstmError, counted
+
+MISSING = 3.0  # natural log that a token without speech costs
+MISSING_WORD = 5.0  # natural log that a word without speech costs besides
+EXTRA = 0.7  # natural log that a frame of speech costs which is not in the text
+GUESS = 0.25  # natural log that a frame of a word costs which cannot be spelled
+
+_NEVER = -1  # no state is reached from another in the same frame
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The best path of a text.
+
+    Attributes:
+        starts, ends: `(tokens,)` the first frame of each token and the one after its last; equal if it has none.
+        log_probs: `(frames,)` natural log of the probability of each frame on the path.
+        confidences: `(tokens,)` mean probability of the frames of each token, in [0, 1]; 0 if it has none.
+        extra: `(frames,)` where speech is passed that is not in the text.
+    """
+
+    starts: Ints
+    ends: Ints
+    log_probs: NDArray[np.float64]
+    confidences: NDArray[np.float64]
+    extra: NDArray[np.bool_]
+
+    @property
+    def score(self) -> float:
+        """Natural log of the probability of the path, without the prices of words that are left out."""
+        return float(self.log_probs.sum())
+
+
+def joined(paths: Sequence[Path], separator: int | None) -> Path:
+    """Return the path of a text that was cut between words; a separator at a cut has no frame."""
+    offsets = np.cumsum([0, *(len(path.log_probs) for path in paths)])
+    gap = 0 if separator is None else 1
+
+    def tokens(arrays: Sequence[NDArray[Any]], fill: NDArray[Any]) -> NDArray[Any]:
+        parts = [
+            np.append(array, np.full(gap, value, array.dtype))
+            for array, value in zip(arrays, fill, strict=True)
+        ]
+        whole: NDArray[Any] = np.concatenate(parts)
+        return whole[: len(whole) - gap]
+
+    return Path(
+        tokens([path.starts + offset for path, offset in zip(paths, offsets, strict=False)], offsets[1:]),
+        tokens([path.ends + offset for path, offset in zip(paths, offsets, strict=False)], offsets[1:]),
+        np.concatenate([path.log_probs for path in paths]),
+        tokens([path.confidences for path in paths], np.zeros(len(paths))),
+        np.concatenate([path.extra for path in paths]),
+    )
+
+
+def forced_alignment(log_probs: Floats, tokens: Sequence[int]) -> tuple[Hypothesis, NDArray[np.float64]]:
+    """Find the most likely CTC path that spells the tokens (Graves et al. 2006, by Viterbi instead of summing).
+
+    Args:
+        log_probs: `(frames, vocab)` natural logs; column 0 is the blank.
+        tokens: ids without blanks.
+
+    Returns:
+        the tokens with their frames and the path's log-probability as score; and the log-probability of each frame on
+        the path, `(frames,)`.
+
+    Raises:
+        SpeechlstmError: a token is not in the vocabulary, or no path spells the tokens.
+    """
+    frames, vocab = log_probs.shape
+    ids = np.asarray(tokens, np.int64)
+    if wrong := [token for token in tokens if not 0 < token < vocab]:
+        raise SpeechlstmError(
+            f"token {wrong[0]} cannot be aligned: ids go from 1 to {vocab - 1}, 0 is the blank"
+        )
+    needed = max(len(ids) + int((ids[1:] == ids[:-1]).sum()), 1)  # a repeated one needs a blank before it
+    if frames < needed:
+        raise SpeechlstmError(
+            f"{counted(frames, 'frame')} cannot hold {counted(len(ids), 'token')}, "
+            f"which need {needed}; does the text belong to this audio?"
+        )
+    columns = np.zeros(2 * len(ids) + 1, np.int64)
+    columns[1::2] = ids
+    nowhere = np.full(len(columns), _NEVER, np.int64)
+    path = _path(np.asarray(log_probs, np.float32), columns, nowhere, np.zeros(len(columns)))
+    spans = path.starts.tolist(), path.ends.tolist()
+    return Hypothesis(ids.tolist(), *spans, path.score, path.confidences.tolist()), path.log_probs
+
+
+def word_alignment(log_probs: Floats, words: Sequence[Sequence[int]], separator: int | None) -> Path:
+    """Find the best path of words that may lack speech, with speech between them that is not in the text.
+
+    Args:
+        log_probs: `(frames, vocab)` natural logs; column 0 is the blank.
+        words: the ids of each; none for a word that cannot be spelled, for which any speech is taken.
+        separator: the id between two words, if there is one.
+
+    Returns:
+        the path; its tokens are those of the words, with the separators between them, and one for a word without ids.
+
+    Raises:
+        SpeechlstmError: the log-probabilities are infinite or NaN.
+    """
+    vocab = log_probs.shape[1]
+    blank, best = log_probs[:, 0], log_probs[:, 1:].max(axis=1)
+    any_speech = np.maximum(best, blank) - np.float32(GUESS)
+    other_speech = np.maximum(blank, best - np.float32(EXTRA))
+    columns, before, prices = _word_states(words, separator, vocab)
+    emissions = np.column_stack((log_probs, any_speech, other_speech)).astype(np.float32, copy=False)
+    return _path(emissions, columns, before, prices, vocab + 1)
+
+
+def _word_states(
+    words: Sequence[Sequence[int]], separator: int | None, vocab: int
+) -> tuple[Ints, Ints, NDArray[np.float64]]:
+    """Return each state's column, the state that leads to it in the same frame, and the price of that."""
+    columns, before, prices = [vocab + 1], [_NEVER], [0.0]
+
+    def add(column: int, source: int = _NEVER, price: float = 0.0) -> None:
+        columns.append(column)
+        before.append(source)
+        prices.append(price)
+
+    begin = 0  # state before the word
+    for number, word in enumerate(words):
+        price = MISSING_WORD + MISSING * len(word) if word else 0.0
+        last = number == len(words) - 1
+        for index, token in enumerate(word or [vocab]):
+            add(token)
+            if index < len(word) - 1:
+                add(0)
+        if separator is None or last:
+            add(vocab + 1, begin, price)
+        else:
+            add(0, begin, price)
+            add(separator)
+            add(vocab + 1, len(columns) - 2, MISSING)
+        begin = len(columns) - 1
+    return np.array(columns, np.int64), np.array(before, np.int64), np.array(prices)
+
+
+def _path(
+    emissions: Floats, columns: Ints, before: Ints, prices: NDArray[np.float64], other: int = -1
+) -> Path:
+    """Return the best path through states; `other` is the column of speech that is not in the text."""
+    states, score = _viterbi(np.ascontiguousarray(emissions), columns, before, prices)
+    if not np.isfinite(score):
+        raise SpeechlstmError(
+            f"no path spells {counted(len(columns) // 2, 'token')}: the log-probabilities are infinite or NaN"
+        )
+    taken = columns[states]
+    log_probs = emissions[np.arange(len(emissions)), taken].astype(np.float64)
+    places = np.arange(1, len(columns), 2)
+    starts, ends = np.searchsorted(states, places), np.searchsorted(states, places, side="right")
+    sums = np.concatenate([[0.0], np.cumsum(np.exp(log_probs))])
+    confidences = np.clip((sums[ends] - sums[starts]) / np.maximum(ends - starts, 1), 0.0, 1.0)
+    extra = (taken == other) & (log_probs > emissions[:, 0])
+    return Path(starts, ends, log_probs, confidences, extra)
+
+
+@compiled
+def _viterbi(
+    emissions: Floats, columns: Ints, before: Ints, prices: NDArray[np.float64]
+) -> tuple[Ints, float]:
+    """Return the best path `(frames,)` and its score, prices included; state 2i + 1 is token i, even ones are between.
+
+    A state is reached from itself, from the one before, a token from another token before it, and, in the same frame
+    and for a price, from the state that `before` names.
+    """
+    frames, states = len(emissions), len(columns)
+    moves = np.zeros(
+        (frames, states), np.uint8
+    )  # how many states each frame's best path came up; 3 within the frame
+    skipping = False
+    for state in range(states):
+        skipping = skipping or before[state] >= 0
+    best = np.full(states, -np.inf)
+    best[0] = emissions[0, columns[0]]
+    if states > 1:
+        best[1] = emissions[0, columns[1]]
+    for frame in range(frames):
+        # Without leaving out, only states that the first frame reaches and that reach the last one.
+        top = states if skipping else min(states, 2 * frame + 2)
+        bottom = 0 if skipping else max(0, states - 2 - 2 * (frames - 1 - frame))
+        if frame:
+            for state in range(top - 1, bottom - 1, -1):  # downwards, so `best` can be overwritten
+                score, move = best[state], 0
+                if state > 0 and best[state - 1] > score:
+                    score, move = best[state - 1], 1
+                if (
+                    state % 2
+                    and state > 1
+                    and columns[state] != columns[state - 2]
+                    and best[state - 2] > score
+                ):
+                    score, move = best[state - 2], 2
+                best[state] = score + emissions[frame, columns[state]]
+                moves[frame, state] = move
+        if skipping:
+            for state in range(states):
+                source = before[state]
+                if source >= 0 and best[source] - prices[state] > best[state]:
+                    best[state] = best[source] - prices[state]
+                    moves[frame, state] = 3
+    last = states - 1
+    if states > 1 and best[states - 2] >= best[states - 1]:
+        last = states - 2
+    path = np.empty(frames, np.int64)
+    state = last
+    for frame in range(frames - 1, -1, -1):
+        while moves[frame, state] == 3:
+            state = before[state]
+        path[frame] = state
+        state -= moves[frame, state]
+    return path, best[last]
