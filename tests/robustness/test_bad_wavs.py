@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from test_bad_audio import RATE, SECONDS, read, speech, strictly
@@ -51,6 +53,50 @@ def test_an_interrupted_wav_is_read_to_its_end(size: int, before: bytes, tmp_pat
     assert sound is not None and not missing
     np.testing.assert_allclose(sound, speech(), atol=1e-4)
     assert audio_info(path).duration == SECONDS
+
+
+def aac() -> bytes:
+    """Return the speech as frames of AAC, each with a header of its own, an odd number of bytes in all."""
+    file = io.BytesIO()
+    with av.open(file, "w", "adts") as container:
+        stream = container.add_stream("aac", RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(speech()[None], "fltp", "mono")
+        frame.sample_rate = RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return file.getvalue()
+
+
+def frames(coded: bytes) -> list[bytes]:
+    """Return frames of AAC, which say how long they are."""
+    cut = []
+    while coded:
+        size = (coded[3] & 3) << 11 | coded[4] << 3 | coded[5] >> 5
+        cut.append(coded[:size])
+        coded = coded[size:]
+    return cut
+
+
+@pytest.mark.parametrize("fact", [b"", b"fact" + struct.pack("<II", 4, round(RATE * SECONDS))])
+def test_the_byte_that_makes_aac_in_a_wav_even_is_no_loss(fact: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    whole = frames(aac())
+    while sum(map(len, whole)) % 2 == 0:
+        whole.pop()
+
+    def missing(coded: bytes) -> list[str]:
+        rate = round(len(coded) / SECONDS)
+        form = b"fmt " + struct.pack("<IHHIIHHH", 18, 0x1600, 1, RATE, rate, 1, 16, 0)
+        data = b"data" + struct.pack("<I", len(coded)) + coded + bytes(len(coded) % 2)
+        body = b"WAVE" + form + fact + data
+        path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+        sound, lost = read(path)
+        assert sound is not None
+        return lost
+
+    assert not missing(b"".join(whole)) and strictly(path) is None
+    assert missing(b"".join(whole)[:-1]), "a frame that is cut off is a loss, be it by a byte"
+    at = len(whole) // 2
+    assert missing(b"".join([*whole[:at], bytes(len(whole[at])), *whole[at + 1 :]])), "and so is one of zeros"
 
 
 @pytest.mark.parametrize("tags", [{b"LIST": 30}, {b"id3 ": 501}, {b"cue ": 4, b"LIST": 9}])

@@ -157,7 +157,9 @@ class Container:
             try:
                 frames = [(frame, _samples(frame)) for frame in packet.decode()]
             except (av.FFmpegError, ValueError):
-                if self.kind not in _BARE:
+                if self.kind == "wav" and bytes(packet) == b"\0":
+                    pass  # not sound: a chunk of an odd size is followed by a byte that makes it even
+                elif self.kind not in _BARE:
                     failed = 0.0 if time is None else time + length + timeline.shift
                 elif not any(mark in bytes(packet) for mark in _TAGS):  # it is all up to the next frame
                     timeline.gap += packet.size * seconds / max(size, 1)
