@@ -10,10 +10,10 @@ import pytest
 import speechlstm_english
 
 import speechlstm
-from speechlstm.data.lines import read_lines
 from speechlstm.evaluation.metrics import corpus
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.selftest import verify
+from speechlstm.model.tokenizer import Phones
 
 FOLDER = Path(speechlstm_english.__file__).parent
 
@@ -24,11 +24,12 @@ def test_it_reproduces_its_self_test() -> None:
 
 def test_its_decoder_has_the_files_that_it_names() -> None:
     settings = json.loads((FOLDER / "decoder.json").read_text(encoding="utf-8"))
-    assert all((FOLDER / settings[key]).is_file() for key in ("lm", "words", "rescore"))
+    assert all((FOLDER / settings[key]).is_file() for key in ("lm", "rescore"))
     bundle = load_bundle(FOLDER)
     assert bundle.decoder["lm"] == str(FOLDER / "lm.arpa.gz")
-    words = {line.split()[0] for _, line in read_lines(FOLDER / "lexicon.dic.gz")}
-    assert len(words) == 51_157 and {"hello", "world"} <= words
+    assert isinstance(bundle.tokenizer, Phones)
+    words = bundle.tokenizer.lexicon.entries
+    assert len(words) == 79_808 and {"hello", "world", "obstinately"} <= words.keys()
 
 
 def test_it_is_small_enough_to_be_installed() -> None:
