@@ -127,6 +127,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("call.wav", "talks/one.flac", "talks/day 2/two.ogg", "an odd, name=1.mp3"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(folder / name, load_audio(SAMPLES / "stop.flac", 16_000), 16_000)
+    spoken = [load_audio(SAMPLES / f"{name}.flac", 16_000) for name in ("number", "stop")]
+    soundfile.write(folder / "chapter.wav", np.concatenate(spoken), 16_000)
+    (folder / "chapter.txt").write_text("four one two five five\noh one nine\n\nStop!\n")
     (folder / "noises").mkdir()
     soundfile.write(folder / "noises/hum.wav", 0.1 * np.sin(np.arange(16_000) / 20), 16_000)
     for corpus in ("data/mine", "data/an4"):

@@ -27,8 +27,7 @@ from speechlstm.configs.arguments import quoted, split
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import batches as transcriber
 from speechlstm.transcription import lookup
-from speechlstm.transcription.align import align
-from speechlstm.transcription.batches import in_order
+from speechlstm.transcription.batches import in_order, recognize
 from speechlstm.transcription.inputs import Recording, find, output_paths, parse_time
 from speechlstm.transcription.jobs import Part
 from speechlstm.transcription.recognizer import transcribe
@@ -318,9 +317,10 @@ def test_any_length_is_transcribed_in_windows(tmp_path: Path) -> None:
     assert results[1].text == "short" and isinstance(results[2], AudioError)
 
 
-def test_alignment_takes_recordings_whole_up_to_a_limit(tmp_path: Path) -> None:
+def test_recordings_are_taken_whole_up_to_a_limit(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.wav", np.zeros(601 * 1000, np.int16), 1000)
-    ((_, error),) = align(SpellingBundle(), [(str(tmp_path / "long.wav"), "yes")])
+    (batch,) = recognize(SpellingBundle(), [str(tmp_path / "long.wav")])
+    ((_, error),) = batch.failures
     assert str(error) == (
         f"{tmp_path / 'long.wav'}: 601 s long, but at most 600 s are taken whole; cut it into shorter files"
     )
