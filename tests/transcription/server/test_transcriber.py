@@ -121,3 +121,19 @@ def test_decoders_with_hotwords_are_made_once_and_the_latest_kept(gated: Gated) 
     assert made[4:] == [("up",), ("go",)], "the one that was not used for longest had gone"
     with pytest.raises(HotwordsError, match="hotword '\\?' cannot be spelled"):
         model.find_decoder(("?",))
+
+
+def test_a_short_recording_is_read_without_further_threads(
+    gated: Gated, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated.gate.set()
+    transcriber = Transcriber()
+    wanted = transcriber.submit(model, upload(), 1.0).result(60)
+    assert wanted == gated.transcribe(upload())
+    begun: list[str] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda self: (begun.append(self.name), start(self)))
+    for _ in range(3):
+        assert transcriber.submit(model, upload(), 1.0).result(60) == wanted
+    transcriber.close()
+    assert all(name.startswith("short") for name in begun)
