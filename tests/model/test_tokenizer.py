@@ -409,3 +409,12 @@ def test_an_alphabet_is_taken_as_given_and_other_characters_are_unknown() -> Non
 def test_tokens_that_are_no_text_are_refused(token: str) -> None:
     with pytest.raises(TokenizerError, match="is no text: it has half a surrogate pair"):
         from_dict({"kind": "words", "case": "keep", "tokens": ["<blank>", "a", token]})
+
+
+@pytest.mark.parametrize("made", [Characters.from_texts(["ab"]), Words.from_texts(["ab"])])
+def test_a_huge_word_is_named_by_its_beginning(made: Tokenizer) -> None:
+    with pytest.raises(TokenizerError) as caught:
+        made.encode("ab " + "xy" * 1_000_000)
+    assert (
+        len(str(caught.value)) < 250 and "'x" in str(caught.value) and "at character 4" in str(caught.value)
+    )

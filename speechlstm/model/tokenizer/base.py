@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -14,6 +13,7 @@ from speechlstm.model import settings
 from speechlstm.types import TokenizerError
 
 BLANK = "<blank>"
+_SHOWN = 40  # characters of a name in a message
 _WITHIN_WORDS = "'’-"  # marks that stay between two letters
 _DOTTED = {"lower": str.maketrans("Iİ", "ıi"), "upper": str.maketrans("iı", "İI")}  # Turkish, Azerbaijani
 
@@ -48,6 +48,7 @@ class Tokenizer(ABC):
     kind: ClassVar[str]
     unit: ClassVar[str]  # what `encode` looks up, for messages
     separator: str | None = None  # the token between two words, if there is one
+    rules: Rules = Rules()  # those of a plugin that has a `normalize` of its own, and does not say
 
     def __init__(
         self,
@@ -124,9 +125,9 @@ class Tokenizer(ABC):
         """
         text = self.normalize(text)
         if unknown := self.unknown(text):
-            first = re.escape(next(iter(unknown)))  # counted in the order of the text
-            match = re.search(first if self.unit == "character" else rf"(?<!\S){first}(?!\S)", text)
-            at = match.start() if match else 0
+            first = next(iter(unknown))  # counted in the order of the text
+            found = text.find(first) if self.unit == "character" else f" {text} ".find(f" {first} ")
+            at = max(found, 0)
             where = f"{text[max(0, at - 30) : at + 30]!r} at character {at + 1}"
             raise TokenizerError(f"{listed(unknown)} not in the tokenizer's {self.unit}s, in {where}")
         return self._encode(text)
@@ -203,7 +204,12 @@ def split(tokens: Sequence[str], separator: str) -> list[tuple[list[str], int, i
     return [(list(tokens[start:end]), start, end) for start, end in runs if start < end]
 
 
+def shortened(name: str) -> str:
+    """Return a name by its beginning, if it is too long for a message."""
+    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+
+
 def listed(counts: Counter[str]) -> str:
     """Return the most frequent names with their counts, for messages."""
-    shown = [f"{name!r} ({count})" for name, count in counts.most_common(10)]
+    shown = [f"{shortened(name)!r} ({count})" for name, count in counts.most_common(10)]
     return ", ".join(shown) + (f" and {len(counts) - 10} more" if len(counts) > 10 else "")
