@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, groupby, pairwise, zip_longest
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from speechlstm.transcription.boundaries import Span, at_least, word_times
 from speechlstm.transcription.transcript import Transcript, Word
 
 _APART = 0.5  # seconds between two stretches of speech that is not in the text; those that are closer are one
+_GUESSED = (
+    1.0  # seconds of speech that is not in the text which a character may stand for that cannot be spelled
+)
 _WORDLIKE = 0.6  # share of the tokens of a word of the text that such a stretch has at least
 
 
@@ -104,6 +107,7 @@ def assemble(
         duration: its length in seconds.
         pauses: stretches of it without speech, in seconds.
     """
+    path = _guessed(placed, path, frame_shift)
     times = _times(placed, path, isinstance(tokenizer, Words), frame_shift, duration, pauses)
     words, scores, tokens, missing = list[Word](), list[float](), list[list[Word]](), list[Missing]()
     for is_there, group in groupby(zip(placed, times, strict=True), lambda pair: pair[1] is not None):
@@ -124,6 +128,26 @@ def assemble(
     return Alignment(transcript, scores, tokens, missing, _extra(placed, path, frame_shift))
 
 
+def _guessed(placed: Sequence[Placed], path: Path, frame_shift: float) -> Path:
+    """Give the words that cannot be spelled the speech beside them that is not in the text, if it is not too long."""
+    starts, ends, extra = path.starts.copy(), path.ends.copy(), path.extra.copy()
+    for each, following in zip_longest(placed, placed[1:]):
+        if each.word.ids:
+            continue
+        left = ends[each.first - 1] if each.first else 0
+        right = starts[following.first] if following else len(extra)
+        near = left + np.flatnonzero(extra[left:right])
+        if not len(near):
+            continue
+        is_heard = ends[each.first] > starts[each.first]
+        first = min(near[0], starts[each.first]) if is_heard else near[0]
+        after = max(near[-1] + 1, ends[each.first]) if is_heard else near[-1] + 1
+        if (after - first) * frame_shift <= _GUESSED * sum(map(len, each.word.texts)):
+            starts[each.first], ends[each.first] = first, after
+            extra[first:after] = False
+    return replace(path, starts=starts, ends=ends, extra=extra)
+
+
 def _times(
     placed: Sequence[Placed],
     path: Path,
@@ -132,7 +156,7 @@ def _times(
     duration: float,
     pauses: Sequence[Span],
 ) -> list[Span | None]:
-    """Return start and end of each word in seconds, None for those without speech."""
+    """Return start and end of each word in seconds, None for those without speech, or without room for it."""
     spoken = [index for index, each in enumerate(placed) if path.ends[each.first] > path.starts[each.first]]
     spikes, letters = list[Span](), list[float]()
     for index in spoken:
@@ -140,7 +164,7 @@ def _times(
         # Frame t is centered at t * frame_shift seconds; the last frame of a token is the one before its end.
         begin, end = path.starts[each.first], path.ends[each.after - 1] - 1
         spikes.append((float(begin * frame_shift), float(end * frame_shift)))
-        letters.append(len(each.word.spoken) / (each.after - each.first))
+        letters.append(max(len(each.word.spoken), 1) / (each.after - each.first))
     found = dict(zip(spoken, word_times(spikes, letters, whole, duration, pauses), strict=True))
     there = [index for index, each in enumerate(placed) if index in found or not each.word.ids]
     for position, index in enumerate(there):
@@ -149,7 +173,12 @@ def _times(
             later = next((found[other][0] for other in there[position + 1 :] if other in found), duration)
             found[index] = (start, later)
     spans = dict(zip(there, at_least([found[index] for index in there], frame_shift, duration), strict=True))
-    return [spans.get(index) for index in range(len(placed))]
+    crowded = {
+        index
+        for index, (start, end) in spans.items()
+        if end - start < len(placed[index].word.texts) * frame_shift / 2  # more words than can have been said
+    }
+    return [None if index in crowded else spans.get(index) for index in range(len(placed))]
 
 
 def _word(
