@@ -27,6 +27,8 @@ def to_json(alignment: Alignment) -> str:
         document["extra"] = [
             {"start": round(start, 3), "end": round(end, 3)} for start, end in alignment.extra
         ]
+    if made.warnings:
+        document["warnings"] = made.warnings
     return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
 
 

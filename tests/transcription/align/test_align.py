@@ -293,6 +293,13 @@ def test_json_holds_words_with_scores_and_tokens() -> None:
     ]
 
 
+def test_json_tells_what_of_the_audio_is_missing() -> None:
+    made = alignment()
+    assert "warnings" not in json.loads(module.FORMATS["json"](made))
+    warned = replace(made, transcript=replace(made.transcript, warnings=["0.85 s missing at 1.7 s"]))
+    assert json.loads(module.FORMATS["json"](warned))["warnings"] == ["0.85 s missing at 1.7 s"]
+
+
 def test_textgrid_has_a_tier_of_words_and_one_of_tokens() -> None:
     document = module.FORMATS["TextGrid"](alignment())
     assert "\nsize = 2\n" in document
