@@ -128,6 +128,11 @@ def assemble(
     return Alignment(transcript, scores, tokens, missing, _extra(placed, path, frame_shift))
 
 
+def longest_guess(word: WrittenWord) -> float:
+    """Return the most seconds of speech that a word which cannot be spelled may stand for."""
+    return _GUESSED * sum(map(len, word.texts))
+
+
 def _guessed(placed: Sequence[Placed], path: Path, frame_shift: float) -> Path:
     """Give the words that cannot be spelled the speech beside them that is not in the text, if it is not too long."""
     starts, ends, extra = path.starts.copy(), path.ends.copy(), path.extra.copy()
@@ -142,7 +147,7 @@ def _guessed(placed: Sequence[Placed], path: Path, frame_shift: float) -> Path:
         is_heard = ends[each.first] > starts[each.first]
         first = min(near[0], starts[each.first]) if is_heard else near[0]
         after = max(near[-1] + 1, ends[each.first]) if is_heard else near[-1] + 1
-        if (after - first) * frame_shift <= _GUESSED * sum(map(len, each.word.texts)):
+        if (after - first) * frame_shift <= longest_guess(each.word):
             starts[each.first], ends[each.first] = first, after
             extra[first:after] = False
     return replace(path, starts=starts, ends=ends, extra=extra)

@@ -107,13 +107,20 @@ def forced_alignment(log_probs: Floats, tokens: Sequence[int]) -> tuple[Hypothes
     return Hypothesis(ids.tolist(), *spans, path.score, path.confidences.tolist()), path.log_probs
 
 
-def word_alignment(log_probs: Floats, words: Sequence[Sequence[int]], separator: int | None) -> Path:
+def word_alignment(
+    log_probs: Floats,
+    words: Sequence[Sequence[int]],
+    separator: int | None,
+    longest: Sequence[float] | None = None,
+) -> Path:
     """Find the best path of words that may lack speech, with speech between them that is not in the text.
 
     Args:
         log_probs: `(frames, vocab)` natural logs; column 0 is the blank.
         words: the ids of each; none for a word that cannot be spelled, for which any speech is taken.
         separator: the id between two words, if there is one.
+        longest: for each word that cannot be spelled the most frames that it may have; more are speech that is not in
+            the text, and it has none. None sets no limit.
 
     Returns:
         the path; its tokens are those of the words, with the separators between them, and one for a word without ids.
@@ -127,7 +134,18 @@ def word_alignment(log_probs: Floats, words: Sequence[Sequence[int]], separator:
     other_speech = np.maximum(blank, best - np.float32(EXTRA))
     columns, before, prices = _word_states(words, separator, vocab)
     emissions = np.column_stack((log_probs, any_speech, other_speech)).astype(np.float32, copy=False)
-    return _path(emissions, columns, before, prices, vocab + 1)
+    guesses = np.flatnonzero(columns == vocab)
+    tokens, passed = guesses // 2, np.zeros(len(guesses), np.bool_)
+    limits = np.inf if longest is None else np.asarray(longest)
+    while True:
+        path = _path(emissions, columns, before, prices, vocab + 1)
+        too_long = ~passed & (path.ends[tokens] - path.starts[tokens] > limits)
+        if not too_long.any():
+            break
+        passed |= too_long
+        columns[guesses[passed]] = vocab + 1
+    path.ends[tokens[passed]] = path.starts[tokens[passed]]
+    return path
 
 
 def _word_states(

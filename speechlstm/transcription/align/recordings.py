@@ -20,7 +20,7 @@ from speechlstm.data.audio import AudioInput, audio_name
 from speechlstm.decoders import Decoder
 from speechlstm.transcription import long
 from speechlstm.transcription.align import anchors, texts
-from speechlstm.transcription.align.alignment import Alignment, assemble, place
+from speechlstm.transcription.align.alignment import Alignment, assemble, longest_guess, place
 from speechlstm.transcription.align.paths import Floats, Path, joined, word_alignment
 from speechlstm.transcription.batches import Recognized, SpeechModel, recognize
 from speechlstm.transcription.boundaries import Span, find_pauses
@@ -156,7 +156,8 @@ def _align(model: Listener, heard: Heard, words: list[texts.WrittenWord]) -> Ali
                 f"of {counted(after - first, 'word')} from {' '.join(words[first].texts)!r} on; "
                 "does it belong to this audio?"
             )
-        paths.append(word_alignment(heard.log_probs[begin:end], ids[first:after], separator))
+        longest = [longest_guess(word) / shift for word in words[first:after] if not word.ids]
+        paths.append(word_alignment(heard.log_probs[begin:end], ids[first:after], separator, longest))
     path = joined(paths, separator)
     made = assemble(placed, path, tokenizer, shift, heard.audio, heard.seconds, heard.pauses)
     if all(math.isnan(score) for score in made.scores):
