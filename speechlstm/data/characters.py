@@ -11,7 +11,7 @@ from speechlstm.types import counted
 
 RARE = 10  # occurrences below which a character cannot be learned
 _ENOUGH = 2000  # characters from which on rarity says something
-_WITHIN_WORDS = "'’-"
+WITHIN_WORDS = "'’-"  # marks that stay between two letters, and are nothing by themselves
 _DOTLESS = {"tr": "ğş", "az": "ə"}  # letters by which languages with a dotless i are known
 
 
@@ -42,7 +42,7 @@ def advice(characters: Counter[str]) -> Iterator[Problem]:
 
 
 def _is_mark(character: str) -> bool:
-    return unicodedata.category(character)[0] in "PS" and character not in _WITHIN_WORDS
+    return unicodedata.category(character)[0] in "PS" and character not in WITHIN_WORDS
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -59,6 +59,17 @@ def find_pauses(waveform: NDArray[np.float32], sample_rate: int) -> list[Span]:
     return [(start, end) for start, end in seconds.tolist() if end - start >= MIN_PAUSE]
 
 
+def spike(start: int, end: int, frame_shift: float) -> Span:
+    """Return when the first frame of a word begins and its last one ends, the middle of a frame each, in seconds.
+
+    Args:
+        start: its first frame.
+        end: the frame after its last.
+        frame_shift: seconds from one frame to the next; frame t is centered at t times as much.
+    """
+    return start * frame_shift, (end - 1) * frame_shift
+
+
 def at_least(spans: Sequence[Span], least: float, duration: float) -> list[Span]:
     """Give words that are shorter than `least` seconds that length, from their neighbors where need be.
 

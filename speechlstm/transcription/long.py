@@ -245,15 +245,8 @@ def recognized(
 ) -> Iterator[list[Stretch]]:
     """Run a recording through the model by `stretches`, in batches that suit the device, and show a bar.
 
-    Args:
-        model: gives the log-probabilities.
-        blocks: the samples of the recording, at the model's rate.
-        audio: what it is called.
-        seconds: its length as far as it is known, for the bar.
-        batch_seconds: most seconds of the windows that a GPU recognizes together.
-        threads: how many batches are recognized at once on a CPU.
-        end: sample at which a stretch ended that was done before.
-        shared: samples before it that the next window begins with.
+    `audio` is what the recording is called, `seconds` its length as far as it is known, both for the bar;
+    `batch_seconds` is for a GPU and `threads` for a CPU, as in `transcribe`, and the rest is that of `stretches`.
     """
     rate, on_cpu = model.sample_rate, model.device.type == "cpu"
     # On a CPU a batch of one is the fastest below eight: its recurrent products are matrix times vector.

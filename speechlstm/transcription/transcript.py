@@ -10,7 +10,7 @@ from speechlstm.data.files import write_atomically
 from speechlstm.model.settings import FileName, check_argument
 from speechlstm.model.tokenizer import Tokenizer, Words
 from speechlstm.transcription import formats, subtitles
-from speechlstm.transcription.boundaries import at_least, word_times
+from speechlstm.transcription.boundaries import at_least, spike, word_times
 from speechlstm.transcription.segments import Segment, segments
 from speechlstm.transcription.subtitles import DEFAULT, Style
 from speechlstm.types import DecoderError, Hypothesis
@@ -148,11 +148,7 @@ def to_transcript(
     texts = [tokenizer.decode(h.tokens) if h.text is None else h.text for h in hypotheses]
     best = hypotheses[0]
     spelled = tokenizer.words(best.tokens)
-    # Frame t is centered at t * frame_shift seconds; the last frame of a token is the one before its end.
-    spikes = [
-        (best.starts[first] * frame_shift, (best.ends[end - 1] - 1) * frame_shift)
-        for _, first, end in spelled
-    ]
+    spikes = [spike(best.starts[first], best.ends[end - 1], frame_shift) for _, first, end in spelled]
     letters = [len(text) / (end - first) for text, first, end in spelled]
     times = word_times(spikes, letters, isinstance(tokenizer, Words), duration, pauses)
     times = at_least(times, frame_shift, duration)

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
+from speechlstm.data.characters import WITHIN_WORDS
 from speechlstm.model import settings
 from speechlstm.types import TokenizerError
 
 BLANK = "<blank>"
-_SHOWN = 40  # characters of a name in a message
-_WITHIN_WORDS = "'’-"  # marks that stay between two letters
 _DOTTED = {"lower": str.maketrans("Iİ", "ıi"), "upper": str.maketrans("iı", "İI")}  # Turkish, Azerbaijani
 
 Case = Literal["lower", "upper", "keep"]
@@ -185,7 +184,7 @@ def normalize(text: str, case: str = "lower", punctuation: str = "keep", languag
 
 def _is_within_word(text: str, place: int) -> bool:
     around = text[max(0, place - 1) : place], text[place + 1 : place + 2]
-    return text[place] in _WITHIN_WORDS and all(each.isalnum() for each in around)
+    return text[place] in WITHIN_WORDS and all(each.isalnum() for each in around)
 
 
 def encodable(text: str) -> bool:
@@ -204,12 +203,7 @@ def split(tokens: Sequence[str], separator: str) -> list[tuple[list[str], int, i
     return [(list(tokens[start:end]), start, end) for start, end in runs if start < end]
 
 
-def shortened(name: str) -> str:
-    """Return a name by its beginning, if it is too long for a message."""
-    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
-
-
 def listed(counts: Counter[str]) -> str:
     """Return the most frequent names with their counts, for messages."""
-    shown = [f"{shortened(name)!r} ({count})" for name, count in counts.most_common(10)]
+    shown = [f"{settings.shown(name)} ({count})" for name, count in counts.most_common(10)]
     return ", ".join(shown) + (f" and {len(counts) - 10} more" if len(counts) > 10 else "")

@@ -11,7 +11,7 @@ import numpy as np
 from speechlstm.model.tokenizer import Tokenizer, Words
 from speechlstm.transcription.align.paths import Path
 from speechlstm.transcription.align.texts import WrittenWord
-from speechlstm.transcription.boundaries import Span, at_least, word_times
+from speechlstm.transcription.boundaries import Span, at_least, spike, word_times
 from speechlstm.transcription.transcript import Transcript, Word
 
 _APART = 0.5  # seconds between two stretches of speech that is not in the text; those that are closer are one
@@ -166,9 +166,7 @@ def _times(
     spikes, letters = list[Span](), list[float]()
     for index in spoken:
         each = placed[index]
-        # Frame t is centered at t * frame_shift seconds; the last frame of a token is the one before its end.
-        begin, end = path.starts[each.first], path.ends[each.after - 1] - 1
-        spikes.append((float(begin * frame_shift), float(end * frame_shift)))
+        spikes.append(spike(int(path.starts[each.first]), int(path.ends[each.after - 1]), frame_shift))
         letters.append(max(len(each.word.spoken), 1) / (each.after - each.first))
     found = dict(zip(spoken, word_times(spikes, letters, whole, duration, pauses), strict=True))
     there = [index for index, each in enumerate(placed) if index in found or not each.word.ids]

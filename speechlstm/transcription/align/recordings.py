@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from speechlstm.data.audio import AudioInput, audio_name
@@ -176,7 +175,7 @@ def _cuts(model: Listener, heard: Heard, spoken: Sequence[str]) -> list[tuple[in
     """Return where text and recording can be cut: the word that follows and the frame."""
     words: list[Word] = []
     for start, log_probs in heard.stretches:
-        (found,) = model.decoder(log_probs[None], torch.tensor([len(log_probs)]))
+        found = next(model.decoder.passes(log_probs))  # anchors need no second pass
         length = len(log_probs) * model.frame_shift
         made = to_transcript(found, model.tokenizer, model.frame_shift, heard.audio, length)
         words += made.shifted(start).words

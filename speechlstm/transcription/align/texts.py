@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from speechlstm.data.characters import WITHIN_WORDS
 from speechlstm.model.tokenizer import Tokenizer, normalize
 from speechlstm.types import SpeechlstmError
 
 _MARKS = re.compile(r"[\W_]+")
 _READ_ALOUD = "&@#%‰§/\\"  # marks that stand for words
-_WITHIN_WORDS = "'’-"  # marks that tokens may have, which are nothing by themselves
 _APOSTROPHES = str.maketrans(dict.fromkeys("’ʼ‘`´", "'"))
 
 
@@ -54,7 +54,7 @@ def _written(split: Sequence[str], known: dict[str, str]) -> Iterator[tuple[str,
     parts, said = list[str](), ""  # of the word that may get more marks
     is_begun = False  # whether it has more than the marks before it
     for word in split:
-        marks = _are_marks(word) and (not known[word] or set(word) <= {*_WITHIN_WORDS})
+        marks = _are_marks(word) and (not known[word] or set(word) <= {*WITHIN_WORDS})
         opens = (marks and unicodedata.category(word[-1]) in ("Ps", "Pi")) or word in ("¿", "¡")
         if is_begun and (opens or not marks):
             yield " ".join(parts), said
