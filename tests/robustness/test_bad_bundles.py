@@ -203,7 +203,10 @@ OTHER: dict[str, tuple[dict[str, object], str]] = {
             {"tokenizer": {"kind": "phones", "case": "lower", "tokens": ["<blank>", "|", "A"], "lexicon": shape}},
             "lexicon",
         )
-        for shape in (5, "text", ["a"], {"a": "A"}, {"a": ["A"]}, {"a": [[1]]}, {"a": []}, {"a": [["B"]]})
+        for shape in (
+            5, "text", ["a"], {"a": 1}, {"a": "B"}, {"a": "A  A"}, {"a": [1]}, {"a": ["A", ""]},
+            {"a": [[1]]}, {"a": []}, {"a": [["B"]]},
+        )
     },
 }  # fmt: skip
 

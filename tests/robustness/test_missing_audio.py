@@ -26,7 +26,12 @@ def damaged(work: Path) -> Path:
     content = (work / "cut.wav").read_bytes()
     (work / "cut.wav").write_bytes(content[:-rate])  # half a second
     lines = [
-        {"audio_filepath": "cut.wav", "duration": len(samples) / rate, "text": "four one two", "id": "cut"},
+        {
+            "audio_filepath": "cut.wav",
+            "duration": len(samples) / rate,
+            "text": "four one two five five oh one",
+            "id": "cut",
+        },
         {"audio_filepath": "stop.flac", "duration": 1.18, "text": "stop", "id": "stop"},
     ]
     (work / "m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
