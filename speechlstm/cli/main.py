@@ -16,7 +16,7 @@ _NO_COMMANDS = ("__init__", "main", "devices")
 _GROUPS = {  # what people come to do
     "transcribe recordings": ("transcribe", "live", "serve", "align", "verify", "export"),
     "train a recognizer": ("prepare", "validate", "listen", "train"),
-    "measure and decode": ("evaluate", "lm", "lexicon", "tune", "plugins"),
+    "measure and decode": ("evaluate", "lm", "lexicon", "tune", "plugins", "models"),
     "understand the networks": ("inspect", "compare"),
 }
 _HYDRA_FLAGS = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from speechlstm.configs import folders
 from speechlstm.configs.help import read
+from speechlstm.model import registry
 
 # Each asks `speechlstm --complete SHELL LINE` with the line up to the cursor, and gets whole words, one a line.
 SCRIPTS = {shell: Path(__file__).parent / f"shells/completion.{shell}" for shell in ("bash", "zsh", "fish")}
@@ -29,7 +30,8 @@ def complete(shell: str, line: str, commands: Sequence[str]) -> list[str]:
     if equals and key in file.groups:
         return [f"{key}={name}" for name in sorted(folders.options(key, searched)) if name.startswith(value)]
     if equals:
-        return [f"{key}={_escaped(name, shell)}" for name in _files(value)]
+        models = _models(value) if key == "bundle" else []
+        return [f"{key}={_escaped(name, shell)}" for name in models + _files(value)]
     group, dot, _ = word.partition(".")
     if dot and group in file.groups:  # settings of a group are many: they come once its name is there
         given = (each.partition("=")[2] for each in reversed(words) if each.startswith(f"{group}="))
@@ -38,7 +40,9 @@ def complete(shell: str, line: str, commands: Sequence[str]) -> list[str]:
     else:
         keys = [f"{name}=" for name in (*file.groups, *file.settings) if name != "inputs"]
         keys += [f"{name}." for name, option in file.groups.items() if option]
-    files = _files(word) if "inputs" in file.settings else []
+    files = (_models(word) if command == "models" else []) + (
+        _files(word) if "inputs" in file.settings else []
+    )
     flags = ["--help", "--version", "--multirun", "--config-dir"]
     return [
         *(each for each in (*keys, *flags) if each.startswith(word)),
@@ -58,6 +62,11 @@ def _words(line: str) -> tuple[list[str], str]:
         words = line.split()
     unfinished = bool(line) and not re.search(r"(?<!\\)\s$", line)
     return (words[:-1], words[-1]) if unfinished and words else (words, "")
+
+
+def _models(beginning: str) -> list[str]:
+    """Return the names of installed models that begin like this."""
+    return [name for name in registry.names("bundle") if name.startswith(beginning)]
 
 
 def _files(beginning: str) -> list[str]:

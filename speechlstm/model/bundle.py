@@ -1,7 +1,8 @@
 """A trained recognizer as a folder that loads without running any code from it.
 
 model.safetensors     weights of the acoustic model
-config.json           format version, sample rate, features, encoder, tokenizer, training record
+config.json           format version, sample rate, features, encoder, tokenizer, training record; where somebody has
+                      added them, the code of the language and figures, which `speechlstm models` shows
 tokens.txt            the token of each id, a line each, for people and other programs
 decoder.json          the decoder for this model, and its settings; absent for greedy decoding
 selftest.safetensors  a synthesized clip and the log-probabilities this model gave for it
@@ -27,17 +28,14 @@ from speechlstm.data.files import temporary_path, write_atomically
 from speechlstm.model import registry
 from speechlstm.model import tokenizer as tokenizers
 from speechlstm.model.acoustic import AcousticModel
-from speechlstm.model.reading import read_json, read_tensors
+from speechlstm.model.description import FORMAT, read_config, read_decoder
+from speechlstm.model.files import read_json
+from speechlstm.model.reading import read_tensors
 from speechlstm.model.restore import described, restore
-from speechlstm.model.settings import shown
 from speechlstm.model.tokenizer import Tokenizer
-from speechlstm.model.tokenizer.base import encodable
 from speechlstm.types import BundleError, OutputError, TokenizerError, UsageError, __version__
 
-FORMAT = 2  # raised when an older version could no longer read what is written
 PARTS = frozenset({"config.json", "model.safetensors", "selftest.safetensors", "tokens.txt", "README.md"})
-
-_CONTENT = {"name": str, "sample_rate": int, "features": dict, "encoder": dict, "tokenizer": dict}
 
 
 @dataclass(slots=True)
@@ -150,14 +148,14 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
         BundleError: something is missing, damaged, or from another version.
     """
     folder = registry.find_bundle(path)
-    config = _read_config(folder)
+    config = read_config(folder)
     tensors = read_tensors(weights := folder / "model.safetensors")
     try:
         tokens = tokenizers.from_dict(config["tokenizer"])
     except TokenizerError as error:
         raise BundleError(f"{folder}/config.json: {error}") from None
     model = restore(config, f"{folder}/config.json", tensors, len(tokens), str(weights))
-    return Bundle(model, tokens, config, folder, _read_decoder(folder))
+    return Bundle(model, tokens, config, folder, read_decoder(folder))
 
 
 @contextlib.contextmanager
@@ -169,51 +167,3 @@ def naming_decoder_file(bundle: Bundle, settings: Mapping[str, Any]) -> Iterator
         if settings != bundle.decoder:
             raise
         raise BundleError(f"{bundle.path}/decoder.json: {error}") from None
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.exists():
-        raise BundleError(f"{path}: missing; a bundle is the folder that `speechlstm train` writes")
-    config: Any = read_json(path)
-    if not isinstance(config, dict):
-        got = shown(json.dumps(config, ensure_ascii=False)).strip("'\"")
-        raise BundleError(
-            f"{path}: {got}, but must be a JSON object that describes a model; copy the bundle again"
-        )
-    version = config.get("format")
-    if version != FORMAT:
-        raise BundleError(
-            f"{path}: bundle format {shown(version)}, but this version of speechlstm reads {FORMAT}"
-        )
-    for key, kind in _CONTENT.items():
-        if key not in config:
-            raise BundleError(f"{path}: no {key!r}; the bundle is incomplete")
-        if not isinstance(config[key], kind):
-            raise BundleError(f"{path}: {key} is {shown(config[key])}, but must be of type {kind.__name__}")
-    if not encodable(config["name"]):
-        raise BundleError(f"{path}: name is {shown(config['name'])}, which has half a surrogate pair in it")
-    if config["features"].get("sample_rate") != config["sample_rate"]:
-        raise BundleError(f"{path}: sample_rate is not that of the features")
-    return dict(config)
-
-
-def _read_decoder(folder: Path) -> dict[str, Any]:
-    path = folder / "decoder.json"
-    if not os.path.lexists(path):
-        return {}
-    settings: Any = read_json(path)
-    if not isinstance(settings, dict) or not isinstance(settings.get("name"), str):
-        raise BundleError(f"{path}: must be a JSON object with the name of a decoder and its settings")
-    for key, value in settings.items():
-        if not isinstance(value, str) or key == "name":
-            continue
-        if (
-            Path(value).name != value
-            or "\\" in value
-            or (Path(value).suffix and not (folder / value).is_file())
-        ):
-            raise BundleError(f"{path}: {key} is {shown(value)}, which is no file of the bundle")
-        if (folder / value).is_file():
-            settings[key] = str(folder / value)  # a language model or a lexicon
-    return dict(settings)

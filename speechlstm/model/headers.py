@@ -1,11 +1,15 @@
-"""What is wrong with a safetensors file, in words."""
+"""The header of a safetensors file, and what is wrong with it, in words."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from speechlstm.data.lines import read_value
+from speechlstm.model.files import opened
+from speechlstm.types import BundleError
 
 _BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "I64": 8,
@@ -13,16 +17,37 @@ _BYTES = {
 }  # fmt: skip
 
 _MOST = 1 << 62  # bytes
+_MOST_HEADER = 100_000_000  # bytes, as for the safetensors package
 
 
-def header_fault(content: bytes) -> str:
-    """Return what is wrong with a file whose header cannot be used: its length, itself, or what it says of a tensor.
+def read_tensor_header(path: Path) -> dict[str, Any]:
+    """Return type, shape, and place of each tensor of a safetensors file, of which no more is read.
+
+    Raises:
+        BundleError: as `speechlstm.model.files.opened`, or the header is damaged.
+    """
+    with opened(path) as (file, total):
+        content = file.read(8)
+        content += file.read(min(int.from_bytes(content, "little"), _MOST_HEADER, total))
+    if fault := header_fault(content, total):
+        raise BundleError(f"{path}: damaged: {fault}; copy it again")
+    about: dict[str, Any] = read_value(content[8:].decode())
+    about.pop("__metadata__", None)
+    return about
+
+
+def header_fault(content: bytes, total: int) -> str:
+    """Return what is wrong with a file's header: its length, itself, or what it says of a tensor; else nothing.
 
     A file begins with the length of its header, 8 bytes. The header is JSON, and has for each tensor its type, its
     shape, and where its bytes begin and end after the header. They follow each other without a gap.
+
+    Args:
+        content: the file, or its beginning up to the end of the header.
+        total: bytes of the file.
     """
     size = int.from_bytes(content[:8], "little")
-    there = len(content) - 8 - size
+    there = total - 8 - size
     if len(content) < 8 or not size or there < 0:
         return "its header is cut short, or it is no safetensors file"
     try:
@@ -37,10 +62,13 @@ def header_fault(content: bytes) -> str:
     for name, entry in about.items():
         if fault := _fault(entry):
             return f"its header gives {name[:80]!r} {fault}"
-    told = max((entry["data_offsets"][1] for entry in about.values()), default=0)
+    places = sorted(entry["data_offsets"] for entry in about.values())
+    told = max((end for _, end in places), default=0)
     if told != there:
         return f"{there:,} bytes of numbers follow its header, which tells of {told:,}"
-    return "by its header, numbers of two tensors overlap, or belong to none"
+    if any(end != start for (_, end), (start, _) in pairwise([(0, 0), *places])):
+        return "by its header, numbers of two tensors overlap, or belong to none"
+    return ""
 
 
 def _fault(entry: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from speechlstm.model import registry
-from speechlstm.types import PluginError, SpeechlstmError, UsageError
+from speechlstm.model import catalog, registry
+from speechlstm.types import PluginError, UsageError
 
 _PACKAGE = Path(__file__).parents[1]
 _IN_WHEEL = _PACKAGE / "configs" / "conf"  # a checkout has it beside the package
@@ -70,6 +69,20 @@ def settings_file(stage: str, point: EntryPoint) -> Path:
     return path
 
 
+def summary(stage: str, name: str) -> str:
+    """Return the first line of the YAML of a part, which says what it is.
+
+    Raises:
+        UsageError: no such part.
+        PluginError: its YAML is missing.
+    """
+    return _first_line(settings_file(stage, registry.entry(stage, name)))
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
+
+
 def missing_settings(stage: str, name: str) -> str:
     """Return which file of which package is missing, if there is such a part and its settings are not to be found."""
     for point in registry.points(stage) if stage in registry.STAGES else ():
@@ -116,10 +129,10 @@ def _describe(stage: str, point: EntryPoint, clashes: bool) -> Installed:
     package, number = (point.dist.name, point.dist.version) if point.dist else (point.module, "")
     known = (stage, point.name, package, number)
     if stage == "bundle":
-        return _describe_bundle(known, point)
+        about = f"A trained recognizer; `speechlstm models {point.name}` describes it."
+        return Installed(*known, about, problem=catalog.entry_of(point).problem)
     try:
         path = settings_file(stage, point)
-        summary = path.read_text(encoding="utf-8").partition("\n")[0]
         own = {key: value for key, value in _read(path).items() if key != "name"}
         if clashes and registry.entry(stage, point.name) != point:  # or raises, naming all
             raise PluginError(f"{stage} {point.name!r} of {package} {number} is not used: speechlstm has one")
@@ -127,23 +140,8 @@ def _describe(stage: str, point: EntryPoint, clashes: bool) -> Installed:
             raise PluginError(
                 f"{stage} {point.name!r} of {package} {number} needs {missing}, which is not installed"
             )
-        return Installed(*known, summary.removeprefix("#").strip(), own)
+        return Installed(*known, _first_line(path), own)
     except (PluginError, UsageError) as error:
-        return Installed(*known, problem=str(error))
-
-
-def _describe_bundle(known: tuple[str, str, str, str], point: EntryPoint) -> Installed:
-    try:
-        folder = registry.bundle_folder(point)
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tokens = config["tokenizer"]
-        words = f" and a lexicon of {len(tokens['lexicon']):,} words" if "lexicon" in tokens else ""
-        size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
-        about = f"{config['name']}, with {len(tokens['tokens']) - 1} {tokens['kind']}{words}"
-        return Installed(
-            *known, f"A trained recognizer: {about}; {config['sample_rate'] / 1000:g} kHz, {size:.0f} MB"
-        )
-    except (SpeechlstmError, OSError, ValueError, KeyError, TypeError) as error:
         return Installed(*known, problem=str(error))
 
 

@@ -241,12 +241,7 @@ def find_bundle(name_or_path: str | Path | None = None) -> Path:
         PluginError: the installed package does not hold what it promises.
     """
     if name_or_path is None:
-        others = {point.name for point in points("bundle") if not _is_core(point)}
-        if len(others) > 1:
-            raise UsageError(
-                f"several models are installed: choose with bundle={' or bundle='.join(sorted(others))}"
-            )
-        return bundle_folder(entry("bundle", others.pop() if others else SMALL))
+        return bundle_folder(entry("bundle", default_bundle()))
     settings.check_argument("bundle", name_or_path, settings.FileName)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
@@ -258,6 +253,20 @@ def find_bundle(name_or_path: str | Path | None = None) -> Path:
         f"{name_or_path}: no such folder, and no installed model of that name{nearest(str(name_or_path), known)}; "
         f"installed are: {', '.join(known)}"
     )
+
+
+def default_bundle() -> str:
+    """Return the name of the model that is used where none is named.
+
+    Raises:
+        UsageError: several are installed besides the small one of this package.
+    """
+    others = {point.name for point in points("bundle") if not _is_core(point)}
+    if len(others) > 1:
+        raise UsageError(
+            f"several models are installed: choose with bundle={' or bundle='.join(sorted(others))}"
+        )
+    return others.pop() if others else SMALL
 
 
 def bundle_folder(point: EntryPoint) -> Path:

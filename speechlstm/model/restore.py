@@ -14,6 +14,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from speechlstm.model import registry
 from speechlstm.model.acoustic import AcousticModel, is_encoder_weight
+from speechlstm.model.description import chosen_part
 from speechlstm.model.encoder import weights_follow
 from speechlstm.types import BundleError, PluginError, SpeechlstmError, UsageError
 
@@ -141,20 +142,9 @@ def _check_kinds(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _part(stage: str, config: Mapping[str, Any], where: str, **sizes: int) -> Any:
-    settings = dict(config[stage])
-    name = settings.get("name")
-    if not isinstance(name, str):
-        raise BundleError(
-            f"{where}: {stage} must be chosen by name, but is {settings.get('_target_', name)!r:.99}; "
-            f"installed are: {', '.join(registry.names(stage))}"
-        )
-    if name not in registry.names(stage):
-        packages = config.get("packages")
-        source = str(packages.get(stage, ""))[:99] if isinstance(packages, dict) else ""
-        install = f"; it came with {source}: pip install {source.split()[0]}" if source.strip() else ""
-        raise BundleError(f"{where}: the model needs {stage} {name[:99]!r}, which is not installed{install}")
+    chosen_part(stage, config, where)
     with weights_follow():
-        return registry.create(stage, **(settings | sizes))
+        return registry.create(stage, **(dict(config[stage]) | sizes))
 
 
 def described(config: Mapping[str, Any], tokenizer: str) -> dict[str, Any]:

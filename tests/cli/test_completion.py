@@ -39,6 +39,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("speechlstm transcribe a", ["a call.wav"]),
         ("speechlstm transcribe 'a c", ["a call.wav"]),
         ("speechlstm transcribe out=ta", ["out=talks/"]),
+        ("speechlstm transcribe bundle=sm", ["bundle=small"]),
+        ("speechlstm transcribe bundle=", ["bundle=small", "bundle=a call.wav", "bundle=talks/"]),
+        ("speechlstm models s", ["small"]),
+        ("speechlstm models t", ["talks/"]),
+        ("speechlstm models f", ["format="]),
         ("speechlstm nothing ", []),
     ],
 )

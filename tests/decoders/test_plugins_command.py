@@ -162,7 +162,7 @@ def test_the_list_as_json(site: Path, run: Run) -> None:
     wanted = {"features": "logmel", "encoder": "blstm", "tokenizer": "phones", "bundle": "small"}
     assert set(wanted.items()) <= content.keys()
     assert content["bundle", "small"]["summary"] == (
-        "A trained recognizer: letters-digits-commands, with 110 words; 16 kHz, 10 MB"
+        "A trained recognizer; `speechlstm models small` describes it."
     )
 
 

@@ -53,6 +53,7 @@ def test_a_training_ends_with_its_bundle(warm: Server, work: Path, out: str, err
         ["--version"],
         ["transcribe", "--help"],
         ["plugins"],
+        ["models"],
         ["completion", "bash"],
         ["verify", "bundle=small"],
     ],

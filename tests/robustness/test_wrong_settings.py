@@ -71,6 +71,9 @@ CASES: dict[tuple[str, str], list[str]] = {
         "learning_rates=[]", "tasks={a:1}", "tasks=5", "networks=lstm", "parameters=0", "batch_size=0",
         "max_updates=x", "workers=0", "learning_rates.lstm=x", "out=null",
     ],
+    ("models", "small"): [
+        "format=xml", "format=null", "inputs={a:1}", "inputs=small", "bundle=small",
+    ],
     ("plugins", "bench=samples.jsonl"): [
         "beam_sizes=5", "beam_sizes=[]", "beam_sizes=[1.5]", "beam_sizes=[0]", "beams=[]", "beams=[x]", "beams=[0]",
         "beams=[nan]", "beams={a:1}", "only=[]", "format=xml", "settings=5", "threads=0",
