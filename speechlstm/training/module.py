@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -22,12 +19,12 @@ from speechlstm.training import ranks
 from speechlstm.training.loggers import log_transcripts
 from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
+from speechlstm.training.optimization import LENGTHS, make_optimizer, make_schedule
 from speechlstm.training.validation import Validation
 from speechlstm.types import Batch, SpeechlstmError, UsageError, counted
 
 _SHOWN = 3  # transcripts of each validation that are logged
 ACOUSTIC = "acoustic."  # what the names of the acoustic model's weights begin with in a checkpoint
-_LENGTHS = ("total_steps", "T_max")  # what PyTorch's schedules call the updates of a training
 
 
 class TrainingModule(pl.LightningModule):
@@ -199,7 +196,7 @@ class TrainingModule(pl.LightningModule):
         self.check_tokens(checkpoint)
         self.planned = checkpoint.get("planned", 0)
         for state in checkpoint.get("lr_schedulers", []):
-            for name in (*_LENGTHS, "_schedule_phases"):
+            for name in (*LENGTHS, "_schedule_phases"):
                 state.pop(name, None)
 
     def check_tokens(self, checkpoint: Mapping[str, Any]) -> None:
@@ -246,48 +243,3 @@ class TrainingModule(pl.LightningModule):
             )
         self.planned = steps
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def make_optimizer(make: Callable[[Any], Optimizer], weights: Sequence[nn.Parameter]) -> Optimizer:
-    """Return the optimizer of weights.
-
-    Raises:
-        UsageError: its settings are of the wrong kind, or out of range.
-    """
-    _refuse_texts(make, "optimizer")
-    try:
-        return make(weights)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"a setting under optimizer. does not fit: {error}") from error
-
-
-def make_schedule(make: Callable[..., LRScheduler], optimizer: Optimizer, steps: int) -> LRScheduler:
-    """Return the learning-rate schedule of a training of so many updates.
-
-    A schedule that has need of the updates of the whole training has a parameter `total_steps` or `T_max`, as PyTorch's
-    have.
-
-    Raises:
-        UsageError: its settings are of the wrong kind, or out of range.
-    """
-    _refuse_texts(make, "scheduler")
-    try:
-        parameters = inspect.signature(make).parameters
-    except ValueError:  # there is a setting that it lacks; the call tells which
-        parameters = MappingProxyType({})
-    try:
-        return make(optimizer, **{name: steps for name in _LENGTHS if name in parameters})
-    except (TypeError, ValueError, ArithmeticError) as error:  # the last: no end, or a rise of one update
-        raise UsageError(f"a setting under scheduler. does not fit: {error}") from error
-
-
-def _refuse_texts(make: Callable[..., Any], group: str) -> None:
-    """Raise a UsageError for a text where a part of PyTorch has a number as default: it would compare the two."""
-    while isinstance(make, partial) and isinstance(make.func, partial):  # as Hydra makes them
-        make = make.func
-    if not isinstance(make, partial):
-        return
-    usual = inspect.signature(make.func).parameters
-    for name, value in make.keywords.items():
-        if isinstance(value, str) and name in usual and isinstance(usual[name].default, int | float):
-            raise UsageError(f"{group}.{name} is {value!r}, but must be a number")

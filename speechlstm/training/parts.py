@@ -24,7 +24,8 @@ from speechlstm.training.data import SpeechData
 from speechlstm.training.fit import check_checkpoint
 from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
-from speechlstm.training.module import TrainingModule, make_optimizer, make_schedule
+from speechlstm.training.module import TrainingModule
+from speechlstm.training.optimization import make_optimizer, make_schedule
 from speechlstm.transcription.devices import check_precision
 from speechlstm.types import ManifestError, SpeechlstmError, UsageError, Utterance, counted
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from speechlstm import configs
 from speechlstm.model.tokenizer import Characters
-from speechlstm.training.module import make_schedule
+from speechlstm.training.optimization import make_schedule
 from speechlstm.transcription.cluster import Pool
 from speechlstm.types import UsageError
 

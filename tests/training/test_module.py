@@ -172,6 +172,10 @@ def test_a_checkpoint_for_other_tokens_is_refused() -> None:
     [
         ({"lr": "never"}, r"^optimizer\.lr is 'never', but must be a number$"),
         ({"weight_decay": "x"}, r"^optimizer\.weight_decay is 'x', but must be a number$"),
+        ({"betas": "x"}, r"^optimizer\.betas is 'x', but must be a list of 2 numbers$"),
+        ({"betas": [0.9]}, r"^optimizer\.betas is \[0\.9\], but must be a list of 2 numbers$"),
+        ({"betas": [0.9, "x"]}, r"^optimizer\.betas is \[0\.9, 'x'\], but must be a list of 2 numbers$"),
+        ({"betas": 0.9}, r"^optimizer\.betas is 0\.9, but must be a list of 2 numbers$"),
         ({"lr": -1.0}, r"a setting under optimizer\. does not fit: .*"),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 from tones import fit
 
 from speechlstm import configs
-from speechlstm.training.module import make_schedule
+from speechlstm.training.optimization import make_schedule
 from speechlstm.types import UsageError
 
 
