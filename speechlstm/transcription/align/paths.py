@@ -2,7 +2,9 @@
 
 The states of a path are those of CTC: one for each token, and a blank before, between, and after them. A path through
 words may also leave a word out, at a price for each of its tokens, and may pass speech that is not in the text where a
-word begins or the text ends, at a price for each frame. Any speech fits a word that cannot be spelled.
+word begins or the text ends, at a price for each frame. Of several words in a row that are left out, those after the
+first have a lower price, so that none of a long passage that was not spoken is placed on some noise. Any speech fits a
+word that cannot be spelled.
 """
 
 from __future__ import annotations
@@ -14,18 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.decoders.compiled import compiled
+from speechlstm.transcription.align.viterbi import NEVER, Floats, Ints, Skips, viterbi
 from speechlstm.types import Hypothesis, SpeechlstmError, counted
 
 MISSING = 3.0  # natural log that a token without speech costs
 MISSING_WORD = 5.0  # natural log that a word without speech costs besides
+MISSING_MORE = 2.0  # natural log that a token costs if the word before is without speech, too
+MISSING_MORE_WORD = 3.0  # natural log that such a word costs besides
 EXTRA = 0.7  # natural log that a frame of speech costs which is not in the text
 GUESS = 0.25  # natural log that a frame of a word costs which cannot be spelled
-
-_NEVER = -1  # no state is reached from another in the same frame
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +100,7 @@ def forced_alignment(log_probs: Floats, tokens: Sequence[int]) -> tuple[Hypothes
         )
     columns = np.zeros(2 * len(ids) + 1, np.int64)
     columns[1::2] = ids
-    nowhere = np.full(len(columns), _NEVER, np.int64)
-    path = _path(np.asarray(log_probs, np.float32), columns, nowhere, np.zeros(len(columns)))
+    path = _path(np.asarray(log_probs, np.float32), columns, Skips.none(len(columns)))
     spans = path.starts.tolist(), path.ends.tolist()
     return Hypothesis(ids.tolist(), *spans, path.score, path.confidences.tolist()), path.log_probs
 
@@ -132,13 +130,13 @@ def word_alignment(
     blank, best = log_probs[:, 0], log_probs[:, 1:].max(axis=1)
     any_speech = np.maximum(best, blank) - np.float32(GUESS)
     other_speech = np.maximum(blank, best - np.float32(EXTRA))
-    columns, before, prices = _word_states(words, separator, vocab)
+    columns, skips = _word_states(words, separator, vocab)
     emissions = np.column_stack((log_probs, any_speech, other_speech)).astype(np.float32, copy=False)
     guesses = np.flatnonzero(columns == vocab)
     tokens, passed = guesses // 2, np.zeros(len(guesses), np.bool_)
     limits = np.inf if longest is None else np.asarray(longest)
     while True:
-        path = _path(emissions, columns, before, prices, vocab + 1)
+        path = _path(emissions, columns, skips, vocab + 1)
         too_long = ~passed & (path.ends[tokens] - path.starts[tokens] > limits)
         if not too_long.any():
             break
@@ -148,40 +146,38 @@ def word_alignment(
     return path
 
 
-def _word_states(
-    words: Sequence[Sequence[int]], separator: int | None, vocab: int
-) -> tuple[Ints, Ints, NDArray[np.float64]]:
-    """Return each state's column, the state that leads to it in the same frame, and the price of that."""
-    columns, before, prices = [vocab + 1], [_NEVER], [0.0]
+def _word_states(words: Sequence[Sequence[int]], separator: int | None, vocab: int) -> tuple[Ints, Skips]:
+    """Return each state's column, and how words can be left out."""
+    columns, skips = [vocab + 1], [(NEVER, 0.0, False, 0.0)]
 
-    def add(column: int, source: int = _NEVER, price: float = 0.0) -> None:
+    def add(column: int, *skip: Any) -> None:
         columns.append(column)
-        before.append(source)
-        prices.append(price)
+        skips.append(skip or (NEVER, 0.0, False, 0.0))
 
     begin = 0  # state before the word
     for number, word in enumerate(words):
         price = MISSING_WORD + MISSING * len(word) if word else 0.0
+        more = MISSING_MORE_WORD + MISSING_MORE * len(word) if word else 0.0
         last = number == len(words) - 1
         for index, token in enumerate(word or [vocab]):
             add(token)
             if index < len(word) - 1:
                 add(0)
         if separator is None or last:
-            add(vocab + 1, begin, price)
+            add(vocab + 1, begin, price, bool(word), more)
         else:
-            add(0, begin, price)
+            add(0, begin, price, bool(word), more)
             add(separator)
-            add(vocab + 1, len(columns) - 2, MISSING)
+            add(vocab + 1, len(columns) - 2, MISSING, False, MISSING_MORE)
         begin = len(columns) - 1
-    return np.array(columns, np.int64), np.array(before, np.int64), np.array(prices)
+    before, prices, opening, lower = zip(*skips, strict=True)
+    made = Skips(np.array(before, np.int64), np.array(prices), np.array(opening, np.bool_), np.array(lower))
+    return np.array(columns, np.int64), made
 
 
-def _path(
-    emissions: Floats, columns: Ints, before: Ints, prices: NDArray[np.float64], other: int = -1
-) -> Path:
+def _path(emissions: Floats, columns: Ints, skips: Skips, other: int = -1) -> Path:
     """Return the best path through states; `other` is the column of speech that is not in the text."""
-    states, score = _viterbi(np.ascontiguousarray(emissions), columns, before, prices)
+    states, score = viterbi(np.ascontiguousarray(emissions), columns, *skips)
     if not np.isfinite(score):
         raise SpeechlstmError(
             f"no path spells {counted(len(columns) // 2, 'token')}: the log-probabilities are infinite or NaN"
@@ -194,60 +190,3 @@ def _path(
     confidences = np.clip((sums[ends] - sums[starts]) / np.maximum(ends - starts, 1), 0.0, 1.0)
     extra = (taken == other) & (log_probs > emissions[:, 0])
     return Path(starts, ends, log_probs, confidences, extra)
-
-
-@compiled
-def _viterbi(
-    emissions: Floats, columns: Ints, before: Ints, prices: NDArray[np.float64]
-) -> tuple[Ints, float]:
-    """Return the best path `(frames,)` and its score, prices included; state 2i + 1 is token i, even ones are between.
-
-    A state is reached from itself, from the one before, a token from another token before it, and, in the same frame
-    and for a price, from the state that `before` names.
-    """
-    frames, states = len(emissions), len(columns)
-    moves = np.zeros(
-        (frames, states), np.uint8
-    )  # how many states each frame's best path came up; 3 within the frame
-    skipping = False
-    for state in range(states):
-        skipping = skipping or before[state] >= 0
-    best = np.full(states, -np.inf)
-    best[0] = emissions[0, columns[0]]
-    if states > 1:
-        best[1] = emissions[0, columns[1]]
-    for frame in range(frames):
-        # Without leaving out, only states that the first frame reaches and that reach the last one.
-        top = states if skipping else min(states, 2 * frame + 2)
-        bottom = 0 if skipping else max(0, states - 2 - 2 * (frames - 1 - frame))
-        if frame:
-            for state in range(top - 1, bottom - 1, -1):  # downwards, so `best` can be overwritten
-                score, move = best[state], 0
-                if state > 0 and best[state - 1] > score:
-                    score, move = best[state - 1], 1
-                if (
-                    state % 2
-                    and state > 1
-                    and columns[state] != columns[state - 2]
-                    and best[state - 2] > score
-                ):
-                    score, move = best[state - 2], 2
-                best[state] = score + emissions[frame, columns[state]]
-                moves[frame, state] = move
-        if skipping:
-            for state in range(states):
-                source = before[state]
-                if source >= 0 and best[source] - prices[state] > best[state]:
-                    best[state] = best[source] - prices[state]
-                    moves[frame, state] = 3
-    last = states - 1
-    if states > 1 and best[states - 2] >= best[states - 1]:
-        last = states - 2
-    path = np.empty(frames, np.int64)
-    state = last
-    for frame in range(frames - 1, -1, -1):
-        while moves[frame, state] == 3:
-            state = before[state]
-        path[frame] = state
-        state -= moves[frame, state]
-    return path, best[last]

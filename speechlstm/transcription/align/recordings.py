@@ -20,7 +20,8 @@ from speechlstm.decoders import Decoder
 from speechlstm.transcription import long
 from speechlstm.transcription.align import anchors, texts
 from speechlstm.transcription.align.alignment import Alignment, assemble, longest_guess, place
-from speechlstm.transcription.align.paths import Floats, Path, joined, word_alignment
+from speechlstm.transcription.align.paths import Path, joined, word_alignment
+from speechlstm.transcription.align.viterbi import Floats
 from speechlstm.transcription.batches import Recognized, SpeechModel, recognize
 from speechlstm.transcription.boundaries import Span, find_pauses
 from speechlstm.transcription.jobs import Job

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from speechlstm.transcription.align import paths
 from speechlstm.transcription.align.paths import Path, joined, word_alignment
+from speechlstm.transcription.align.viterbi import Skips, viterbi
 from speechlstm.types import SpeechlstmError
 
 VOCAB, SEPARATOR = 5, 4
@@ -49,46 +50,121 @@ def best_chain(columns: list[np.ndarray], kinds: list[int | None], needed: set[i
     return float(best[last] if last in needed or not last else max(best[-2:]))
 
 
+def missing_price(words: list[list[int]], kept: Sequence[bool]) -> float:
+    """Return what leaving words out costs; one that cannot be spelled is free, and does not end a run of them."""
+    price, after_another = 0.0, False
+    for word, is_kept in zip(words, kept, strict=True):
+        if is_kept:
+            after_another = False
+        elif word and after_another:
+            price += paths.MISSING_MORE_WORD + paths.MISSING_MORE * len(word)
+        elif word:
+            price += paths.MISSING_WORD + paths.MISSING * len(word)
+            after_another = True
+    return price
+
+
 def best_score(log_probs: np.ndarray, words: list[list[int]]) -> float:
     """Try every choice of words to leave out, each with its price and with a frame at its place."""
     blank, top = log_probs[:, 0], log_probs[:, 1:].max(axis=1)
     other, anything = np.maximum(blank, top - paths.EXTRA), np.maximum(top, blank) - paths.GUESS
     best = -np.inf
     for kept in itertools.product((True, False), repeat=len(words)):
-        columns, kinds, needed, price = [other], list[int | None]([None]), set[int](), 0.0
+        columns, kinds, needed = [other], list[int | None]([None]), set[int]()
         for word, is_kept in zip(words, kept, strict=True):
             if not is_kept:
                 needed.add(len(columns) - 1)
-                price += paths.MISSING_WORD + paths.MISSING * len(word) if word else 0.0
                 continue
             for token in word or [VOCAB]:
                 columns += [log_probs[:, token] if word else anything, blank]
                 kinds += [token, None]
             columns[-1] = other
-        best = max(best, best_chain(columns, kinds, needed) - price)
+        best = max(best, best_chain(columns, kinds, needed) - missing_price(words, kept))
     return best
 
 
 def paid(path: Path, words: list[list[int]]) -> float:
     """Return what the path costs for the words that it leaves out."""
-    price, token = 0.0, 0
-    for word in words:
-        if word and path.starts[token] == path.ends[token]:
-            price += paths.MISSING_WORD + paths.MISSING * len(word)
-        token += max(len(word), 1)
-    return price
+    sizes = [max(len(word), 1) for word in words]
+    firsts = itertools.accumulate(sizes, initial=0)
+    return missing_price(words, [bool(path.starts[first] < path.ends[first]) for first in list(firsts)[:-1]])
+
+
+def best_with_twins(emissions: np.ndarray, columns: np.ndarray, skips: Skips) -> float:
+    """Return the best score, with a twin of each state for paths that have just left out a word and stay so."""
+    states = len(columns)
+    best = {(state, flag): -np.inf for state in range(states) for flag in (False, True)}
+    for state in range(min(2, states)):
+        best[state, False] = float(emissions[0, columns[state]])
+    for frame in range(len(emissions)):
+        if frame:
+            before = dict(best)
+            for state in range(states):
+                ways = [before[state, False]]
+                if state:
+                    ways += [before[state - 1, False], before[state - 1, True]]
+                if state > 1 and state % 2 and columns[state] != columns[state - 2]:
+                    ways.append(before[state - 2, False])
+                best[state, False] = max(ways) + float(emissions[frame, columns[state]])
+                best[state, True] = before[state, True] + float(emissions[frame, columns[state]])
+        for state, source in enumerate(skips.before.tolist()):
+            if source >= 0:
+                flag = bool(skips.opening[state])
+                full = max(best[source, False], best[source, True]) - skips.prices[state]
+                best[state, flag] = max(best[state, flag], full)
+                best[state, True] = max(best[state, True], best[source, True] - skips.more[state])
+    return max(best[state, flag] for state in range(max(states - 2, 0), states) for flag in (False, True))
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.lists(st.lists(st.integers(1, 3), max_size=2), min_size=1, max_size=3),
+    st.lists(st.lists(st.integers(1, 3), max_size=2), min_size=1, max_size=5),
     st.integers(1, 9),
     st.integers(0, 2**32 - 1),
+    st.sampled_from([2.0, 6.0, 12.0]),
 )
-def test_the_best_path_by_brute_force(words: list[list[int]], frames: int, seed: int) -> None:
-    log_probs = posteriors(frames, seed)
+def test_the_best_path_by_brute_force(words: list[list[int]], frames: int, seed: int, sharp: float) -> None:
+    log_probs = posteriors(frames, seed, sharp)
     path = word_alignment(log_probs, words, None)
     assert path.score - paid(path, words) == pytest.approx(best_score(log_probs, words), abs=1e-3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(1, 3), max_size=2), min_size=1, max_size=5),
+    st.sampled_from([None, SEPARATOR]),
+    st.integers(1, 12),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([2.0, 6.0, 12.0]),
+)
+def test_words_in_a_row_may_as_well_be_left_out_within_one_frame(
+    words: list[list[int]], separator: int | None, frames: int, seed: int, sharp: float
+) -> None:
+    columns, skips = paths._word_states(words, separator, VOCAB)
+    log_probs = posteriors(frames, seed, sharp)
+    speech = log_probs[:, 1:].max(axis=1)
+    anything = np.maximum(speech, log_probs[:, 0]) - paths.GUESS
+    other = np.maximum(log_probs[:, 0], speech - paths.EXTRA)
+    emissions = np.column_stack((log_probs, anything, other)).astype(np.float32)
+    taken, score = viterbi(emissions, columns, *skips)
+    assert score == pytest.approx(best_with_twins(emissions, columns, skips), abs=1e-3)
+    assert len(taken) == frames and (np.diff(taken) >= 0).all()
+
+
+@pytest.mark.parametrize("separator", [None, SEPARATOR])
+def test_no_word_of_a_passage_that_was_not_spoken_is_placed_on_noise(separator: int | None) -> None:
+    """The noise is worth less than to begin another run of words that are left out, but more than to go on."""
+    log_probs = spell([0, 1, 0, 0, 0, 0, 0, 2, 0])
+    log_probs[4] = np.log([0.996, 0.001, 0.001, 0.001, 0.001])
+    noise = -(paths.MISSING_MORE_WORD + paths.MISSING_MORE + paths.MISSING_WORD + paths.MISSING) / 2
+    log_probs[4, 3] = noise
+    assert -noise < paths.MISSING_WORD + paths.MISSING
+    passage = [[1, 2], [2, 1], [3], [1, 2], [2, 1]]
+    path = word_alignment(log_probs, [[1], *passage, [2]], separator)
+    there = np.flatnonzero(path.ends > path.starts)
+    assert there.tolist() == [0, len(path.starts) - 1]
+    alone = word_alignment(log_probs, [[1], [3], [2]], separator)
+    assert alone.starts[alone.ends > alone.starts].tolist() == [1, 4, 7], "a single word has the noise"
 
 
 @settings(max_examples=60, deadline=None)
