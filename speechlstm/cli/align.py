@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
 from speechlstm.data import progress
-from speechlstm.data.audio import holder
+from speechlstm.data.audio import Piped, audio_name, holder, is_pipe, is_stdin
 from speechlstm.data.files import Outputs, is_folder, write_atomically
-from speechlstm.data.lines import read_lines
+from speechlstm.data.lines import STDIN, read_lines
 from speechlstm.data.manifest import file_names, read_usable
 from speechlstm.transcription.align import FORMATS, Alignment, align
 from speechlstm.transcription.formats import find_formats
@@ -89,9 +90,14 @@ def _given(cfg: DictConfig) -> tuple[list[Utterance], int]:
             if keys
             else "nothing to align: set manifest=FILE, or audio=FILE and text=FILE"
         )
-    audio, file = (Path(str(cfg[key])).expanduser() for key in keys)
-    text = " ".join(line for _, line in read_lines(file))
-    return [Utterance(str(audio), 0.0, text, audio.stem)], 0
+    audio, file = (str(Path(str(cfg[key])).expanduser()) for key in keys)
+    if is_stdin(audio) and is_stdin(file):
+        raise UsageError("audio and text are both the standard input: name a file for one of them")
+    if is_stdin(file) and os.isatty(0):
+        raise UsageError(f"text={file}: the standard input is a terminal; pipe the text into the command")
+    text = " ".join(line for _, line in read_lines(STDIN if is_stdin(file) else file))
+    audio = Piped(audio) if is_pipe(audio) else audio
+    return [Utterance(audio, 0.0, text, Path(audio_name(audio)).stem)], 0
 
 
 def _report(name: str, alignment: Alignment) -> None:

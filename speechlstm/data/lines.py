@@ -6,6 +6,7 @@ import codecs
 import gzip
 import io
 import json
+import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -25,8 +26,15 @@ _BLOCK = 1 << 20  # bytes read at once
 _CONTROLS = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})  # no text has these, of which data are full
 
 
+class _StandardInput(str):
+    """What messages call the standard input."""
+
+
+STDIN = _StandardInput("stdin")  # stands for a path
+
+
 def read_bytes(path: str | Path) -> Iterator[bytes]:
-    """Return the lines of a file, their ends included.
+    """Return the lines of a file, or of the standard input for `STDIN`, their ends included.
 
     Gzip is known by its first bytes, not by the name, and UTF-16 by its mark; it becomes UTF-8.
 
@@ -103,8 +111,8 @@ def _blocks(path: str | Path, cut: bool = False) -> Iterator[list[bytes]]:
     """Yield lines; one longer than `MAX_LINE` is an error, or `cut` off somewhere after that."""
     number, rest = 0, b""
     try:
-        with Path(path).open("rb") as raw:
-            status = Path(path).stat()
+        with _opened(path) as raw:
+            status = os.fstat(raw.fileno())
             if stat.S_ISCHR(status.st_mode):
                 raise OSError(0, "a device, but must be a file")
             packed = raw.peek(2)[:2] == _GZIP
@@ -132,6 +140,10 @@ def _blocks(path: str | Path, cut: bool = False) -> Iterator[list[bytes]]:
     except (OSError, ValueError) as error:  # ValueError: NUL in the name
         reason = error.strerror if isinstance(error, OSError) else None
         raise SpeechlstmError(f"{path}: cannot be read: {reason or error}") from None
+
+
+def _opened(path: str | Path) -> io.BufferedReader:
+    return open(0, "rb", closefd=False) if isinstance(path, _StandardInput) else Path(path).open("rb")
 
 
 def _too_long(where: str) -> SpeechlstmError:

@@ -52,6 +52,55 @@ def test_outputs_are_as_for_files(warm: Server, work: Path) -> None:
     assert "gone.wav: no such file" in ended.err and "stdin" not in ended.err
 
 
+def aligned(folder: Path) -> list[tuple[str, float]]:
+    """Return the words of an alignment and when they begin."""
+    return [(word["text"], word["start"]) for word in json.loads((folder / "a.json").read_text())["words"]]
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_audio_or_text_to_align_is_read_from_the_standard_input(name: str, warm: Server, work: Path) -> None:
+    text = "four one two five\nfive one nine\n"
+    (work / "number.txt").write_text(text)
+    assert warm.run(work, "align", "audio=number.flac", "text=number.txt", "out=a.json").err == ""
+    words = aligned(work)
+    assert [word for word, _ in words] == text.split()
+    for key, other, content in (
+        ("audio", "text=number.txt", NUMBER.read_bytes()),
+        ("text", "audio=number.flac", text.encode()),
+        ("text", "audio=number.flac", text.encode("utf-16")),
+    ):
+        (work / "a.json").unlink()
+        ended = warm.run(work, "align", f"{key}={name}", other, "out=a.json", stdin=content)
+        assert (ended.status, ended.out, ended.err) == (0, "", "")
+        assert aligned(work) == words
+    assert (
+        warm.run(work, "align", f"audio={name}", "text=number.txt", "out=o", stdin=NUMBER.read_bytes()).status
+        == 0
+    )
+    assert [path.name for path in (work / "o").iterdir()] == ["stdin.TextGrid"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "content", "status", "message"),
+    [
+        (["audio=-", "text=-"], b"", 2, "error: audio and text are both the standard input: name a file for one of"),
+        (["audio=-", "text=/dev/stdin"], b"", 2, "error: audio and text are both the standard input"),
+        (["audio=-", "text=number.txt"], b"hello\n" * 99, 1, "failed: stdin: not audio in a known format"),
+        (["audio=-", "text=number.txt"], b"", 1, "failed: stdin: empty (0 bytes)"),
+        (["audio=number.flac", "text=-"], b"", 1, "failed: number.flac: there is no text to align"),
+        (["audio=number.flac", "text=-"], b"four\n\xff\n", 1, "error: stdin:2: not UTF-8 text (byte 0xff"),
+        (["audio=number.flac", "text=-"], bytes(range(256)) * 9, 1, "error: stdin: not text but binary data"),
+    ],
+)  # fmt: skip
+def test_what_the_standard_input_lacks_for_align_is_named(
+    settings: list[str], content: bytes, status: int, message: str, warm: Server, work: Path
+) -> None:
+    (work / "number.txt").write_text(WORDS)
+    ended = warm.run(work, "align", *settings, "out=a.json", stdin=content)
+    assert (ended.status, ended.out) == (status, "") and ended.err.startswith(message)
+    assert "Traceback" not in ended.err and not (work / "a.json").exists()
+
+
 def test_it_counts_once_as_a_file_does(warm: Server, work: Path) -> None:
     ended = warm.run(work, "transcribe", "-", "-", stdin=NUMBER.read_bytes())
     assert (ended.status, ended.out, ended.err) == (0, WORDS, "")
@@ -89,14 +138,20 @@ def test_what_is_no_audio_is_named(content: bytes, reason: str, warm: Server, wo
     assert ended.err.startswith(f"failed: stdin: {reason}") and ended.err.count("\n") == 2
 
 
-def test_a_terminal_is_not_waited_for(warm: Server, work: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["transcribe", "-"], "-: the standard input is a terminal; pipe audio"),
+        (["align", "audio=-", "text=text.txt", "out=a.json"], "-: the standard input is a terminal; pipe audio"),
+        (["align", "audio=stop.flac", "text=-", "out=a.json"], "text=-: the standard input is a terminal; pipe"),
+    ],
+)  # fmt: skip
+def test_a_terminal_is_not_waited_for(arguments: list[str], message: str, warm: Server, work: Path) -> None:
     master, slave = pty.openpty()
-    ended = warm.run(work, "transcribe", "-", stdin=os.ttyname(slave))
+    ended = warm.run(work, *arguments, stdin=os.ttyname(slave))
     os.close(master)
     os.close(slave)
-    assert ended.status == 2 and ended.err.startswith(
-        "error: -: the standard input is a terminal; pipe audio"
-    )
+    assert ended.status == 2 and ended.err.startswith(f"error: {message}")
     assert ended.err.count("\n") == 1
 
 

@@ -20,7 +20,7 @@ from speechlstm.data.audio.load import (
     stream_audio,
 )
 from speechlstm.data.audio.mixing import too_loud
-from speechlstm.data.audio.pipes import Piped, is_pipe
+from speechlstm.data.audio.pipes import Piped, is_pipe, is_stdin
 from speechlstm.data.audio.tar import holder
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "audio_name",
     "holder",
     "is_pipe",
+    "is_stdin",
     "kept",
     "load_audio",
     "parse_channel",

@@ -40,12 +40,12 @@ class Piped(str):
             UsageError: the standard input is a terminal.
             AudioError: the pipe cannot be read, or the copy has no room.
         """
-        standard = file is None and given in _STANDARD_INPUT
+        standard = file is None and is_stdin(given)
         called = "stdin" if standard else given
         if standard and os.isatty(0):
             raise UsageError(
-                f"{given}: the standard input is a terminal; pipe audio into the command: "
-                f"ffmpeg -i talk.mp4 -f wav - | speechlstm transcribe {given}"
+                f"{given}: the standard input is a terminal; pipe audio into the command, "
+                "such as that of ffmpeg -i talk.mp4 -f wav -"
             )
         linux = Path("/proc/self/fd").is_dir()  # there a file needs no name, so that no kill leaves it behind
         try:
@@ -90,9 +90,14 @@ def reading(file: Any, called: str) -> Iterator[Any]:
         raise AudioError(f"{called}: cannot be read ({reason})") from error
 
 
+def is_stdin(given: str) -> bool:
+    """Whether a name on the command line is the standard input."""
+    return given in _STANDARD_INPUT
+
+
 def is_pipe(given: str) -> bool:
     """Whether a name on the command line is the standard input, or a pipe that the shell has opened."""
-    if given in _STANDARD_INPUT:
+    if is_stdin(given):
         return True
     try:
         return bool(_OPEN_FILE.fullmatch(given)) and stat.S_ISFIFO(Path(given).stat().st_mode)
