@@ -18,9 +18,10 @@ from torch import Tensor
 
 from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.beam import vocabulary
-from speechlstm.decoders.beam.endings import endings, finish
+from speechlstm.decoders.beam.alternatives import Found, complete
+from speechlstm.decoders.beam.endings import finish
 from speechlstm.decoders.beam.fusion import Options
-from speechlstm.decoders.beam.prefixes import describe
+from speechlstm.decoders.beam.prefixes import VOTE, describe
 from speechlstm.decoders.beam.search import advance
 from speechlstm.decoders.beam.vocabulary import Vocabulary
 from speechlstm.decoders.beam.workspace import Search
@@ -36,6 +37,7 @@ from speechlstm.types import DecoderError, Hypothesis, UsageError
 Count = Annotated[int, Within(1, 10_000)]
 Bonus = Annotated[float, Within(-100, 100)]  # natural log
 Model = TypeVar("Model", NGram, LstmLM)
+_VOTERS = 32  # hypotheses
 _CHUNK = 1024  # frames for which room is made at a time
 _compiled = False  # whether the search has run in this process
 
@@ -83,17 +85,17 @@ class BeamDecoder(Decoder):
         settings.check("decoder", [BeamDecoder.__init__], locals())
         super().__init__(tokenizer)
         self._idle: list[Search] = []
-        self.n_best, self.confidence_power = n_best, confidence_power
+        self.n_best, self.rescore_best, self.confidence_power = n_best, rescore_best, confidence_power
         self.threads = threads or torch.get_num_threads()
         model = None if lm is None else _model("lm", lm, load_lm, NGram)
         known = vocabulary.build(
             tokenizer, model, lm_weight, unk_score, lexicon, words, hotwords, hotword_boost
         )
         self.rules, self.texts = known.rules, known.texts
+        self._names = np.unique(self.texts, return_inverse=True)[1].astype(np.int32)
         self.second_pass = None
         if rescore is not None:
             self.second_pass = _second_pass(model, rescore, rescore_weight, tokenizer, known)
-        self.rescore_best = rescore_best
         self.start_state = model.start if model else 0
         homophones = int(np.diff(self.rules.trie["first_word"]).max(initial=1))
         self.options = Options(
@@ -115,6 +117,7 @@ class BeamDecoder(Decoder):
             hot=hotwords is not None,
             bound=math.exp(min(known.gain, 700.0)),  # the greatest that a float has
             fused=bool(known.lm_kind or known.followed or hotwords is not None or word_bonus),
+            recombines=known.lm_kind == 2 and known.followed and beam_threshold < math.inf,
             quick=known.lm_kind != 1 and hotwords is None,
         )
 
@@ -167,10 +170,11 @@ class BeamDecoder(Decoder):
         """Return the best hypothesis so far, and how many of its first tokens no further frame can change."""
         logs, prefixes = state.logs, state.lanes["node"].tolist()
         best = int(logs.argmax())
-        lines = [state.line(index) for index in prefixes]
+        # Of a list, or in a second pass, another may become the best.
+        alone = self.n_best == 1 and self.second_pass is None
+        lines = [state.line(index) for index in (prefixes if alone else state.reachable())]
         together = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*lines, strict=False))
-        stable = len(list(together))
-        return self._hypothesis(state, prefixes[best], np.full(4, logs[best])), stable
+        return self._hypothesis(state, prefixes[best], np.full(4, logs[best])), len(list(together))
 
     def finish(self, state: Search) -> list[Hypothesis]:
         """Return the hypotheses of a search, best first."""
@@ -179,45 +183,48 @@ class BeamDecoder(Decoder):
 
     def _passes(self, state: Search) -> Iterator[list[Hypothesis]]:
         """Yield the `n_best` hypotheses, each with a different text, best first, without and with the second pass."""
-        logs, words, weights, best = endings(state.tree.states, state.beam, self.rules, self.options)
-        lines = state.lanes["node"].tolist()
+        most = self.n_best if self.second_pass is None else max(self.n_best, self.rescore_best)
+        # Some for which there is no room in the list, as they vote on how certain the others are.
+        wide = (_VOTERS, -math.log(VOTE)) if most == 1 else (_VOTERS + 2 * most, math.inf)
+        found = complete(state, self.rules, self.options, self._names, *wide)
+        if not len(found.nodes):
+            yield [self._complete(state)]
+            return
+        weights = np.exp(found.logs[:_VOTERS, 0] - found.logs[0, 0])
+        weights = weights[weights >= VOTE]
+        votes = found.nodes[: len(weights)], weights / weights.sum()
 
         def described(i: int, gain: float = 0.0) -> Hypothesis:
-            scores = logs[i] + (self.options.lm_weight * gain, 0.0, gain, 0.0)
-            return self._hypothesis(state, lines[i], scores, int(words[i]), weights)
+            scores = found.logs[i] + (self.options.lm_weight * gain, 0.0, gain, 0.0)
+            return self._hypothesis(state, int(found.nodes[i]), scores, int(found.words[i]), *votes)
 
-        if logs[best, 0] == -math.inf:
-            yield [self._complete(state, logs[:, 1])]
-            return
         if self.n_best == 1:
-            yield [described(best)]
+            yield [described(0)]
         else:
-            yield [described(i) for i in self._differing(state, logs, words, self.n_best).values()]
+            yield [described(i) for i in self._differing(state, found, self.n_best).values()]
         if self.second_pass is None:
             return
-        found = self._differing(state, logs, words, max(self.n_best, self.rescore_best))
-        gains = self.second_pass.gains([text.split() for text in found])
+        texts = self._differing(state, found, most)
+        gains = self.second_pass.gains([text.split() for text in texts])
         rescored = [
-            (-logs[i, 0] - self.options.lm_weight * gain, rank, i, gain)
-            for rank, (i, gain) in enumerate(zip(found.values(), gains, strict=True))
+            (-found.logs[i, 0] - self.options.lm_weight * gain, rank, i, gain)
+            for rank, (i, gain) in enumerate(zip(texts.values(), gains, strict=True))
         ]
         yield [described(i, gain) for *_, i, gain in sorted(rescored)[: self.n_best]]
 
-    def _differing(
-        self, state: Search, logs: NDArray[np.float64], words: NDArray[np.int64], most: int
-    ) -> dict[str, int]:
-        """Return the texts of the best prefixes of the beam, best first, each with the number of its best prefix."""
-        found: dict[str, int] = {}
-        for i in np.argsort(-logs[:, 0], kind="stable").tolist():
-            if len(found) == most or logs[i, 0] == -math.inf:
+    def _differing(self, state: Search, found: Found, most: int) -> dict[str, int]:
+        """Return the texts of the best hypotheses, best first, each with the number of the first that has it."""
+        texts: dict[str, int] = {}
+        for i, index in enumerate(found.nodes.tolist()):
+            if len(texts) == most:
                 break
-            index = int(state.lanes["node"][i])
             spans, _ = describe(state.tree.nodes, state.tree.times, index, *_alone(index))
-            found.setdefault(self._text(spans, int(words[i])), i)
-        return found
+            texts.setdefault(self._text(spans, int(found.words[i])), i)
+        return texts
 
-    def _complete(self, state: Search, acoustic: NDArray[np.float64]) -> Hypothesis:
+    def _complete(self, state: Search) -> Hypothesis:
         """Return the best prefix up to its last whole word, when a strict lexicon leaves all within words."""
+        acoustic = state.logs - state.tree.states["fusion"][state.lanes["node"]]
         best = int(acoustic.argmax())
         index = int(state.lanes["node"][best])
         while not (end := finish(state.tree.states[index], self.rules, self.options))[0]:
@@ -233,15 +240,14 @@ class BeamDecoder(Decoder):
         index: int,
         logs: NDArray[np.float64],
         word: int = -1,
-        weights: NDArray[np.float64] | None = None,
+        *votes: NDArray[Any],
     ) -> Hypothesis:
         """Follow a prefix back to the root.
 
         Its `logs` are its score and what that is made of, `word` the lexicon's number of the word that ends with it, -1
-        none. With `weights` the prefixes of the beam vote on how certain its tokens are.
+        none. On how certain its tokens are vote prefixes with their weights, which are the `votes`.
         """
-        beam = np.ascontiguousarray(state.lanes["node"])
-        voters, weights = _alone(index) if weights is None else (beam, weights)
+        voters, weights = votes or _alone(index)
         spans, certain = describe(state.tree.nodes, state.tree.times, index, voters, weights)
         tokens, starts, ends, _ = spans.T.tolist()
         score, acoustic, total, bonus = logs.tolist()

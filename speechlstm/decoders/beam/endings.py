@@ -41,12 +41,10 @@ def endings(states, beam, rules, options):
 
     Returns:
         `(prefixes, 4)` natural logs of each: score (-inf if a word is incomplete), acoustic, lm, bonus; `(prefixes,)`
-        the last word as `finish` gives it; `(prefixes,)` their probabilities among each other; which is the best.
+        the last word as `finish` gives it.
     """
-    now, best = beam.now[0], 0
-    logs, words, weights, total_weight = (
-        np.zeros((now.width, 4)), np.empty(now.width, np.int64), np.zeros(now.width), 0.0
-    )  # fmt: skip
+    now = beam.now[0]
+    logs, words = np.zeros((now.width, 4)), np.empty(now.width, np.int64)
     for i in range(now.width):
         lane = beam.lanes[i]
         both = lane.blank + lane.token
@@ -57,12 +55,4 @@ def endings(states, beam, rules, options):
             logs[i, 1] -= states[lane.node].fusion
             logs[i, 2], logs[i, 3] = total, bonus
             logs[i, 0] = logs[i, 1] + options.lm_weight * total + bonus if allowed else -np.inf
-        if logs[i, 0] > logs[best, 0]:
-            best = i
-    if logs[best, 0] > -np.inf:
-        for i in range(now.width):
-            weights[i] = math.exp(logs[i, 0] - logs[best, 0])
-            total_weight += weights[i]
-        for i in range(now.width):
-            weights[i] /= total_weight
-    return logs, words, weights, best
+    return logs, words

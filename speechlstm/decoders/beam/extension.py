@@ -60,6 +60,9 @@ def extend(beam, tree, count, rules, options, now):
                 new = beam.candidates[total]
                 new.score, new.lane, new.node, new.token = value, j, lane.node, token
                 new.variant, new.alike = 0, False
+                if options.recombines:
+                    known = beam.factors[j, token]
+                    new.place, new.state, new.hot = known.place, known.state, 0
                 best = max(best, value)
                 total += 1
     now.best, now.candidates = best, total
@@ -81,6 +84,7 @@ def extend_alike(j, token, variants, share, best, total, beam, tree, rules, opti
             new = beam.candidates[total]
             new.score, new.lane, new.node, new.token = value, j, lane.node, token
             new.variant, new.alike = variant, variants > 1
+            new.place, new.state, new.hot = known.place, known.state, known.hot
             best = max(best, value)
             total += 1
     return best, total
@@ -113,7 +117,7 @@ def factor_of(j, token, beam, tree, rules, options):
     known, index = beam.factors[j, token], beam.lanes[j].node
     if known.node != index:
         kind = rules.tokens[token].kind
-        known.value = quick_factor(tree.states[index], token, kind, beam.memo, rules, options)
+        quick_factor(known, tree.states[index], token, kind, beam.memo, rules, options)
         known.node = index
     return known.value
 

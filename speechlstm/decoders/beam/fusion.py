@@ -112,6 +112,7 @@ class Options(NamedTuple):
     hot: bool
     bound: float  # most that a token within a word can multiply into a probability
     fused: bool  # whether there is anything but the acoustic model: language model, lexicon, hotwords, word bonus
+    recombines: bool  # whether of prefixes with the same future only the best is kept
     quick: bool  # whether what a token multiplies into a probability can be looked up: see `quick_factor`
 
 
@@ -205,22 +206,27 @@ def look_ahead(memo, state, place, rules, options):
 
 
 @njit(inline="always")
-def quick_factor(state, token, kind, memo, rules, options):
-    """Return what a token multiplies into the probability of a prefix, 0 if it is not allowed.
+def quick_factor(known, state, token, kind, memo, rules, options):
+    """Tell what a token multiplies into the probability of a prefix, 0 if it is not allowed, and where it leads.
 
     For searches without hotwords and models of tokens, where it is a matter of looking up; `ending` has been asked.
     """
     factor, place, after, ahead = 1.0, state.place, state.state, state.ahead
     if kind != CONTINUES and place != 0:
         factor, place, after, ahead = state.end_factor, 0, state.end_state, 0.0
-    if kind == SEPARATES or not options.lexicon or place == OUTSIDE or factor == 0.0:
-        return factor
-    to = child(rules.trie, place, token)
-    if to >= 0:
-        if options.context:
-            return factor * math.exp(look_ahead(memo, after, to, rules, options) - ahead)
-        return factor * rules.trie[to].down
-    return 0.0 if options.strict else factor * rules.trie[place].out
+    known.state, known.rival = after, -1
+    if kind != SEPARATES and options.lexicon and place != OUTSIDE and factor > 0.0:
+        to = child(rules.trie, place, token)
+        if to >= 0 and options.context:
+            factor *= math.exp(look_ahead(memo, after, to, rules, options) - ahead)
+        elif to >= 0:
+            factor *= rules.trie[to].down
+        else:
+            factor = 0.0 if options.strict else factor * rules.trie[place].out
+        place = to
+    elif kind != SEPARATES:
+        place = OUTSIDE
+    known.value, known.place = factor, place
 
 
 @compiled

@@ -17,6 +17,7 @@ NODE = np.dtype(
         ("sibling", np.int32),  # next child of the same parent
         ("word", np.int32),  # the word that ended when this token came, -1 none or unknown
         ("time", np.int32),  # where the last token lies
+        ("alternative", np.int32),  # the first of those with the same future, -1 if there is none
     ],
     align=True,
 )
@@ -28,6 +29,22 @@ TIME = np.dtype(
         ("end", np.int32),  # the frame after the last
         ("before", np.int32),  # where the token before lies
         ("peak", np.float32),  # greatest probability of the token within its frames
+    ],
+    align=True,
+)
+
+# What a prefix may be replaced by, as it has the same future: another one, or that with the prefix's last token.
+ALTERNATIVE = np.dtype(
+    [
+        ("node", np.int32),  # the other one
+        ("word", np.int32),  # that ends with the token, -1 an unknown one; -2: no token is added
+        ("next", np.int32),  # the next alternative of the same prefix, -1 if there is none
+        ("time", np.int32),  # where the other's last token lies
+        ("start", np.int32),  # the frame of the token
+        ("peak", np.float32),  # and its probability
+        ("gain", np.float64),  # what the score changes by: natural logs, 0 or less
+        ("lm", np.float64),  # what it changes by in `lm`
+        ("bonus", np.float64),  # and in `bonus`
     ],
     align=True,
 )
@@ -46,7 +63,7 @@ def find(nodes, parent, token, word):
 def append(nodes, index, parent, token, word):
     """Make a node of a prefix with one more token."""
     node = nodes[index]
-    node.parent, node.token, node.word, node.child = parent, token, word, -1
+    node.parent, node.token, node.word, node.child, node.alternative = parent, token, word, -1, -1
     node.sibling = nodes[parent].child
     nodes[parent].child = index
 
@@ -56,6 +73,16 @@ def begin(times, index, before, frame, probability):
     """Make a record of a token that is reached in a frame, with where the token before lies."""
     time = times[index]
     time.start, time.end, time.before, time.peak = frame, frame + 1, before, probability
+
+
+@compiled
+def prepend(nodes, index, first, alternatives):
+    """Give a prefix the alternatives from `first` on, before those that it has."""
+    if first >= 0:
+        last = first
+        while alternatives[last].next >= 0:
+            last = alternatives[last].next
+        alternatives[last].next, nodes[index].alternative = nodes[index].alternative, first
 
 
 @compiled

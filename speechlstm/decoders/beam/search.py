@@ -24,7 +24,8 @@ from numba import njit
 from speechlstm.decoders.beam.extension import extend
 from speechlstm.decoders.beam.fusion import Rules, continuation
 from speechlstm.decoders.beam.lookahead import Successors
-from speechlstm.decoders.beam.prefixes import append, begin, find
+from speechlstm.decoders.beam.prefixes import append, begin, find, prepend
+from speechlstm.decoders.beam.recombination import recombine
 from speechlstm.decoders.beam.selection import select, survivors
 from speechlstm.decoders.beam.workspace import Beam, Tree
 from speechlstm.decoders.compiled import compiled, uncounted
@@ -44,9 +45,11 @@ def advance(log_probs, tree, beam, rules, options):
         beam.now, uncounted(beam.lanes), uncounted(beam.candidates), uncounted(beam.children),
         uncounted(beam.taken), uncounted(beam.tokens), uncounted(beam.probs), uncounted(beam.prob),
         uncounted(beam.ranked), uncounted(beam.renewed), uncounted(beam.free), uncounted(beam.memo),
-        uncounted(beam.factors),
+        uncounted(beam.factors), uncounted(beam.slots),
     )  # fmt: skip
-    tree = Tree(uncounted(tree.nodes), uncounted(tree.times), uncounted(tree.states))
+    tree = Tree(
+        uncounted(tree.nodes), uncounted(tree.times), uncounted(tree.states), uncounted(tree.alternatives)
+    )
     lm, far = rules.lm, rules.successors
     rules = Rules(
         uncounted(rules.tokens), uncounted(rules.trie), uncounted(rules.below),
@@ -72,6 +75,8 @@ def advance(log_probs, tree, beam, rules, options):
         stay(beam, tree, now, math.exp(row[0]))
         extend(beam, tree, count, rules, options, now)
         if now.best > 0.0:
+            if options.recombines:
+                recombine(beam, tree, rules, options, now)
             prune(beam, options, now)
             commit(beam, tree, rules, options, now)
             for r in range(now.renewals):  # only now: continuations of this frame follow what was before it
@@ -200,6 +205,9 @@ def commit(beam, tree, rules, options, now):
             for m in range(now.width):
                 if lanes[m].above == index and lanes[m].node >= 0:
                     lanes[m].parent = i
+        if options.recombines:
+            lane.place, lane.state, lane.hot = new.place, new.state, new.hot
+            prepend(nodes, index, new.alternative, tree.alternatives)
         if source.kept:
             child.node, child.parent = index, new.node
         begin(times, now.times, nodes[new.node].time, now.frame, beam.prob[new.token])
@@ -222,6 +230,7 @@ def close_gaps(lanes, free, now):
         to, of = lanes[hole], lanes[top]
         to.node, to.above, to.parent, to.last = of.node, of.above, of.parent, of.last
         to.factor, to.blank, to.token, to.returned = of.factor, of.blank, of.token, True
+        to.place, to.state, to.hot = of.place, of.state, of.hot
         lanes[top].node = -1
         for i in range(top):
             if lanes[i].parent == top:

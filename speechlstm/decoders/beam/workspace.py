@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlstm.decoders.beam.fusion import STATE, Options
+from speechlstm.decoders.beam.fusion import OUTSIDE, STATE, Options
 from speechlstm.decoders.beam.lookahead import MEMO, MEMO_SIZE
-from speechlstm.decoders.beam.prefixes import NODE, TIME
+from speechlstm.decoders.beam.prefixes import ALTERNATIVE, NODE, TIME
 
 _ROOM = 4096  # nodes at first
 
@@ -31,6 +31,9 @@ LANE = np.dtype(
         ("lead", np.float64),  # probability with the frame's best token
         ("kept", np.bool_),  # after the frame
         ("returned", np.bool_),  # from before, or from another lane: `children` does not know its children
+        ("place", np.int32),  # in the lexicon, OUTSIDE also in a search that is not fused
+        ("hot", np.int32),  # in the trie of hotwords
+        ("state", np.int64),  # of the language model
     ],
     align=True,
 )
@@ -44,6 +47,13 @@ CANDIDATE = np.dtype(
         ("token", np.int32),
         ("variant", np.int32),  # which homophone has ended
         ("alike", np.bool_),  # whether there are several
+        ("place", np.int32),  # where it leads: as in LANE
+        ("hot", np.int32),
+        ("state", np.int64),
+        (
+            "alternative",
+            np.int32,
+        ),  # the first of those that were taken out in this frame, -1 if there is none
     ],
     align=True,
 )
@@ -52,7 +62,19 @@ CANDIDATE = np.dtype(
 CHILD = np.dtype([("node", np.int32), ("parent", np.int32)])
 
 # What a token multiplies into the probability of a prefix, known as long as the lane has the same.
-FACTOR = np.dtype([("node", np.int32), ("value", np.float64)], align=True)
+FACTOR = np.dtype(
+    [
+        ("node", np.int32),
+        ("value", np.float64),
+        ("place", np.int32),  # where it leads: as in LANE
+        ("state", np.int32),
+        ("rival", np.int32),  # the prefix that it last had to give way to, -1 if there was none
+    ],
+    align=True,
+)
+
+# Which lane, or which candidate (its complement), leads where its key says; empty unless it was written in this frame.
+SLOT = np.dtype([("stamp", np.int32), ("holder", np.int32)])
 
 # How far the search is, and what the steps of a frame pass on.
 PROGRESS = np.dtype(
@@ -71,6 +93,8 @@ PROGRESS = np.dtype(
         ("first_renewal", np.int64),  # where the first of their times lies
         ("kept", np.int64),  # prefixes that are in the beam after the frame
         ("freed", np.int64),  # lanes of prefixes that were dropped, not yet taken
+        ("alternatives", np.int64),  # in use
+        ("room", np.int64),  # for alternatives until the end of the frame
     ]
 )
 
@@ -91,6 +115,7 @@ class Beam(NamedTuple):
     free: NDArray[np.int32]  # (beam_size,) the freed lanes
     memo: NDArray[Any]  # (MEMO_SIZE,) MEMO, look-aheads that were asked for
     factors: NDArray[Any]  # (beam_size, vocab) FACTOR, if the search is fused
+    slots: NDArray[Any]  # (a power of two,) SLOT, if it recombines
 
 
 class Tree(NamedTuple):
@@ -99,6 +124,7 @@ class Tree(NamedTuple):
     nodes: NDArray[Any]  # NODE of each
     times: NDArray[Any]  # TIME, where their tokens lie
     states: NDArray[Any]  # STATE of each, if the search is fused
+    alternatives: NDArray[Any]  # ALTERNATIVE, if it recombines
 
 
 class Search:
@@ -112,7 +138,7 @@ class Search:
     def __init__(self, options: Options, vocab_size: int, language_state: int) -> None:
         size, most = options.beam_size, options.max_tokens
         room = size * (1 + most + options.homophones)
-        self.size, self.fused = size, options.fused
+        self.size, self.fused, self.recombines = size, options.fused, options.recombines
         self.beam = Beam(
             now=np.zeros(1, PROGRESS),
             lanes=np.zeros(size, LANE),
@@ -127,9 +153,11 @@ class Search:
             free=np.zeros(size, np.int32),
             memo=np.zeros(MEMO_SIZE if options.context else 1, MEMO),
             factors=np.empty((size, vocab_size) if self.fused else (1, 1), FACTOR),
+            slots=np.empty(1 << (2 * (size + room)).bit_length() if options.recombines else 1, SLOT),
         )
         room = _ROOM if self.fused else 1
-        self.tree = Tree(np.empty(_ROOM, NODE), np.empty(_ROOM, TIME), np.empty(room, STATE))
+        others = np.empty(_ROOM if self.recombines else 1, ALTERNATIVE)
+        self.tree = Tree(np.empty(_ROOM, NODE), np.empty(_ROOM, TIME), np.empty(room, STATE), others)
         self._root, self._start = np.zeros((), LANE), np.zeros((), PROGRESS)  # where each search begins
         self._unspoken = np.zeros((), STATE)
         self._root["above"] = self._root["parent"] = self._root["last"] = -1
@@ -137,6 +165,7 @@ class Search:
         for name in ("nodes", "times", "width"):
             self._start[name] = 1
         self._unspoken["end_word"], self._unspoken["state"] = -1, language_state
+        self._root["state"], self._root["place"] = language_state, 0 if self.recombines else OUTSIDE
         self.reset()
 
     @property
@@ -158,8 +187,9 @@ class Search:
         beam.children.view(np.int32).fill(-1)
         beam.taken.fill(-1)
         beam.factors["node"] = -1
+        beam.slots["stamp"] = 0
         beam.lanes[0], beam.now[0] = self._root, self._start
-        self.tree.nodes[0] = (-1, -1, -1, -1, -1, 0)
+        self.tree.nodes[0] = (-1, -1, -1, -1, -1, 0, -1)
         self.tree.times[0] = (0, 0, 0, 0.0)
         self.tree.states[0] = self._unspoken
 
@@ -171,13 +201,39 @@ class Search:
             index = int(self.tree.nodes["parent"][index])
         return nodes[::-1]
 
+    def reachable(self) -> list[int]:
+        """Return the prefixes of the beam, and those that alternatives make of them."""
+        found: list[int] = self.lanes["node"].tolist()
+        known, passed = set(found), {0}
+        for index in found:
+            while index not in passed:
+                passed.add(index)
+                other = int(self.tree.nodes["alternative"][index])
+                while other >= 0:
+                    node = int(self.tree.alternatives["node"][other])
+                    found += [node] if node not in known else []
+                    known.add(node)
+                    other = int(self.tree.alternatives["next"][other])
+                index = int(self.tree.nodes["parent"][index])
+        return found
+
     def grow(self, frames: int) -> None:
         """Make room for what so many frames may add."""
         more = frames * self.size
-        nodes, times = int(self.beam.now["nodes"][0]), int(self.beam.now["times"][0])
+        nodes = int(self.beam.now["nodes"][0])
         states = _grown(self.tree.states, nodes, more) if self.fused else self.tree.states
-        self.tree = Tree(
-            _grown(self.tree.nodes, nodes, more), _grown(self.tree.times, times, 2 * more), states
+        others = self.tree.alternatives
+        if self.recombines:
+            others = _grown(others, int(self.beam.now["alternatives"][0]), 2 * more)
+        self.tree = self.tree._replace(states=states, alternatives=others)
+        self.make_room(more, 2 * more)
+
+    def make_room(self, nodes: int, times: int | None = None) -> None:
+        """Make room for so many prefixes, without states, and times; None: as many."""
+        now = self.beam.now[0]
+        self.tree = self.tree._replace(
+            nodes=_grown(self.tree.nodes, int(now["nodes"]), nodes),
+            times=_grown(self.tree.times, int(now["times"]), nodes if times is None else times),
         )
 
 
