@@ -1,4 +1,4 @@
-"""Predict pronunciations of words that a lexicon lacks."""
+"""Predict pronunciations of words that a lexicon lacks, and count those that are heard."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.data import progress
 from speechlstm.data.files import Outputs, file_path, write_atomically
+from speechlstm.data.manifest import read_usable
 from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
-from speechlstm.decoders.pronunciation import Pronouncer
-from speechlstm.evaluation import metrics
+from speechlstm.decoders.pronunciation import Pronouncer, count_heard, with_probabilities
+from speechlstm.evaluation import logprobs, metrics
 from speechlstm.model.tokenizer import normalize
-from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon
+from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon, to_text
 from speechlstm.model.tokenizer.phones import Phones
-from speechlstm.types import SOME_FAILED, UsageError, counted
+from speechlstm.transcription.recognizer import Recognizer
+from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, counted
 
 _SHOWN = 10  # words named in a message
 
@@ -27,6 +29,8 @@ _SHOWN = 10  # words named in a message
 def main(cfg: DictConfig) -> int:
     """Write the lexicon, or measure. Exit status 3 when words could not be pronounced."""
     _check(cfg)
+    if cfg.heard is not None:
+        return _listen(cfg)
     known = _known(cfg)
     if cfg.test is not None:
         return _measure(known, cfg.test)
@@ -47,7 +51,13 @@ def _check(cfg: DictConfig) -> None:
         raise UsageError(
             "give the pronunciations to learn from: either lexicon=FILE or bundle=NAME, one with a lexicon"
         )
-    if cfg.test is None and (cfg.words is None or cfg.out is None):
+    if cfg.heard is not None and (
+        cfg.bundle is None or cfg.out is None or not (cfg.words is None and cfg.test is None)
+    ):
+        raise UsageError(
+            "heard= takes the bundle= that is to hear, and the lexicon to write, out=FILE; neither words= nor test="
+        )
+    if cfg.heard is None and cfg.test is None and (cfg.words is None or cfg.out is None):
         raise UsageError(
             "give the words to pronounce, words=FILE, and the lexicon to write, out=FILE; or test=0.05 to measure"
         )
@@ -56,10 +66,48 @@ def _check(cfg: DictConfig) -> None:
 def _known(cfg: DictConfig) -> Pronunciations:
     if cfg.bundle is None:
         return read_lexicon(Path(str(cfg.lexicon)).expanduser(), lambda word: normalize(word, cfg.case))
-    tokenizer = speechlstm.load(cfg.bundle).tokenizer
-    if not isinstance(tokenizer, Phones):
-        raise UsageError(f"bundle={cfg.bundle} has no lexicon: its tokens are {tokenizer.kind}, not phones")
-    return tokenizer.lexicon.entries
+    return _phones(speechlstm.load(cfg.bundle), cfg.bundle).lexicon.entries
+
+
+def _phones(bundle: Recognizer, name: str) -> Phones:
+    if not isinstance(bundle.tokenizer, Phones):
+        raise UsageError(f"bundle={name} has no lexicon: its tokens are {bundle.tokenizer.kind}, not phones")
+    return bundle.tokenizer
+
+
+def _listen(cfg: DictConfig) -> int:
+    """Write the lexicon of a bundle with probabilities of pronunciations, as they are heard in speech with its text."""
+    out = file_path(cfg.out)
+    Outputs(configs.reads(cfg), cfg.overwrite).check(out)
+    bundle = speechlstm.load(cfg.bundle)
+    tokenizer = _phones(bundle, cfg.bundle)
+    known = tokenizer.lexicon.entries
+    utterances, bad = read_usable(cfg.heard)
+    usable = [each for each in utterances if each.text.strip() and not tokenizer.unknown(each.text)]
+    if not usable:
+        raise SpeechlstmError(f"{cfg.heard}: no utterance with a text whose words are all in the lexicon")
+    speech = logprobs.compute(bundle, usable)
+    spoken = (
+        (row, tokenizer.normalize(each.text).split())
+        for each, row in zip(speech.utterances, speech.rows, strict=True)
+    )
+    counts = count_heard(
+        progress.track(spoken, "listening", len(speech.rows), unit="utterance"), known, tokenizer.tokens
+    )
+    made = with_probabilities(known, counts)
+    write_atomically(out, _lines(made))
+    other = [word for word in counts if made[word][0] != known[word][0]]
+    print(
+        f"{out}: {counted(len(made), 'word')}, {len(counts):,} of them with the probabilities of their pronunciations, "
+        f"from {counted(len(speech.rows), 'utterance')}; {len(other):,} are mostly spoken otherwise than by their "
+        "first pronunciation"
+    )
+    if unused := len(utterances) - len(usable):
+        print(
+            f"{counted(unused, 'utterance')} left out: without a text, or with words that the lexicon lacks",
+            file=sys.stderr,
+        )
+    return SOME_FAILED if bad or speech.problems else 0
 
 
 def _write(out: Path, words: list[str], known: Pronunciations, variants: int) -> int:
@@ -71,12 +119,7 @@ def _write(out: Path, words: list[str], known: Pronunciations, variants: int) ->
         for word in progress.track(unknown, "pronouncing", unit="word"):
             made[word] = [phones for phones, _ in pronouncer.pronounce(word, variants)]
     silent = [word for word in unknown if not made[word]]
-    lines = [
-        f"{word}{f'({index})' if index > 1 else ''} {' '.join(phones)}\n"
-        for word in words
-        for index, phones in enumerate(known.get(word) or made[word], 1)
-    ]
-    write_atomically(out, "".join(lines))
+    write_atomically(out, _lines({word: known.get(word) or made[word] for word in words}))
     print(
         f"{out}: {counted(len(words) - len(unknown), 'word')} as in the lexicon, "
         f"{len(unknown) - len(silent):,} by their spelling"
@@ -89,6 +132,15 @@ def _write(out: Path, words: list[str], known: Pronunciations, variants: int) ->
             file=sys.stderr,
         )
     return SOME_FAILED if silent else 0
+
+
+def _lines(entries: Pronunciations) -> str:
+    """Return the text of a lexicon."""
+    return "".join(
+        f"{word}{f'({index})' if index > 1 else ''} {to_text(phones)}\n"
+        for word, ways in entries.items()
+        for index, phones in enumerate(ways, 1)
+    )
 
 
 def _measure(known: Pronunciations, share: float) -> int:

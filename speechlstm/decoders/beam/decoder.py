@@ -45,8 +45,9 @@ _compiled = False  # whether the search has run in this process
 class BeamDecoder(Decoder):
     """Searches for the most likely token sequence, all its alignments together, with what is known of the language.
 
-    The score of a hypothesis is `acoustic + lm_weight * lm + word_bonus * words + unk_score * unknown + hotwords`,
-    natural logs, where `acoustic` is the CTC probability summed over all alignments that the beam kept.
+    The score of a hypothesis is `acoustic + lm_weight * lm + word_bonus * words + unk_score * unknown + hotwords +
+    pronunciation_weight * pronunciations`, natural logs, where `acoustic` is the CTC probability summed over all
+    alignments that the beam kept, and a pronunciation counts relative to the most probable one of its word.
 
     The settings are explained in `conf/decoder/beam.yaml`. From Python `lm` may be a loaded model, and `hotwords`
     phrases with their boosts. Words of the lexicon that the language model lacks share the probability of `<unk>`
@@ -74,6 +75,7 @@ class BeamDecoder(Decoder):
         unk_score: Bonus = -5.0,
         lexicon: Literal["none", "soft", "strict"] = "soft",
         words: str | Path | None = None,
+        pronunciation_weight: Annotated[float, Within(0, 100)] = 0.5,
         rescore: str | Path | LstmLM | None = None,
         rescore_weight: Annotated[float, Within(0, 1)] = 0.5,
         rescore_best: Count = 20,
@@ -88,16 +90,14 @@ class BeamDecoder(Decoder):
         self.n_best, self.rescore_best, self.confidence_power = n_best, rescore_best, confidence_power
         self.threads = threads or torch.get_num_threads()
         model = None if lm is None else _model("lm", lm, load_lm, NGram)
-        known = vocabulary.build(
-            tokenizer, model, lm_weight, unk_score, lexicon, words, hotwords, hotword_boost
-        )
+        ways, hot = (words, pronunciation_weight), (hotwords, hotword_boost)
+        known = vocabulary.build(tokenizer, model, lm_weight, unk_score, lexicon, *ways, *hot)
         self.rules, self.texts = known.rules, known.texts
         self._names = np.unique(self.texts, return_inverse=True)[1].astype(np.int32)
         self.second_pass = None
         if rescore is not None:
             self.second_pass = _second_pass(model, rescore, rescore_weight, tokenizer, known)
         self.start_state = model.start if model else 0
-        homophones = int(np.diff(self.rules.trie["first_word"]).max(initial=1))
         self.options = Options(
             beam_size=beam_size,
             max_tokens=min(max_tokens, len(tokenizer) - 1),
@@ -113,7 +113,7 @@ class BeamDecoder(Decoder):
             lexicon=known.followed,
             strict=known.followed and lexicon == "strict",
             context=known.context,
-            homophones=homophones,
+            homophones=int(np.diff(known.rules.trie["first_word"]).max(initial=1)),
             hot=hotwords is not None,
             bound=math.exp(min(known.gain, 700.0)),  # the greatest that a float has
             fused=bool(known.lm_kind or known.followed or hotwords is not None or word_bonus),

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from speechlstm.decoders.beam.fusion import end_of_word, variants_of
+from speechlstm.decoders.beam.fusion import end_of_word, variants_of, worth
 from speechlstm.decoders.compiled import compiled
 from speechlstm.decoders.lm import query
 
@@ -14,25 +14,27 @@ from speechlstm.decoders.lm import query
 @compiled
 def finish(at, rules, options):
     """Return `(allowed, word, lm, bonus)` of a prefix at the end of the utterance."""
-    total, bonus, state, word = at.lm, at.bonus, at.state, -1
+    total, bonus, word = at.lm, at.bonus, -1
     if options.hot and at.hot > 0:
         bonus += rules.hot[at.hot].whole - rules.hot[at.hot].score
-    if at.place != 0:
-        best = end_of_word(at, 0, rules.trie, rules.words, options, rules.lm)
-        if not best.allowed:
-            return False, best.word, total, bonus
-        for variant in range(1, variants_of(at.place, rules.trie)):
-            other = end_of_word(at, variant, rules.trie, rules.words, options, rules.lm)
-            if other.log_prob > best.log_prob:
-                best = other
-        word, state = best.word, best.state
-        total += best.log_prob
-        bonus += options.word_bonus
-        if word < 0:
-            bonus += options.unk_score
-    if options.lm_kind != 0:
-        total += query(rules.lm, state, options.lm_end)[0]
-    return True, word, total, bonus
+    if at.place == 0:
+        return True, word, total + end_of_text(at.state, rules, options), bonus
+    score, log_prob, own = -np.inf, 0.0, 0.0
+    for variant in range(variants_of(at.place, rules.trie)):
+        end = end_of_word(at, variant, rules.trie, rules.words, options, rules.lm)
+        if not end.allowed:
+            return False, end.word, total, bonus
+        last = end_of_text(end.state, rules, options)
+        if worth(end, options) + options.lm_weight * last > score:
+            score = worth(end, options) + options.lm_weight * last
+            word, log_prob, own = end.word, end.log_prob + last, end.bonus
+    return True, word, total + log_prob, bonus + own
+
+
+@compiled
+def end_of_text(state, rules, options):
+    """Return the log-probability that the language model ends the text after a state."""
+    return query(rules.lm, state, options.lm_end)[0] if options.lm_kind != 0 else 0.0
 
 
 @compiled

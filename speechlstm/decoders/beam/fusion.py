@@ -25,6 +25,7 @@ STATE = np.dtype(
         ("allowed", np.bool_),  # that a word can end here,
         ("end_word", np.int32),  # which one,
         ("end_lm", np.float64),  # its log-probability,
+        ("end_bonus", np.float64),  # what it adds to `bonus`,
         ("end_factor", np.float64),  # what its end multiplies into the probability,
         ("end_state", np.int64),  # and the language model's state after it
         ("state", np.int64),  # of the language model
@@ -36,48 +37,6 @@ STATE = np.dtype(
     align=True,
 )
 
-TOKEN = np.dtype([("kind", np.int32), ("lm", np.int32)])  # CONTINUES and so on; the word of a model of tokens
-
-# The lexicon as a trie. The last record closes the one before it, and is OUTSIDE, which numba finds at index -1.
-PLACE = np.dtype(
-    [
-        ("first", np.int32),  # children are from here to `first` of the next node, sorted by their tokens
-        ("token", np.int32),  # that leads to the node
-        ("first_word", np.int32),  # its words are from here to `first_word` of the next
-        (
-            "ahead",
-            np.float64,
-        ),  # weighted log of the best that can still come of a partial word, without context
-        ("down", np.float64),  # what the step to the node multiplies into the probability
-        ("out", np.float64),  # and the step from the node to OUTSIDE
-    ],
-    align=True,
-)
-
-# The words at or below each of its nodes.
-BELOW = np.dtype(
-    [
-        ("low", np.int32),  # in the order of their tokens: from here
-        ("high", np.int32),  # to before here
-        ("best", np.float64),  # the greatest log-probability of them without any context
-        ("lacks", np.bool_),  # the language model does not have all of them
-    ],
-    align=True,
-)
-
-# Hotwords as a trie.
-HOT = np.dtype(
-    [
-        ("first", np.int32),  # children, as above
-        ("token", np.int32),
-        ("fail", np.int32),  # where to go on when a phrase breaks off
-        ("score", np.float64),  # bonus of a partial phrase
-        ("kept", np.float64),  # what of it stays when it breaks off: that of a whole phrase within
-        ("whole", np.float64),  # the same, if a word ends here
-    ],
-    align=True,
-)
-
 
 class Rules(NamedTuple):
     """What follows from the tokens, the lexicon, the hotwords and the language model; the same for all utterances."""
@@ -85,7 +44,7 @@ class Rules(NamedTuple):
     tokens: NDArray[Any]  # (vocab,) TOKEN
     trie: NDArray[Any]  # (nodes + 1,) PLACE
     below: NDArray[Any]  # (nodes,) BELOW
-    words: NDArray[np.int32]  # (words,) the language model's word of each, by the nodes where they end
+    words: NDArray[Any]  # (words,) WORD
     hot: NDArray[Any]  # (nodes + 1,) HOT
     lm: NGramArrays
     successors: Successors
@@ -122,6 +81,7 @@ class Ending(NamedTuple):
     allowed: bool
     word: int | np.int64  # of the lexicon, -1 none
     log_prob: float
+    bonus: float  # of the word, the price of an unknown one, and how often it is pronounced so
     state: int | np.int64  # of the language model
 
 
@@ -162,19 +122,22 @@ def variants_of(place, trie):
 @compiled
 def end_of_word(state, variant, trie, words, options, lm):
     """Return the `Ending` of the word that a prefix is in, as the variant-th of its homophones."""
-    word, known, share = -1, options.lm_unknown, 0.0
+    word, known, share, bonus = -1, options.lm_unknown, 0.0, options.word_bonus
     if state.place > 0:
         index = trie[state.place].first_word + variant
         if index < trie[state.place + 1].first_word:
-            word, known = index, words[index]
+            word, known = index, words[index].lm
+            bonus += words[index].spoken
             if known == options.lm_unknown:
                 share = options.lm_share
-    if word < 0 and options.strict:
-        return Ending(False, word, 0.0, state.state)
+    if word < 0:
+        if options.strict:
+            return Ending(False, word, 0.0, 0.0, state.state)
+        bonus += options.unk_score
     if options.lm_kind != 2:
-        return Ending(True, word, 0.0, state.state)
+        return Ending(True, word, 0.0, bonus, state.state)
     log_prob, after = query(lm, state.state, known)
-    return Ending(True, word, log_prob + share, np.int64(after))
+    return Ending(True, word, log_prob + share, bonus, np.int64(after))
 
 
 @compiled
@@ -182,13 +145,18 @@ def ending(state, trie, words, options, lm):
     """Note in a state what the end of its word means; of homophones `end_factor` has the best."""
     end = end_of_word(state, 0, trie, words, options, lm)
     state.asked, state.allowed = True, end.allowed
-    state.end_word, state.end_lm, state.end_state = end.word, end.log_prob, end.state
-    best = end.log_prob
+    state.end_word, state.end_state = end.word, end.state
+    state.end_lm, state.end_bonus = end.log_prob, end.bonus
+    best = worth(end, options)
     for variant in range(1, variants_of(state.place, trie)):
-        best = max(best, end_of_word(state, variant, trie, words, options, lm).log_prob)
-    price = options.unk_score if end.word < 0 else 0.0
-    change = options.lm_weight * best + options.word_bonus + price - state.ahead
-    state.end_factor = math.exp(change) if end.allowed else 0.0
+        best = max(best, worth(end_of_word(state, variant, trie, words, options, lm), options))
+    state.end_factor = math.exp(best - state.ahead) if end.allowed else 0.0
+
+
+@compiled
+def worth(end, options):
+    """Return what an `Ending` adds to a score."""
+    return options.lm_weight * end.log_prob + end.bonus
 
 
 @njit(inline="always")
@@ -257,7 +225,7 @@ def hot_step(place, token, kind, between, hot):
 @compiled
 def continuation(before, token, variant, memo, rules, options):
     """Return the `Continuation` of a prefix by a token, its word ended as the variant-th homophone."""
-    kind = rules.tokens[token].kind
+    kind, phrase = rules.tokens[token].kind, 0
     place, state, total, bonus, word, ahead = before.place, before.state, before.lm, before.bonus, -1, 0.0
     if options.lm_kind == 1:
         log_prob, state = query(rules.lm, state, rules.tokens[token].lm)
@@ -268,15 +236,14 @@ def continuation(before, token, variant, memo, rules, options):
         if variant > 0:
             end = end_of_word(before, variant, rules.trie, rules.words, options, rules.lm)
         else:
-            end = Ending(before.allowed, np.int64(before.end_word), before.end_lm, before.end_state)
+            ended, own = np.int64(before.end_word), before.end_bonus
+            end = Ending(before.allowed, ended, before.end_lm, own, before.end_state)
         if not end.allowed:
             return Continuation(False, 0.0, -1, 0, 0, 0, 0.0, 0.0, 0.0)
         word = end.word
         if options.lm_kind == 2:
             total, state = total + end.log_prob, end.state
-        bonus += options.word_bonus
-        if word < 0:
-            bonus += options.unk_score
+        bonus += end.bonus
         place = 0
     if kind != SEPARATES:
         if not options.lexicon:
@@ -288,7 +255,6 @@ def continuation(before, token, variant, memo, rules, options):
         ahead = rules.trie[place].ahead
         if options.context:
             ahead = look_ahead(memo, np.int64(state), place, rules, options)
-    phrase = 0
     if options.hot:
         phrase, gain = hot_step(before.hot, token, kind, before.place == 0, rules.hot)
         bonus += gain

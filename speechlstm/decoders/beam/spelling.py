@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable
 from itertools import islice, product
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from speechlstm.decoders.pronunciation import Pronouncer
 from speechlstm.model.tokenizer import Phones, Tokenizer
-from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon
+from speechlstm.model.tokenizer.lexicon import Pronunciations, probability, read_lexicon
 from speechlstm.model.tokenizer.phones import BOUNDARY
 from speechlstm.types import DecoderError, SpeechlstmError, TokenizerError
 
@@ -48,6 +49,13 @@ class Spelling:
             return [self._tokenizer.encode(word) if len(word) <= MOST_TOKENS else [0]]
         except TokenizerError:
             return [[0]]
+
+    def shares(self, word: str) -> list[float]:
+        """Return for each way to spell a word the natural log of its probability by that of the most probable."""
+        if self.lexicon is None:
+            return [0.0]
+        logs = [math.log(probability(phones)) for phones in self._known[word]]
+        return [each - max(logs) for each in logs]
 
     def phrases(self, phrases: Iterable[str]) -> list[list[list[int]]]:
         """Return each way to spell each hotword; words that the lexicon lacks are pronounced by their spelling.

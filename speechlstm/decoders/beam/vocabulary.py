@@ -8,15 +8,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechlstm.data.lines import read_lines
-from speechlstm.decoders.beam.fusion import BEGINS, BELOW, CONTINUES, HOT, PLACE, SEPARATES, TOKEN, Rules
+from speechlstm.decoders.beam.fusion import BEGINS, CONTINUES, SEPARATES, Rules
 from speechlstm.decoders.beam.hotwords import Hotwords, read_hotwords
 from speechlstm.decoders.beam.lookahead import successors
+from speechlstm.decoders.beam.records import BELOW, HOT, PLACE, TOKEN, WORD
 from speechlstm.decoders.beam.spelling import MOST_TOKENS, Spelling
 from speechlstm.decoders.beam.trie import Trie, build_trie
 from speechlstm.decoders.lm import NO_MODEL, NGram
@@ -25,6 +26,14 @@ from speechlstm.model.tokenizer import Phones, Tokenizer, Words
 from speechlstm.types import DecoderError, UsageError, counted
 
 _LISTED = 10  # dropped words that are named
+
+
+class Entry(NamedTuple):
+    """A word of the lexicon, spelled in one way."""
+
+    word: str
+    tokens: list[int]
+    share: float  # natural log of the probability that it is pronounced so, by that of its best pronunciation
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,7 @@ def build(
     unk_score: float,
     lexicon: str,
     words: str | Path | None,
+    pronunciation_weight: float,
     hotwords: str | Path | Iterable[str] | Mapping[str, float] | None,
     hotword_boost: float,
 ) -> Vocabulary:
@@ -72,23 +82,21 @@ def build(
     if entries is not None:
         entries += _new_words(tokenizer, spelling, boosts, entries)
     followed = entries is not None
-    texts = [word for word, _ in entries or []]
-    trie = build_trie([spelling for _, spelling in entries or []])
+    texts = [each.word for each in entries or []]
+    trie = build_trie([each.tokens for each in entries or []])
     lm_kind = 0 if model is None else 1 if of_tokens else 2
     of_words = model if lm_kind == 2 else None
     lm_word = _model_words(tokenizer, of_words, texts)
     lacks = lm_word == of_words.unk if of_words else np.zeros(len(texts), dtype=bool)
     lacking = frozenset(texts[index] for index in np.flatnonzero(lacks))
     share = -math.log(max(1, len(lacking)))
-    scored = model.ids if model and of_tokens else {}
-    lm_token = np.array([scored.get(token, scored.get(UNK, 0)) for token in tokenizer.tokens], np.int32)
     best, ahead = _look_ahead(trie, of_words, lm_word, share * lacks, lm_weight, unk_score, lexicon)
     far = of_words if lexicon == "strict" and lm_weight else None
     rules = Rules(
-        _records(TOKEN, kind=kind, lm=lm_token),
+        _token_records(tokenizer, kind, model if of_tokens else None),
         _place_records(trie, ahead),
         _records(BELOW, low=trie.low, high=trie.high, best=best, lacks=trie.best_below(1.0 * lacks) > 0),
-        lm_word[trie.entry],
+        _word_records(entries or [], trie, lm_word, pronunciation_weight),
         _hot_records(hot),
         model.arrays if model else NO_MODEL,
         successors(far, lm_word[trie.order]),
@@ -114,9 +122,22 @@ def _model_words(tokenizer: Tokenizer, model: NGram | None, texts: list[str]) ->
     return np.array([ids.get(word, model.unk) for word in texts], dtype=np.int32)
 
 
+def _token_records(tokenizer: Tokenizer, kind: NDArray[np.int8], model: NGram | None) -> NDArray[Any]:
+    scored = model.ids if model else {}
+    lm_token = np.array([scored.get(token, scored.get(UNK, 0)) for token in tokenizer.tokens], np.int32)
+    return _records(TOKEN, kind=kind, lm=lm_token)
+
+
 def _place_records(trie: Trie, ahead: NDArray[np.float64]) -> NDArray[Any]:
     columns = {"first": trie.first, "token": np.append(trie.token, -1), "first_word": trie.first_entry}
     return _records(PLACE, ahead=ahead, **columns, **_steps(trie, ahead))
+
+
+def _word_records(
+    entries: list[Entry], trie: Trie, lm_word: NDArray[np.int32], weight: float
+) -> NDArray[Any]:
+    spoken = weight * np.array([each.share for each in entries])
+    return _records(WORD, lm=lm_word[trie.entry], spoken=spoken[trie.entry])
 
 
 def _hot_records(hot: Hotwords) -> NDArray[Any]:
@@ -138,16 +159,15 @@ def _plain_words(model: NGram) -> list[str]:
 
 def _entries(
     tokenizer: Tokenizer, spelling: Spelling, model: NGram | None, lexicon: str, words: str | Path | None
-) -> list[tuple[str, list[int]]] | None:
-    """Return the words to follow, each with its tokens (several times if it has several pronunciations).
+) -> list[Entry] | None:
+    """Return the words to follow (several times if they have several pronunciations).
 
     Without a lexicon, the words of a language model are followed all the same, to look them up.
     """
     if spelling.lexicon is not None:
         if model is None and (lexicon == "none" or (words is None and lexicon == "soft")):
             return None
-        spelled = [(word, way) for word in spelling.lexicon for way in spelling.word(word)]
-        return _usable(spelled, words or "the lexicon")
+        return _usable(_spelled(spelling, spelling.lexicon), words or "the lexicon")
     if words is not None and lexicon != "none":
         listed, source = read_words(words), str(words)
     elif model is not None:
@@ -157,27 +177,36 @@ def _entries(
     else:
         return None
     normal = dict.fromkeys(tokenizer.normalize(word) for word in listed)
-    return _usable([(word, way) for word in normal for way in spelling.word(word)], source)
+    return _usable(_spelled(spelling, normal), source)
+
+
+def _spelled(spelling: Spelling, words: Iterable[str]) -> list[Entry]:
+    """Return the words, each as often as there are ways to spell it."""
+    return [
+        Entry(word, way, share)
+        for word in words
+        for way, share in zip(spelling.word(word), spelling.shares(word), strict=True)
+    ]
 
 
 def _new_words(
-    tokenizer: Tokenizer, spelling: Spelling, phrases: Iterable[str], entries: list[tuple[str, list[int]]]
-) -> list[tuple[str, list[int]]]:
-    """Return the hotwords' words that are not among the entries, each with its tokens."""
-    there = {word for word, _ in entries}
+    tokenizer: Tokenizer, spelling: Spelling, phrases: Iterable[str], entries: list[Entry]
+) -> list[Entry]:
+    """Return the hotwords' words that are not among the entries."""
+    there = {each.word for each in entries}
     words = dict.fromkeys(word for phrase in phrases for word in tokenizer.normalize(phrase).split())
-    return [(word, way) for word in words if word not in there for way in spelling.word(word)]
+    return _spelled(spelling, (word for word in words if word not in there))
 
 
-def _usable(entries: list[tuple[str, list[int]]], source: str | Path) -> list[tuple[str, list[int]]]:
+def _usable(entries: list[Entry], source: str | Path) -> list[Entry]:
     """Leave out entries that cannot be spelled, with a message."""
-    kept: list[tuple[str, list[int]]] = []
+    kept: list[Entry] = []
     lost: list[str] = []
-    for word, spelling in entries:
-        if 0 < len(spelling) <= MOST_TOKENS and 0 not in spelling:
-            kept.append((word, spelling))
+    for each in entries:
+        if 0 < len(each.tokens) <= MOST_TOKENS and 0 not in each.tokens:
+            kept.append(each)
         else:
-            lost.append(word)
+            lost.append(each.word)
     if not kept:
         raise DecoderError(
             f"{source}: none of its {counted(len(entries), 'word')} can be spelled with these tokens"

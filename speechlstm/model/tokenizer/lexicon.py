@@ -14,6 +14,46 @@ MOST_PHONES = 1000  # of a pronunciation: more is none, and would fill the memor
 
 Pronunciations = dict[str, list[list[str]]]
 
+_PROBABILITY = re.compile(r"\d*\.\d+([eE]-?\d+)?")  # no phone looks so
+
+
+class Pronunciation(list[str]):
+    """The phones of a word, with the probability that it is pronounced so.
+
+    Attributes:
+        probability: among the pronunciations of the word. Plain lists of phones are all equally probable.
+    """
+
+    probability: float = 1.0
+
+
+def probability(phones: Sequence[str]) -> float:
+    """Return the probability of a pronunciation, 1 if it is not known."""
+    return phones.probability if isinstance(phones, Pronunciation) else 1.0
+
+
+def parse_phones(fields: list[str]) -> list[str]:
+    """Return the pronunciation that fields of a text describe: phones, behind their probability if it is known.
+
+    Raises:
+        TokenizerError: the probability is not one above 0 and at most 1.
+    """
+    if not fields or not _PROBABILITY.fullmatch(fields[0]):
+        return fields
+    phones = Pronunciation(fields[1:])
+    phones.probability = float(fields[0])
+    if not 0 < phones.probability <= 1:
+        raise TokenizerError(
+            f"the probability of a pronunciation is {fields[0]}, but must be above 0 and at most 1"
+        )
+    return phones
+
+
+def to_text(phones: Sequence[str]) -> str:
+    """Return a pronunciation as `parse_phones` reads it, split at spaces."""
+    known = isinstance(phones, Pronunciation)
+    return " ".join([f"{max(probability(phones), 1e-4):.4f}", *phones] if known else phones)
+
 
 class Lexicon:
     """Words and their pronunciations, looked up in both directions.
@@ -72,19 +112,25 @@ def _is_pronunciation(phones: object) -> bool:
 def read_lexicon(path: str | Path, fold: Callable[[str], str] = str) -> Pronunciations:
     """Read a lexicon: each line a word and its phones; `WORD(2)` is another pronunciation of `WORD`.
 
+    Before the phones may stand the probability that the word is pronounced so, as in `either 0.7 IY DH ER`.
+
     Args:
         path: the file; blank lines and those that begin with `#` or `;;;` are skipped.
         fold: what to do with each word, such as to fold its case.
 
     Raises:
-        TokenizerError: the file cannot be read, has no words, or a line has no phones.
+        TokenizerError: the file cannot be read, has no words, or a line has no phones or a wrong probability.
     """
     entries: Pronunciations = {}
     try:
         for number, line in read_lines(path):
             if not line or line.startswith((";;;", "#")):
                 continue
-            word, *phones = line.split(maxsplit=MOST_PHONES + 1)
+            word, *fields = line.split(maxsplit=MOST_PHONES + 2)
+            try:
+                phones = parse_phones(fields)
+            except TokenizerError as error:
+                raise TokenizerError(f"{path}:{number}: {word[:60]!r}: {error}") from None
             if not 0 < len(phones) <= MOST_PHONES:
                 what = f"more than {MOST_PHONES} phones" if phones else "no phones"
                 raise TokenizerError(

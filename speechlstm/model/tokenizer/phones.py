@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from speechlstm.model.tokenizer.base import BLANK, Tokenizer, listed, normalize, split
-from speechlstm.model.tokenizer.lexicon import Lexicon, Pronunciations, read_lexicon
+from speechlstm.model.tokenizer.lexicon import Lexicon, Pronunciations, parse_phones, read_lexicon, to_text
 from speechlstm.types import TokenizerError
 
 BOUNDARY = "|"  # between the phones of two words
@@ -67,7 +67,7 @@ class Phones(Tokenizer):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; the lexicon is in it."""
         entries = self.lexicon.entries.items()
-        ways = {word: [" ".join(phones) for phones in each] for word, each in entries}
+        ways = {word: [to_text(phones) for phones in each] for word, each in entries}
         lexicon = {word: each[0] if len(each) == 1 else each for word, each in ways.items()}
         return super().to_dict() | {"lexicon": lexicon}
 
@@ -90,4 +90,4 @@ def _phones_of(ways: Any) -> Any:
         ways = [ways]
     if not isinstance(ways, list):
         return ways
-    return [way.split(" ") if isinstance(way, str) else way for way in ways]
+    return [parse_phones(way.split(" ")) if isinstance(way, str) else way for way in ways]
