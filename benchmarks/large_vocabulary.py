@@ -162,9 +162,8 @@ def with_bonus(graph: Any, bonus: float) -> Any:
         file = Path(folder) / "graph.fst"
         graph.fst.write(str(file))
         with file.open("rb") as opened:
-            header = opened.read(
-                65
-            )  # magic number, two names, version, flags, properties, start, states, arcs
+            # magic number, two names, version, flags, properties, start, states, arcs
+            header = opened.read(65)
         count = int.from_bytes(header[57:65], "little")
         arcs = np.memmap(file, ARC, "r+", offset=file.stat().st_size - ARC.itemsize * count)
         arcs["cost"][arcs["writes"] > 0] -= bonus

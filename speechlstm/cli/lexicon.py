@@ -51,13 +51,12 @@ def _check(cfg: DictConfig) -> None:
         raise UsageError(
             "give the pronunciations to learn from: either lexicon=FILE or bundle=NAME, one with a lexicon"
         )
-    if cfg.heard is not None and (
-        cfg.bundle is None or cfg.out is None or not (cfg.words is None and cfg.test is None)
-    ):
-        raise UsageError(
-            "heard= takes the bundle= that is to hear, and the lexicon to write, out=FILE; neither words= nor test="
-        )
-    if cfg.heard is None and cfg.test is None and (cfg.words is None or cfg.out is None):
+    if cfg.heard is not None:
+        if None in (cfg.bundle, cfg.out) or cfg.words is not None or cfg.test is not None:
+            raise UsageError(
+                "heard= takes the bundle= that is to hear, and the lexicon to write, out=FILE; neither words= nor test="
+            )
+    elif cfg.test is None and (cfg.words is None or cfg.out is None):
         raise UsageError(
             "give the words to pronounce, words=FILE, and the lexicon to write, out=FILE; or test=0.05 to measure"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from speechlstm.model import registry
-from speechlstm.model.description import Figure, chosen_part, read_about, read_config, read_decoder
+from speechlstm.model.description import Figure, check_part, read_about, read_config, read_decoder
 from speechlstm.model.headers import read_tensor_header
 from speechlstm.types import BundleError, SpeechlstmError, UsageError
 
@@ -126,7 +126,7 @@ def describe(folder: Path) -> About:
     config = read_config(folder)
     where = f"{folder}/config.json"
     for stage in ("features", "encoder", "tokenizer"):
-        chosen_part(stage, config, where)
+        check_part(stage, config, where)
     tokenizer = config["tokenizer"]
     tokens, lexicon = tokenizer.get("tokens"), tokenizer.get("lexicon")
     if not isinstance(tokens, list):

@@ -128,8 +128,8 @@ def read_about(config: Mapping[str, Any], where: str) -> tuple[str | None, list[
     return language, [Figure(**figure) for figure in figures]
 
 
-def chosen_part(stage: str, config: Mapping[str, Any], where: str) -> str:
-    """Return the name of the installed part that a bundle or checkpoint has chosen for a stage.
+def check_part(stage: str, config: Mapping[str, Any], where: str) -> None:
+    """Check that a bundle or checkpoint has chosen an installed part for a stage.
 
     Raises:
         BundleError: it has chosen none by name, or one that is not installed.
@@ -146,4 +146,3 @@ def chosen_part(stage: str, config: Mapping[str, Any], where: str) -> str:
         source = str(packages.get(stage, ""))[:99] if isinstance(packages, dict) else ""
         install = f"; it came with {source}: pip install {source.split()[0]}" if source.strip() else ""
         raise BundleError(f"{where}: the model needs {stage} {name[:99]!r}, which is not installed{install}")
-    return name

@@ -14,7 +14,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from speechlstm.model import registry
 from speechlstm.model.acoustic import AcousticModel, is_encoder_weight
-from speechlstm.model.description import chosen_part
+from speechlstm.model.description import check_part
 from speechlstm.model.encoder import weights_follow
 from speechlstm.types import BundleError, PluginError, SpeechlstmError, UsageError
 
@@ -142,7 +142,7 @@ def _check_kinds(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _part(stage: str, config: Mapping[str, Any], where: str, **sizes: int) -> Any:
-    chosen_part(stage, config, where)
+    check_part(stage, config, where)
     with weights_follow():
         return registry.create(stage, **(dict(config[stage]) | sizes))
 

@@ -15,7 +15,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor
+from test_beam import noise, readings
 
 from speechlstm.cli import lexicon as command
 from speechlstm.decoders.beam import BeamDecoder
@@ -68,11 +68,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> NGram:
     return load(path)
 
 
-def noise(frames: int, vocab: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return (2.0 * torch.randn(frames, vocab, generator=generator)).log_softmax(-1)
-
-
 def ways_to_read(tokens: tuple[int, ...], phones: Phones) -> Iterator[tuple[list[str], float]]:
     """Yield the words that are spelled so, with the natural log of their pronunciations by the best ones."""
     spelled = "".join(phones.tokens[token] for token in tokens).split("|") if tokens else []
@@ -100,13 +95,7 @@ def test_the_search_weighs_pronunciations(
 ) -> None:
     log_probs = noise(5, 4, seed)
     wanted: dict[str, float] = {}
-    totals: dict[tuple[int, ...], float] = {}
-    rows = log_probs.double().exp().tolist()
-    for path in itertools.product(range(4), repeat=5):
-        tokens = tuple(token for token, _ in itertools.groupby(path) if token)
-        product = math.prod(row[token] for row, token in zip(rows, path, strict=True))
-        totals[tokens] = totals.get(tokens, 0.0) + product
-    for tokens, total in totals.items():
+    for tokens, total in readings(log_probs).items():
         for words, share in ways_to_read(tokens, phones):
             score = math.log(total) + sum(model.score(words)) + bonus * len(words) + weight * share
             key = " ".join(words)
@@ -187,12 +176,7 @@ def test_wrong_probabilities_of_a_bundle(phones: Phones) -> None:
 )
 def test_what_is_heard_is_the_posterior_probability(phones: Phones, seed: int, words: list[str]) -> None:
     log_probs = noise(7, 4, seed)
-    totals: dict[tuple[int, ...], float] = {}
-    rows = log_probs.double().exp().tolist()
-    for path in itertools.product(range(4), repeat=7):
-        tokens = tuple(token for token, _ in itertools.groupby(path) if token)
-        product = math.prod(row[token] for row, token in zip(rows, path, strict=True))
-        totals[tokens] = totals.get(tokens, 0.0) + product
+    totals = readings(log_probs)
     lexicon = phones.lexicon.entries
     wanted: dict[str, NDArray[np.float64]] = {}
     for place, word in enumerate(words):

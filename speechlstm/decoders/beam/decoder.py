@@ -93,7 +93,8 @@ class BeamDecoder(Decoder):
         ways, hot = (words, pronunciation_weight), (hotwords, hotword_boost)
         known = vocabulary.build(tokenizer, model, lm_weight, unk_score, lexicon, *ways, *hot)
         self.rules, self.texts = known.rules, known.texts
-        self._names = np.unique(self.texts, return_inverse=True)[1].astype(np.int32)
+        names: dict[str, int] = {}
+        self._names = np.array([names.setdefault(text, len(names)) for text in self.texts], np.int32)
         self.second_pass = None
         if rescore is not None:
             self.second_pass = _second_pass(model, rescore, rescore_weight, tokenizer, known)

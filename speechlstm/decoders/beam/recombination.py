@@ -110,23 +110,13 @@ def note(j, c, lost, beam, tree, rules, options, now):
     if lost:
         gain = math.log(new.score / lane.score)
         if not again(nodes[lane.node].alternative, new.node, after.word, gain, tree):
-            record(new.node, after.word, gain, lm, bonus, now.frame, beam.prob[new.token], tree, now)
-            tree.alternatives[now.alternatives - 1].next = nodes[lane.node].alternative
-            nodes[lane.node].alternative = now.alternatives - 1
+            following, peak = nodes[lane.node].alternative, beam.prob[new.token]
+            nodes[lane.node].alternative = record(
+                new.node, after.word, gain, lm, bonus, peak, following, tree, now
+            )
     else:
-        record(
-            lane.node,
-            -2,
-            math.log(max(lane.score, LEAST) / new.score),
-            -lm,
-            -bonus,
-            now.frame,
-            0.0,
-            tree,
-            now,
-        )
-        tree.alternatives[now.alternatives - 1].next = new.alternative
-        new.alternative = now.alternatives - 1
+        gain = math.log(max(lane.score, LEAST) / new.score)
+        new.alternative = record(lane.node, -2, gain, -lm, -bonus, 0.0, new.alternative, tree, now)
 
 
 @compiled
@@ -150,9 +140,8 @@ def note_new(b, c, lost, beam, tree, rules, options, now):
         other.next, winner.alternative = winner.alternative, index
         index = following
     if now.alternatives < now.room and loser.node != winner.node:
-        record(loser.node, after.word, gain, lm, bonus, now.frame, beam.prob[loser.token], tree, now)
-        tree.alternatives[now.alternatives - 1].next = winner.alternative
-        winner.alternative = now.alternatives - 1
+        following, peak = winner.alternative, beam.prob[loser.token]
+        winner.alternative = record(loser.node, after.word, gain, lm, bonus, peak, following, tree, now)
 
 
 @compiled
@@ -173,9 +162,8 @@ def lift(winner, loser, ratio, tree, rules, now):
     if again(nodes[winner].alternative, loser, -2, gain, tree):
         return
     own, other = tree.states[winner], tree.states[loser]
-    record(loser, -2, gain, other.lm - own.lm, other.bonus - own.bonus, now.frame, 0.0, tree, now)
-    tree.alternatives[now.alternatives - 1].next = nodes[winner].alternative
-    nodes[winner].alternative = now.alternatives - 1
+    lm, bonus, following = other.lm - own.lm, other.bonus - own.bonus, nodes[winner].alternative
+    nodes[winner].alternative = record(loser, -2, gain, lm, bonus, 0.0, following, tree, now)
 
 
 @compiled
@@ -191,9 +179,10 @@ def again(index, node, word, gain, tree):
 
 
 @compiled
-def record(node, word, gain, lm, bonus, frame, peak, tree, now):
-    """Make the record of an alternative."""
+def record(node, word, gain, lm, bonus, peak, following, tree, now):
+    """Make the record of an alternative, before the one that is `following`, and return its number."""
     new = tree.alternatives[now.alternatives]
     new.node, new.word, new.gain, new.lm, new.bonus = node, word, gain, lm, bonus
-    new.time, new.start, new.peak = tree.nodes[node].time, frame, peak
+    new.time, new.start, new.peak, new.next = tree.nodes[node].time, now.frame, peak, following
     now.alternatives += 1
+    return now.alternatives - 1

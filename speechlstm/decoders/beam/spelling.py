@@ -11,7 +11,7 @@ from pathlib import Path
 from speechlstm.decoders.pronunciation import Pronouncer
 from speechlstm.model.tokenizer import Phones, Tokenizer
 from speechlstm.model.tokenizer.lexicon import Pronunciations, probability, read_lexicon
-from speechlstm.model.tokenizer.phones import BOUNDARY
+from speechlstm.model.tokenizer.phones import BOUNDARY, joined
 from speechlstm.types import DecoderError, SpeechlstmError, TokenizerError
 
 MOST_TOKENS = 1000  # of a phrase or a word: more is no word, and would fill the memory
@@ -74,7 +74,7 @@ class Spelling:
         spelled = []
         for phrase in given:
             spoken = islice(product(*map(self.word, words[phrase])), _MOST_WAYS)
-            ways = [_joined(way, self._ids[BOUNDARY]) for way in spoken]
+            ways = [joined(way, self._ids[BOUNDARY]) for way in spoken]
             if any(0 in way for way in ways):
                 raise _unspellable(phrase, "its pronunciation has phones that the model lacks")
             spelled.append(ways)
@@ -112,10 +112,6 @@ class Spelling:
             return self._tokenizer.encode(phrase)
         except TokenizerError as error:
             raise _unspellable(phrase, str(error)) from None
-
-
-def _joined(words: Iterable[list[int]], gap: int) -> list[int]:
-    return [token for word in words for token in (gap, *word)][1:]
 
 
 def _unspellable(phrase: str, reason: str) -> DecoderError:

@@ -50,10 +50,7 @@ CANDIDATE = np.dtype(
         ("place", np.int32),  # where it leads: as in LANE
         ("hot", np.int32),
         ("state", np.int64),
-        (
-            "alternative",
-            np.int32,
-        ),  # the first of those that were taken out in this frame, -1 if there is none
+        ("alternative", np.int32),  # the first of those that were taken out in this frame, -1 if none was
     ],
     align=True,
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from speechlstm.model.tokenizer.lexicon import Pronunciation, Pronunciations, probability
-from speechlstm.model.tokenizer.phones import BOUNDARY
+from speechlstm.model.tokenizer.phones import BOUNDARY, joined
 
 _PRIOR = 2.0  # times that each pronunciation counts as heard beforehand
 _TOGETHER = 64  # sequences whose probability is computed at once
@@ -41,7 +41,7 @@ def count_heard(
         ]
         usual = [ways[0] for ways in spoken]
         sequences = [
-            _joined([*usual[:place], spoken[place][way], *usual[place + 1 :]], ids[BOUNDARY])
+            joined([*usual[:place], spoken[place][way], *usual[place + 1 :]], ids[BOUNDARY])
             for place, way in open_to
         ]
         scores = _scores(log_probs, sequences)
@@ -54,10 +54,6 @@ def count_heard(
                 word = words[place]
                 counts[word] = counts.get(word, torch.zeros(len(own), dtype=own.dtype)) + own.softmax(0)
     return counts
-
-
-def _joined(words: Iterable[Sequence[int]], gap: int) -> list[int]:
-    return [token for word in words for token in (gap, *word)][1:]
 
 
 def _scores(log_probs: Tensor, sequences: Sequence[Sequence[int]]) -> Tensor:

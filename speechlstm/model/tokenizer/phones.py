@@ -81,7 +81,12 @@ class Phones(Tokenizer):
 
     def _encode(self, text: str) -> list[int]:
         spelled = [[self._ids[phone] for phone in self.lexicon.entries[word][0]] for word in text.split()]
-        return [index for word in spelled for index in (self._ids[BOUNDARY], *word)][1:]
+        return joined(spelled, self._ids[BOUNDARY])
+
+
+def joined(words: Iterable[Sequence[int]], boundary: int) -> list[int]:
+    """Return the phones of words, with the boundary between them."""
+    return [index for word in words for index in (boundary, *word)][1:]
 
 
 def _phones_of(ways: Any) -> Any:
