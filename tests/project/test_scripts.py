@@ -167,6 +167,23 @@ def test_ci_gives_the_status_and_the_last_words_of_pytest(project: Project) -> N
     assert (result.returncode, result.stdout, result.stderr) == (4, "-m pytest failed\n", "")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs packages of the system")
+def test_ci_installs_what_some_tests_need_and_tests_without_it_if_it_must(project: Project) -> None:
+    installer = project.bin / "apt-get"
+    installer.write_text('#!/bin/bash\necho "apt-get $*" >> "$FAKE_LOG"\n')
+    installer.chmod(0o755)
+    assert project.run(".ci/run").returncode == 0
+    assert [call.split()[:2] for call in project.calls("apt-get")] == [
+        ["apt-get", "update"],
+        ["apt-get", "install"],
+    ]
+    assert " chromium " in project.calls("apt-get install")[0]
+    installer.write_text("#!/bin/bash\necho no network\nexit 100\n")
+    result = project.run(".ci/run")
+    assert (result.returncode, len(project.calls("-m pytest"))) == (0, 1)
+    assert "warning: no network\nthe tests that need a browser" in result.stderr
+
+
 def test_demo_takes_files_relative_to_the_caller(project: Project) -> None:
     project.run("scripts/demo.sh", "an odd, name=1.wav", "b.mp3")
     (call,) = project.calls("demo.py")
