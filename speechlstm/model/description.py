@@ -11,13 +11,19 @@ from typing import Annotated, Any
 
 from speechlstm.model import registry
 from speechlstm.model.files import read_json
-from speechlstm.model.settings import Filled, Ordered, Within, describe, fits, shown
+from speechlstm.model.settings import Filled, Ordered, Rate, Within, describe, fits, shown
 from speechlstm.model.tokenizer.base import encodable
 from speechlstm.types import BundleError
 
 FORMAT = 2  # raised when an older version could no longer read what is written
 
-_CONTENT = {"name": str, "sample_rate": int, "features": dict, "encoder": dict, "tokenizer": dict}
+_CONTENT: Mapping[str, Any] = {
+    "name": str,
+    "sample_rate": Rate,
+    "features": dict,
+    "encoder": dict,
+    "tokenizer": dict,
+}
 _Text = Annotated[str, Filled()]
 _Share = Annotated[float, Within(0, 100)]  # more words than there are can be wrong
 _FIGURE: Mapping[str, Any] = {
@@ -67,11 +73,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BundleError(
             f"{path}: bundle format {shown(version)}, but this version of speechlstm reads {FORMAT}"
         )
-    for key, kind in _CONTENT.items():
+    for key, hint in _CONTENT.items():
         if key not in config:
             raise BundleError(f"{path}: no {key!r}; the bundle is incomplete")
-        if not isinstance(config[key], kind):
-            raise BundleError(f"{path}: {key} is {shown(config[key])}, but must be of type {kind.__name__}")
+        if not fits(config[key], hint):
+            raise BundleError(f"{path}: {key} is {shown(config[key])}, but must be {describe(hint)}")
     if not encodable(config["name"]):
         raise BundleError(f"{path}: name is {shown(config['name'])}, which has half a surrogate pair in it")
     if config["features"].get("sample_rate") != config["sample_rate"]:

@@ -180,6 +180,8 @@ def test_one_that_is_broken_is_one_sentence_and_the_others_are_listed(
         ({"tokenizer": {"kind": "other"}}, "the model needs tokenizer 'other', which is not installed"),
         ({"tokenizer": {"kind": "words"}}, "the tokenizer has no list of tokens"),
         ({"language": 5}, "language is 5, but must be the code of a language, such as en"),
+        ({"sample_rate": 0}, "sample_rate is 0, but must be a whole number from 1000 to 768000"),
+        ({"sample_rate": 10**400}, "sample_rate is 1000000"),
         ({"figures": {}}, "figures is {}, but must be a list"),
         ({"figures": [5]}, "figures[0] is 5, but must have just corpus, split, words, wer, interval"),
         (
