@@ -117,3 +117,21 @@ def test_other_words_before_the_same_words_stay_in_the_list(tmp_path: Path) -> N
     assert [each.text for each in found[:2]] == [f"one{end}", f"two{end}"]
     assert found[0].score - found[1].score == pytest.approx(np.log(0.60 / 0.34), abs=0.1)
     assert found[0].confidences[0] < 0.6 < 0.8 < found[0].confidences[2]
+
+
+def test_words_that_sound_alike_stay_in_the_list(tmp_path: Path) -> None:
+    (tmp_path / "lm.arpa").write_text(
+        "\\data\\\nngram 1=6\n\n\\1-grams:\n-3 <unk>\n-1 </s>\n-99 <s>\n-1 two\n-1.1 too\n-1 three\n\n\\end\\\n"
+    )
+    (tmp_path / "words.txt").write_text("two A\ntoo A\nthree C\n")
+    phones = Phones(["<blank>", "|", "A", "C"], {"two": [["A"]], "too": [["A"]], "three": [["C"]]})
+    decoder = BeamDecoder(
+        phones, lm=tmp_path / "lm.arpa", words=tmp_path / "words.txt", lexicon="strict", n_best=8, lm_weight=1.0
+    )  # fmt: skip
+    two, boundary, three = (np.where(np.arange(4) == token, 0.9997, 0.0001) for token in (2, 1, 3))
+    for end in ([three], [boundary, three, three]):  # a lane that stays, and one that is reached anew
+        found = decoder(np.log([two, two, boundary, boundary, two, boundary, *end]))[0][:4]
+        assert found[0].text == "two two three" and found[3].text == "too too three"
+        assert {each.text for each in found[1:3]} == {"two too three", "too two three"}
+        lost = [found[0].score - each.score for each in found]
+        assert lost == pytest.approx([0, 0.1 * np.log(10), 0.1 * np.log(10), 0.2 * np.log(10)], abs=1e-6)

@@ -102,13 +102,16 @@ def note(j, c, lost, beam, tree, rules, options, now):
         else:
             lift(new.node, nodes[lane.node].parent, max(lane.score, LEAST) / new.score, tree, rules, now)
         return
-    if new.node == lane.node or nodes[lane.node].parent == new.node or now.alternatives == now.room:
+    if new.node == lane.node or now.alternatives == now.room:
         return
     after = continuation(tree.states[new.node], new.token, new.variant, beam.memo, rules, options)
-    own = tree.states[lane.node]
+    own, is_homophone = tree.states[lane.node], nodes[lane.node].parent == new.node
+    if is_homophone and nodes[lane.node].word == after.word:
+        return
     lm, bonus = after.lm - own.lm, after.bonus - own.bonus
     if lost:
-        gain = math.log(new.score / lane.score)
+        # the same tokens: what one more frame brings is only a part of what the other would have by now
+        gain = after.fusion - own.fusion if is_homophone else math.log(new.score / lane.score)
         if not again(nodes[lane.node].alternative, new.node, after.word, gain, tree):
             following, peak = nodes[lane.node].alternative, beam.prob[new.token]
             nodes[lane.node].alternative = record(
@@ -139,7 +142,7 @@ def note_new(b, c, lost, beam, tree, rules, options, now):
         following = other.next
         other.next, winner.alternative = winner.alternative, index
         index = following
-    if now.alternatives < now.room and loser.node != winner.node:
+    if now.alternatives < now.room:
         following, peak = winner.alternative, beam.prob[loser.token]
         winner.alternative = record(loser.node, after.word, gain, lm, bonus, peak, following, tree, now)
 
