@@ -156,11 +156,24 @@ def test_a_pronunciation_is_written_as_it_is_read(share: float) -> None:
         ),
         ("a 1.5 X", r"p.dic:1: 'a': the probability of a pronunciation is 1.5,"),
         ("a 0.5", r"p.dic:1: 'a' has no phones"),
+        ("a -0.5 X", r"p.dic:1: 'a': the probability of a pronunciation is -0.5,"),
+        ("a 2. X", r"p.dic:1: 'a': the probability of a pronunciation is 2.,"),
+        ("a 5e+1 X", r"p.dic:1: 'a': the probability of a pronunciation is 5e\+1,"),
+        (
+            "a 0.1 0.2 X",
+            r"p.dic:1: 'a': a pronunciation has one number, its probability, but here 0.2 follows 0.1",
+        ),
     ],
 )
 def test_wrong_probabilities(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(TokenizerError, match=message):
         read_lexicon(phones_file(tmp_path, line))
+
+
+@pytest.mark.parametrize(("text", "share"), [("5e-1", 0.5), ("+0.5", 0.5), ("1.", 1.0), ("1e-320", 1e-320)])
+def test_probabilities_are_numbers_in_any_form(tmp_path: Path, text: str, share: float) -> None:
+    (way,) = read_lexicon(phones_file(tmp_path, f"a {text} X"))["a"]
+    assert way == ["X"] and probability(way) == share
 
 
 def test_wrong_probabilities_of_a_bundle(phones: Phones) -> None:

@@ -14,7 +14,8 @@ MOST_PHONES = 1000  # of a pronunciation: more is none, and would fill the memor
 
 Pronunciations = dict[str, list[list[str]]]
 
-_PROBABILITY = re.compile(r"\d*\.\d+([eE]-?\d+)?")  # no phone looks so
+# With a point, a sign, or an exponent, as no phone is written; `1` may be one.
+_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?|[+-]?\d+[eE][+-]?\d+|[+-]\d+")
 
 
 class Pronunciation(list[str]):
@@ -36,15 +37,19 @@ def parse_phones(fields: list[str]) -> list[str]:
     """Return the pronunciation that fields of a text describe: phones, behind their probability if it is known.
 
     Raises:
-        TokenizerError: the probability is not one above 0 and at most 1.
+        TokenizerError: the probability is not one above 0 and at most 1, or a second number follows.
     """
-    if not fields or not _PROBABILITY.fullmatch(fields[0]):
+    if not fields or not _NUMBER.fullmatch(fields[0]):
         return fields
     phones = Pronunciation(fields[1:])
     phones.probability = float(fields[0])
     if not 0 < phones.probability <= 1:
         raise TokenizerError(
-            f"the probability of a pronunciation is {fields[0]}, but must be above 0 and at most 1"
+            f"the probability of a pronunciation is {fields[0][:60]}, but must be above 0 and at most 1"
+        )
+    if phones and _NUMBER.fullmatch(phones[0]):
+        raise TokenizerError(
+            f"a pronunciation has one number, its probability, but here {phones[0][:60]} follows {fields[0][:60]}"
         )
     return phones
 
