@@ -11,10 +11,11 @@ from omegaconf import DictConfig, ListConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.data import progress
+from speechlstm.data.audio import holder
 from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.data.manifest import read_usable
 from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
-from speechlstm.decoders.pronunciation import Pronouncer, count_heard, with_probabilities
+from speechlstm.decoders.pronunciation import Pronouncer, count_heard, fits, with_probabilities
 from speechlstm.evaluation import logprobs, metrics
 from speechlstm.model.tokenizer import normalize
 from speechlstm.model.tokenizer.lexicon import Pronunciations, read_lexicon, to_text
@@ -77,35 +78,39 @@ def _phones(bundle: Recognizer, name: str) -> Phones:
 def _listen(cfg: DictConfig) -> int:
     """Write the lexicon of a bundle with probabilities of pronunciations, as they are heard in speech with its text."""
     out = file_path(cfg.out)
-    Outputs(configs.reads(cfg), cfg.overwrite).check(out)
+    utterances, bad = read_usable(cfg.heard)
+    audio = (holder(each.audio_filepath) for each in utterances)
+    Outputs([*configs.reads(cfg), *audio], cfg.overwrite).check(out)
     bundle = speechlstm.load(cfg.bundle)
     tokenizer = _phones(bundle, cfg.bundle)
     known = tokenizer.lexicon.entries
-    utterances, bad = read_usable(cfg.heard)
     usable = [each for each in utterances if each.text.strip() and not tokenizer.unknown(each.text)]
     if not usable:
         raise SpeechlstmError(f"{cfg.heard}: no utterance with a text whose words are all in the lexicon")
     speech = logprobs.compute(bundle, usable)
-    spoken = (
+    spoken = [
         (row, tokenizer.normalize(each.text).split())
         for each, row in zip(speech.utterances, speech.rows, strict=True)
-    )
+    ]
+    fitting = [(row, words) for row, words in spoken if fits(len(row), words, known)]
     counts = count_heard(
-        progress.track(spoken, "listening", len(speech.rows), unit="utterance"), known, tokenizer.tokens
+        progress.track(fitting, "listening", len(fitting), unit="utterance"), known, tokenizer.tokens
     )
     made = with_probabilities(known, counts)
     write_atomically(out, _lines(made))
     other = [word for word in counts if made[word][0] != known[word][0]]
     print(
         f"{out}: {counted(len(made), 'word')}, {len(counts):,} of them with the probabilities of their pronunciations, "
-        f"from {counted(len(speech.rows), 'utterance')}; {len(other):,} are mostly spoken otherwise than by their "
+        f"from {counted(len(fitting), 'utterance')}; {len(other):,} are mostly spoken otherwise than by their "
         "first pronunciation"
     )
-    if unused := len(utterances) - len(usable):
-        print(
-            f"{counted(unused, 'utterance')} left out: without a text, or with words that the lexicon lacks",
-            file=sys.stderr,
-        )
+    left_out = {
+        "without a text, or with words that the lexicon lacks": len(utterances) - len(usable),
+        "shorter than their texts can be spoken": len(spoken) - len(fitting),
+    }
+    for reason, count in left_out.items():
+        if count:
+            print(f"{counted(count, 'utterance')} left out: {reason}", file=sys.stderr)
     return SOME_FAILED if bad or speech.problems else 0
 
 

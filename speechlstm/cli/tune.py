@@ -10,6 +10,7 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, decoder_settings
 from speechlstm.data import progress
+from speechlstm.data.audio import holder
 from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.data.manifest import read_usable
@@ -29,11 +30,11 @@ def main(cfg: DictConfig) -> int:
     """Tune on `cfg.manifest`. Exit status 3 when some of its audio could not be read."""
     out = file_path(cfg.out)
     plot = None if cfg.plot is None else file_path(cfg.plot)
-    _check(cfg, out, plot)
+    utterances, bad = read_usable(cfg.manifest)
+    _check(cfg, utterances, out, plot)
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
     settings = decoder_settings(cfg, bundle)
     spans = tuning.ranges(settings, cfg.search)
-    utterances, bad = read_usable(cfg.manifest)
     if not cfg.on_training_data:
         _refuse_training_data(bundle, utterances, cfg.manifest)
     place = None if cfg.cache is None else Path(cfg.cache).expanduser()
@@ -87,9 +88,10 @@ def main(cfg: DictConfig) -> int:
     return SOME_FAILED if bad or dev.problems else 0
 
 
-def _check(cfg: DictConfig, out: Path, plot: Path | None) -> None:
+def _check(cfg: DictConfig, utterances: list[Utterance], out: Path, plot: Path | None) -> None:
     """Refuse now what would otherwise fail after the work."""
-    outputs = Outputs(configs.reads(cfg), cfg.overwrite)
+    audio = (holder(each.audio_filepath) for each in utterances)
+    outputs = Outputs([*configs.reads(cfg), *audio], cfg.overwrite)
     for path in (out, plot):
         if path is not None:
             outputs.check(path)

@@ -219,6 +219,20 @@ def test_audio_that_is_too_short_for_its_text_counts_for_nothing(phones: Phones)
     assert count_heard([(noise(2, 4, 0), ["ba", "ba", "ay"])], phones.lexicon.entries, phones.tokens) == {}
 
 
+def test_an_endless_text_takes_no_time_and_is_named(bundle: str, here: Path, run_command: Run) -> None:
+    rows = [
+        json.dumps({"audio_filepath": f"{name}.wav", "duration": 1.0, "text": text})
+        for name, text in (("a", "ba ay"), ("b", "ba " * 50_000))
+    ]
+    for name in "ab":
+        soundfile.write(f"{name}.wav", np.random.default_rng(0).normal(size=8000) * 0.1, 8000)
+    Path("m.jsonl").write_text("\n".join(rows))
+    status, out, err = run_command(command, bundle, "heard=m.jsonl", "out=heard.dic")
+    assert status == 0 and "from 1 utterance;" in out
+    assert "1 utterance left out: shorter than their texts can be spoken" in err
+    assert count_heard([(noise(9, 4, 0), ["ba"] * 10**6)], {"ba": [["A"], ["B"]]}, ["", "|", "A", "B"]) == {}
+
+
 def phones_file(folder: Path, content: str) -> Path:
     path = folder / "p.dic"
     path.write_text(content)
@@ -270,6 +284,11 @@ def test_the_command_counts_what_is_heard(bundle: str, here: Path, run_command: 
             "m.jsonl: no utterance with a text whose words are",
         ),
         (["bundle=bundle", "heard=m.jsonl", "out=m.jsonl"], 2, "is read by this command"),
+        (
+            ["bundle=bundle", "heard=m.jsonl", "out=a.wav", "overwrite=true"],
+            2,
+            "a.wav: is read by this command",
+        ),
     ],
 )
 def test_wrong_settings(

@@ -170,6 +170,15 @@ def test_the_command_writes_an_option_of_decoder(samples: Path) -> None:
     assert json.loads(evaluated.stdout)["decoder"] == "beam"
 
 
+@pytest.mark.parametrize("key", ["out", "plot"])
+def test_audio_of_the_manifest_is_not_replaced(samples: Path, key: str) -> None:
+    shutil.copy(Path(speechlstm.__file__).parent / "data" / "samples" / "enter.flac", samples / "a.flac")
+    write_manifest(samples / "dev.jsonl", [Utterance(str(samples / "a.flac"), 0.0, "enter nine", "a")])
+    done = run(["tune", "manifest=dev.jsonl", f"{key}=a.flac", "trials=1", "overwrite=true"], samples)
+    assert done.returncode == 2 and "a.flac: is read by this command" in done.stderr
+    assert (samples / "a.flac").read_bytes().startswith(b"fLaC")
+
+
 def test_training_data_is_refused(samples: Path) -> None:
     bundle = samples / "bundle"
     shutil.copytree(Path(speechlstm.__file__).parent / "model" / "pretrained", bundle)

@@ -16,6 +16,12 @@ _TOGETHER = 64  # sequences whose probability is computed at once
 Counts = dict[str, Tensor]
 
 
+def fits(frames: int, words: Sequence[str], lexicon: Pronunciations) -> bool:
+    """Return whether words can be spoken in so many frames of log-probabilities, each token in one of its own."""
+    shortest = sum(min(map(len, lexicon[word])) for word in words) + max(len(words) - 1, 0)
+    return shortest <= frames
+
+
 def count_heard(
     utterances: Iterable[tuple[Tensor, Sequence[str]]], lexicon: Pronunciations, tokens: Sequence[str]
 ) -> Counts:
@@ -35,6 +41,8 @@ def count_heard(
     ids = {token: index for index, token in enumerate(tokens)}
     counts: Counts = {}
     for log_probs, words in utterances:
+        if not fits(len(log_probs), words, lexicon):
+            continue  # the time that it takes grows with the square of the words
         spoken = [[[ids[phone] for phone in way] for way in lexicon[word]] for word in words]
         open_to = [
             (place, way) for place, ways in enumerate(spoken) if len(ways) > 1 for way in range(len(ways))
