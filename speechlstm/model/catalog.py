@@ -14,6 +14,8 @@ from speechlstm.model.description import Figure, check_part, read_about, read_co
 from speechlstm.model.headers import read_tensor_header
 from speechlstm.types import BundleError, SpeechlstmError, UsageError
 
+_MOST = 1000  # characters of a file's name in a message
+
 
 @dataclass(frozen=True, slots=True)
 class About:
@@ -86,8 +88,8 @@ def find(name_or_path: str) -> Entry:
     """Return the bundle of a folder, or an installed one by its name; what is wrong with it is in the entry."""
     try:
         folder = registry.find_bundle(name_or_path)
-    except SpeechlstmError as error:
-        return Entry(name_or_path, problem=str(error))
+    except (SpeechlstmError, OSError) as error:
+        return Entry(name_or_path, problem=_reason(error))
     if Path(name_or_path).expanduser().is_dir():
         return _described(Entry(name_or_path), folder)
     return entry_of(registry.entry("bundle", name_or_path))
@@ -105,15 +107,24 @@ def entry_of(point: EntryPoint) -> Entry:
         if registry.entry("bundle", point.name) != point:
             raise UsageError(f"bundle {point.name!r} of {package} {number} is not used: speechlstm has one")
         return _described(known, registry.bundle_folder(point))
-    except SpeechlstmError as error:
-        return replace(known, problem=str(error))
+    except (SpeechlstmError, OSError) as error:
+        return replace(known, problem=_reason(error))
 
 
 def _described(known: Entry, folder: Path) -> Entry:
     try:
         return replace(known, about=describe(folder))
     except (SpeechlstmError, OSError) as error:
-        return replace(known, problem=str(error))
+        return replace(known, problem=_reason(error))
+
+
+def _reason(error: SpeechlstmError | OSError) -> str:
+    """Return why a bundle cannot be used, as a sentence: what is wrong with which file."""
+    if isinstance(error, OSError):
+        return (
+            f"{str(error.filename)[:_MOST]}: {error.strerror}; is this the right name, and may you read it?"
+        )
+    return str(error)
 
 
 def describe(folder: Path) -> About:

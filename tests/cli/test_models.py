@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -215,6 +216,30 @@ def test_a_name_that_nobody_has(site: Path, run_command: Run) -> None:
     status, out, err = run_command(models, "smal", "small")
     assert status == 3 and out.startswith("small (default)")
     assert "failed: smal: no such folder, and no installed model of that name; did you mean 'small'?" in err
+
+
+def test_a_folder_that_cannot_be_looked_into_is_one_sentence(
+    site: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torn = package(site, "torn")
+    is_file = Path.is_file
+
+    def refused(path: Path) -> bool:
+        if path.parent == torn:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    status, out, err = run_command(models)
+    assert (
+        status == 3
+        and out.startswith("small  speechlstm ")
+        and "/torn_package/config.json: Permission denied; is" in err
+    )
+    status, out, err = run_command(models, "x" * 5000, "small")
+    assert (
+        status == 3 and out.startswith("small ") and "xxx: File name too long; is this the right name" in err
+    )
 
 
 def test_strange_settings_are_no_traceback(site: Path, run_command: Run) -> None:
