@@ -19,6 +19,9 @@ from speechlstm.training.messages import say
 from speechlstm.training.module import ACOUSTIC, TrainingModule
 from speechlstm.types import SpeechlstmError, UsageError, counted
 
+_DEFAULT = (
+    "blstm"  # the encoder of conf/train.yaml: another one was chosen by the command line or an experiment
+)
 _OF_TRAINING = ("dropout", "intermediate")  # settings of an encoder that change nothing but how it is trained
 
 
@@ -58,9 +61,10 @@ def adopt(
 ) -> list[str]:
     """Give a training the features and the encoder that the weights it begins with were trained in.
 
-    What the command line sets stays, and so does what only changes how an encoder is trained. Features for another
-    sample rate are not taken. `cfg` is changed; `settings` are those of a bundle or checkpoint, `overrides` the command
-    line.
+    What the command line sets stays, and so does what only changes how an encoder is trained. An encoder that an
+    experiment has chosen stays with what it alone can be set to, and gets the sizes of the weights. Features for
+    another sample rate are not taken. `cfg` is changed; `settings` are those of a bundle or checkpoint, `overrides` the
+    command line.
 
     Returns:
         what has changed: `encoder.num_layers=3 (was 4)`.
@@ -73,7 +77,11 @@ def adopt(
         if stage in given or (stage == "features" and there.get("sample_rate") != cfg.sample_rate):
             continue
         kept = [key for key in here if f"{stage}.{key}" in given]
-        if here.get("name") == there.get("name"):
+        is_chosen = stage == "encoder" and here.get("name") not in (_DEFAULT, there.get("name"))
+        if is_chosen:
+            kept += [key for key in here if key not in there or key == "name"]
+            there = {key: value for key, value in there.items() if key in here}
+        if is_chosen or here.get("name") == there.get("name"):
             kept += [key for key in here if key in _OF_TRAINING]
         with open_dict(cfg):
             cfg[stage] = there | {key: here[key] for key in kept}

@@ -16,6 +16,7 @@ from speechlstm.model.acoustic import AcousticModel, has_row_per_token
 from speechlstm.model.bundle import Bundle
 from speechlstm.model.encoder import Encoder
 from speechlstm.model.features import LogMel
+from speechlstm.model.installed import CONF
 from speechlstm.model.selftest import save_bundle
 from speechlstm.model.tokenizer import Characters
 from speechlstm.training import warmstart
@@ -176,6 +177,18 @@ def test_another_kind_of_encoder_comes_whole() -> None:
     conformer = {"name": "conformer", "width": 8, "dropout": 0.1}
     warmstart.adopt(cfg, THERE | {"encoder": conformer})
     assert OmegaConf.to_container(cfg.encoder) == conformer
+
+
+def test_the_encoder_that_an_experiment_has_chosen_stays_and_gets_the_sizes_of_the_weights() -> None:
+    cfg = load("encoder=chunked", "encoder.chunk_size=20", "encoder.dropout=0.25")
+    changes = warmstart.adopt(cfg, THERE)
+    assert (cfg.encoder.name, cfg.encoder.chunk_size, cfg.encoder.dropout) == ("chunked", 20, 0.25)
+    assert (cfg.encoder.hidden_size, cfg.encoder.num_layers, cfg.features.num_mels) == (5, 3, 12)
+    assert not any("name" in change or "chunk" in change for change in changes)
+    cfg = load("encoder=chunked")
+    warmstart.adopt(cfg, THERE | {"encoder": {"name": "conformer", "width": 8}})
+    assert cfg.encoder.name == "chunked" and "width" not in cfg.encoder
+    assert {"encoder": warmstart._DEFAULT} in OmegaConf.load(CONF / "train.yaml").defaults
 
 
 def test_features_for_another_rate_stay_where_they_were() -> None:
