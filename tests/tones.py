@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from speechlstm.cli import train
 from speechlstm.training import parts
 from speechlstm.training.fit import fit as train_model
 from speechlstm.training.module import TrainingModule
-from speechlstm.types import Utterance
+from speechlstm.types import Batch, Utterance
 
 RATE = 8000
 TINY = [
@@ -84,6 +85,18 @@ def command(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> int:
     except SystemExit as leaving:
         return int(leaving.code or 0)
     return 0
+
+
+def during(patch: pytest.MonkeyPatch, epoch: int, happens: Callable[[], object]) -> None:
+    """Let something happen before the first training step of an epoch."""
+    step = TrainingModule.training_step
+
+    def changed(self: TrainingModule, batch: Batch, index: int) -> object:
+        if (self.current_epoch, index) == (epoch, 0):
+            happens()
+        return step(self, batch, index)
+
+    patch.setattr(TrainingModule, "training_step", changed)
 
 
 def last(out: str | Path) -> dict[str, object]:

@@ -25,9 +25,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from test_bad_audio import CODED, RATE, mux
-from test_bad_bundles import checkpoint, make
-from test_bad_language_models import ARPA, CHARACTERS, scores
+from small_arpa import ARPA, CHARACTERS, scores
+from speech_files import CODED, RATE, mux
+from tiny_bundle import checkpoint, make
 
 import speechlstm
 from speechlstm.configs import files

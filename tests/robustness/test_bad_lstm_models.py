@@ -13,7 +13,7 @@ import pytest
 import torch
 from headers import change_header
 from safetensors.torch import load_file, save, save_file
-from test_bad_bundles import NO_FILES, instead, make, refused
+from tiny_bundle import NO_FILES, instead, make, refused
 
 import speechlstm
 from speechlstm.decoders.lm.lstm import KIND, MARKS, LstmLM, load_lstm

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from test_bad_audio import RATE, SECONDS, read, speech, strictly
+from speech_files import RATE, SECONDS, read, speech, strictly
 
 from speechlstm.data.audio import audio_info, load_audio
 from speechlstm.types import AudioError

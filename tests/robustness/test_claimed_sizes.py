@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from fuzzing import Reader, attempt
-from test_bad_audio import RATE, mux, speech
+from speech_files import RATE, mux, speech
 
 from speechlstm.data.audio import load_audio
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from test_bad_audio import CODED, RATE, mux, read, shift, speech, strictly
+from speech_files import CODED, RATE, mux, read, shift, speech, strictly
 
 from speechlstm.data.audio import joined, load_audio
 
