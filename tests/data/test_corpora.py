@@ -1,20 +1,18 @@
-"""Importers, on small corpora in the published layouts and on the real ones where they are."""
+"""Importers of published corpora, on small ones in their layouts and on the real ones where they are."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from small_corpora import sound, texts, write
 
 from speechlstm import configs
 from speechlstm.data.corpora import (
@@ -28,30 +26,8 @@ from speechlstm.data.corpora import (
     text_files,
     yesno,
 )
-from speechlstm.data.corpora.base import AudioFinder, Corpus, hold_out, measure, with_dev
-from speechlstm.types import UsageError, Utterance
-
-
-def sound(path: Path, seconds: float = 0.1, rate: int = 16000) -> Path:
-    """Write noise in the format of the suffix; `.raw` is headerless 16-bit big-endian."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = np.random.default_rng(len(str(path))).uniform(-0.5, 0.5, round(seconds * rate))
-    if path.suffix == ".raw":
-        path.write_bytes((samples * 32767).astype(">i2").tobytes())
-    else:
-        options = {"format": "NIST", "subtype": "PCM_16"} if path.suffix == ".sph" else {}
-        soundfile.write(path, samples, rate, **options)
-    return path
-
-
-def write(path: Path, *lines: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
-
-
-def texts(split: list[Utterance]) -> dict[str, str]:
-    return {utterance.id: utterance.text for utterance in split}
+from speechlstm.data.corpora.base import Corpus, measure, with_dev
+from speechlstm.types import UsageError
 
 
 def an4_corpus(root: Path, suffix: str = ".sph", speakers: int = 3) -> Path:
@@ -234,122 +210,6 @@ def test_common_voice(tmp_path: Path) -> None:
     assert len(measured.problems) == 3  # and the two clips that are not there
 
 
-def data_directory(folder: Path) -> Path:
-    sound(folder / "a.wav", 2.0)
-    sound(folder / "b.wav", 1.0)
-    write(folder / "wav.scp", "a a.wav", f"b {folder}/b.wav")
-    write(folder / "segments", "a-1 a 0.0 0.5", "a-2 a 0.5 1.25", "b-1 b 0.2 -1")
-    write(folder / "text", "a-1 one two", "a-2 three", "b-1 four", "c-9 nothing")
-    write(folder / "utt2spk", "a-1 anna", "a-2 anna", "b-1 bert")
-    return folder
-
-
-def test_kaldi_segments(tmp_path: Path) -> None:
-    corpus = measure(kaldi.read(data_directory(tmp_path)))
-    found = [(u.id, u.text, u.offset, round(u.duration, 6), u.speaker) for u in corpus.splits["train"]]
-    assert found == [
-        ("a-1", "one two", 0.0, 0.5, "anna"),
-        ("a-2", "three", 0.5, 0.75, "anna"),
-        ("b-1", "four", 0.2, 0.8, "bert"),
-    ]
-    assert corpus.problems == [f"{tmp_path}/text:4: c-9 is not in segments"]
-
-
-def test_kaldi_without_segments_and_with_several_directories(tmp_path: Path) -> None:
-    for name in ("train", "valid", "eval"):
-        (data_directory(tmp_path / name) / "segments").unlink()
-        write(tmp_path / name / "text", "a A", "b B")
-    corpus = kaldi.read(tmp_path)
-    assert sorted(corpus.splits) == ["dev", "eval", "train"]
-    assert texts(corpus.splits["dev"]) == {"a": "A", "b": "B"}
-    assert [u.duration for u in measure(corpus).splits["eval"]] == [2.0, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("file", "lines", "message"),
-    [
-        ("wav.scp", ["a a.wav", "b sox b.mp3 -t wav - |"], r"wav.scp:2: b is the output of a command \(sox"),
-        ("wav.scp", ["a a.wav", "a b.wav"], r"wav.scp:2: a stands in line 1 already"),
-        (
-            "segments",
-            ["a-1 a 0 0.5", "a-2 a 1.0 0.5"],
-            "segments:2: expected 'utterance recording begin end'",
-        ),
-        ("segments", ["a-1 a zero 0.5"], "segments:1: expected"),
-        ("segments", ["a-1 a 0"], "segments:1: expected"),
-        ("segments", ["a-1 a nan 0.5"], "segments:1: expected"),
-    ],
-)
-def test_kaldi_refuses(tmp_path: Path, file: str, lines: list[str], message: str) -> None:
-    write(data_directory(tmp_path) / file, *lines)
-    with pytest.raises(UsageError, match=message):
-        kaldi.read(tmp_path)
-
-
-def test_audiofolder_csv_with_commas_and_line_breaks(tmp_path: Path) -> None:
-    sound(tmp_path / "sub" / "a.wav")
-    sound(tmp_path / "left.wav")
-    write(
-        tmp_path / "metadata.csv",
-        "file_name,transcription,speaker_id",
-        'sub/a.wav,"one, two\nthree",s1',
-        "sub/b.wav,,s2",
-    )
-    corpus = audiofolder.read(tmp_path)
-    assert texts(corpus.splits["train"]) == {"sub/a": "one, two\nthree"}
-    assert corpus.splits["train"][0].speaker == "s1"
-    assert corpus.problems == [
-        f"{tmp_path}/metadata.csv:4: no transcription",
-        f"{tmp_path}/left.wav: not in metadata.csv",
-    ]
-
-
-@pytest.mark.parametrize("above", ["", "data"])
-def test_audiofolder_jsonl_per_split(tmp_path: Path, above: str) -> None:
-    for split in ("train", "validation"):
-        for number in range(3):
-            sound(tmp_path / above / split / f"{number}.wav")
-        lines = (json.dumps({"file_name": f"{number}.wav", "text": split}) for number in range(3))
-        write(tmp_path / above / split / "metadata.jsonl", *lines)
-    corpus = audiofolder.read(tmp_path)
-    assert {name: len(split) for name, split in corpus.splits.items()} == {"train": 3, "dev": 3}
-    assert not measure(corpus).problems
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (['{"file_name": "a.wav"}'], "metadata.jsonl:1: needs file_name and one of transcription, text"),
-        (['{"file_name": "a.wav", "text": "x"}', "{"], "metadata.jsonl:2: not JSON"),
-        (["[1]"], "metadata.jsonl:1: a JSON list"),
-        (['{"file_name": ' + "9" * 5000 + "}"], "metadata.jsonl:1: not JSON .a number of 5000 digits"),
-        (["[" * 100_000], "metadata.jsonl:1: not JSON .nested too deeply"),
-    ],
-)
-def test_audiofolder_refuses(tmp_path: Path, lines: list[str], message: str) -> None:
-    write(tmp_path / "metadata.jsonl", *lines)
-    with pytest.raises(UsageError, match=message):
-        audiofolder.read(tmp_path)
-
-
-def test_text_files(tmp_path: Path) -> None:
-    for number in range(10):
-        write(sound(tmp_path / "train" / "anna" / f"{number}.wav").with_suffix(".txt"), " one", "", "two ")
-    sound(tmp_path / "train" / "bert" / "lost.wav")
-    write(sound(tmp_path / "test" / "0.flac").with_suffix(".txt"), "three")
-    write(sound(tmp_path / "test" / "1.flac").with_suffix(".txt"), " ")
-    write(tmp_path / "train" / "bert" / "silent.txt", "no sound")
-    corpus = with_dev(text_files.read(tmp_path, speaker_from_folder=True), 0.1, 0)
-    assert {name: len(split) for name, split in corpus.splits.items()} == {"train": 9, "dev": 1, "test": 1}
-    assert set(texts(corpus.splits["train"]).values()) == {"one two"}
-    assert corpus.splits["train"][0].speaker == "anna"
-    assert corpus.problems == [
-        f"{tmp_path}/test/1.txt: empty",
-        f"{tmp_path}/train/bert/lost.wav: no lost.txt beside it",
-        f"{tmp_path}/train/bert/silent.txt: no audio of that name beside it",
-    ]
-
-
 IMPORTERS = [an4, audiofolder, common_voice, fsdd, kaldi, librispeech, speech_commands, text_files, yesno]
 
 
@@ -375,67 +235,6 @@ def test_every_importer_has_a_config_that_builds_it(importer: object, tmp_path: 
         configs.build(config, root=tmp_path)
 
 
-def utterance(number: int, speaker: str | None) -> Utterance:
-    return Utterance(f"{number}.wav", 1.0, "", str(number), speaker=speaker)
-
-
-@given(
-    st.lists(st.sampled_from(["a", "b", "c", "d", None]), max_size=40),
-    st.floats(0, 1, exclude_max=True),
-    st.integers(0, 9),
-)
-def test_holding_out_divides_by_speaker(speakers: list[str | None], fraction: float, seed: int) -> None:
-    utterances = [utterance(number, speaker) for number, speaker in enumerate(speakers)]
-    splits = with_dev(Corpus({"train": utterances}), fraction, seed).splits
-    rest, held = splits.get("train", []), splits.get("dev", [])
-    assert sorted([*rest, *held], key=lambda u: int(u.id)) == utterances
-    assert [rest, held] == [[u for u in utterances if u in part] for part in (rest, held)]  # in order
-    if len(set(speakers)) > 1:
-        assert not ({u.speaker for u in rest} & {u.speaker for u in held}) - {None}
-    assert bool(rest) == bool(utterances)
-    if fraction == 0:
-        assert not held
-    elif len(set(speakers)) == 1 and len(speakers) > 1:  # by utterance, so almost exactly
-        assert abs(len(held) - fraction * len(utterances)) <= 1
-    assert with_dev(Corpus({"train": list(utterances)}), fraction, seed).splits == splits
-
-
-def test_holding_out_depends_on_the_seed() -> None:
-    utterances = [utterance(number, f"s{number // 5}") for number in range(100)]
-    chosen = {frozenset(hold_out(utterances, 0.1, seed)) for seed in range(5)}
-    assert len(chosen) > 1 and {len(ids) for ids in chosen} == {10}
-
-
-def test_an_official_dev_set_is_left_alone() -> None:
-    splits = {"train": [utterance(n, None) for n in range(9)], "dev": [utterance(9, None)]}
-    for corpus in (Corpus(splits), Corpus({"eval": splits["train"]})):
-        assert with_dev(corpus, 0.5, 0) is corpus
-
-
-def test_measuring_names_what_cannot_be_used(tmp_path: Path) -> None:
-    good = sound(tmp_path / "good.wav", 1.0)
-    (tmp_path / "empty.wav").write_bytes(b"")
-    (tmp_path / "text.wav").write_text("this is no audio" * 10)
-    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
-    names = ["good", "empty", "text", "none", "gone"]
-    split = [Utterance(str(tmp_path / f"{name}.wav"), 0.0, "x", name) for name in names]
-    split += [
-        Utterance(str(good), 0.0, "x", "good"),
-        Utterance(str(good), 0.5, "x", "late", offset=1.5),
-        Utterance(str(good), 0.9, "x", "long", offset=0.5),
-        Utterance(str(good), 0.55, "x", "rounded", offset=0.5),
-        Utterance(str(good), 0.0, "x", "rest", offset=0.25),
-    ]
-    corpus = measure(Corpus({"train": split}, ["before"]))
-    assert {u.id: u.duration for u in corpus.splits["train"]} == {"good": 1.0, "rounded": 0.5, "rest": 0.75}
-    reasons = dict(zip(["", *names[1:], "good", "late", "long"], corpus.problems, strict=True))
-    assert reasons[""] == "before"
-    assert all(reasons[name].startswith(f"{tmp_path}/{name}.wav: ") for name in names[1:])
-    assert "id 'good' occurs twice in train" in reasons["good"]
-    assert "begins at 1.5 s but the file ends at 1 s" in reasons["late"]
-    assert "should last 0.9 s from 0.5 s on, but the file ends at 1 s" in reasons["long"]
-
-
 REAL = {
     "an4": {"train": 848, "dev": 100},
     "fsdd": {"train": 2430, "dev": 270},
@@ -454,11 +253,3 @@ def test_real_corpora(corpora: Path, name: str) -> None:
     assert corpus.problems == []
     assert {split: len(utterances) for split, utterances in corpus.splits.items()} == REAL[name]
     assert all(Path(u.audio_filepath).is_file() for split in corpus.splits.values() for u in split)
-
-
-def test_lossless_audio_is_preferred(tmp_path: Path) -> None:
-    for suffix in (".mp3", ".FLAC", ".opus", ".txt"):
-        write(tmp_path / f"a.b{suffix}", "?")
-    find = AudioFinder()
-    assert find(tmp_path / "a.b") == tmp_path / "a.b.FLAC"
-    assert find(tmp_path / "nowhere" / "a") == tmp_path / "nowhere" / "a.wav"

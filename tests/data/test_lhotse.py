@@ -1,79 +1,22 @@
-"""lhotse's cuts: heard as lhotse hears them, left out with a reason, and trained on where their shards lie."""
+"""Cuts of lhotse: heard as lhotse hears them, or left out with a reason."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
-from tones import fit, last, same_end, write_both
+from lhotse_cuts import RATE, cut, heard, recording, save, shar, supervision
 
-from speechlstm.cli import prepare, validate
 from speechlstm.data.audio import load_audio
 from speechlstm.data.corpora import lhotse
 from speechlstm.data.corpora.base import measure
-from speechlstm.data.manifest import read_manifest
-from speechlstm.training import parts
-from speechlstm.training.callbacks.interruptions import LastCheckpoint
-from speechlstm.types import UsageError, Utterance
+from speechlstm.types import UsageError
 
 pytest.importorskip("lhotse", reason="lhotse is not installed: pip install 'speechlstm[lhotse]'")
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
-from lhotse.shar import SharWriter
-
-RATE = 16_000
-Run = Callable[..., tuple[int, str, str]]
-
-
-def recording(path: Path, seconds: float = 3.0, channels: int = 1) -> Recording:
-    """Write tones that rise, so that each stretch differs from the others."""
-    time = np.arange(round(seconds * RATE)) / RATE
-    samples = np.stack(
-        [0.3 * np.sin(2 * np.pi * (200 + 90 * n + 100 * time) * time) for n in range(channels)], 1
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, RATE)
-    return Recording.from_file(path)
-
-
-def supervision(
-    name: str, start: float, duration: float, text: str | None = "its own", **keys: Any
-) -> SupervisionSegment:
-    return SupervisionSegment(
-        name, "r", start, duration, text=None if text is None else f"text of {name}", **keys
-    )
-
-
-def cut(
-    name: str, source: Recording, start: float = 0.0, duration: float = 1.0, *supervisions: Any
-) -> MonoCut:
-    """Return a stretch of a recording, with one supervision unless others are given."""
-    said = supervisions or (supervision(f"s-{name}", 0.0, duration, speaker="mia", language="en"),)
-    return MonoCut(name, start, duration, 0, list(said), recording=source)
-
-
-def shar(folder: Path, cuts: list[Any], kind: str = "wav", size: int = 2) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    with SharWriter(str(folder), {"recording": kind}, shard_size=size) as writer:
-        for each in cuts:
-            writer.write(each)
-    return folder
-
-
-def save(path: Path, *cuts: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    CutSet.from_cuts(cuts).to_file(path)
-    return path
-
-
-def heard(utterance: Utterance, rate: int = RATE) -> np.ndarray:
-    return load_audio(utterance.audio_filepath, rate, utterance.offset, utterance.duration)
+from lhotse import CutSet, MonoCut
 
 
 @pytest.fixture
@@ -244,74 +187,3 @@ def test_without_lhotse_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "lhotse", None)
     with pytest.raises(UsageError, match=r"need the package lhotse: pip install 'speechlstm\[lhotse\]'"):
         lhotse.read(tmp_path)
-
-
-# training from shards
-
-
-@pytest.fixture
-def two_corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_command: Run) -> Path:
-    """The tones as files with manifests, and as a Shar with manifests from `prepare`."""
-    write_both(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    for part in ("train", "dev"):
-        cuts = []
-        for each in parts.read(f"{part}.jsonl"):
-            said = SupervisionSegment(each.id, each.id, 0.0, each.duration, text=each.text)
-            cuts.append(
-                MonoCut(
-                    each.id, 0.0, each.duration, 0, [said], recording=Recording.from_file(each.audio_filepath)
-                )
-            )
-        shar(tmp_path / "shards" / part, cuts)
-    status, out, err = run_command(prepare, "corpus=lhotse", "root=shards", "out=shards")
-    assert status == 0 and "without a speaker" in err and out.splitlines()[1].startswith("dev")
-    return tmp_path
-
-
-SHARDS = ["data.train=shards/train.jsonl", "data.dev=shards/dev.jsonl", "data.cache=false"]
-
-
-def test_training_from_shards_is_training_from_files(two_corpora: Path, run_command: Run) -> None:
-    """The same batches, so the same weights in every bit; stopped in the middle and resumed, too."""
-    entries = [json.loads(line) for line in Path("shards/train.jsonl").read_text().splitlines()]
-    assert entries[1]["audio_filepath"].startswith("train/recording.000000.tar@")
-    assert entries[1]["audio_filepath"].endswith("/train1.wav")
-    assert not list(two_corpora.glob("shards/**/*.wav")), "nothing is unpacked"
-    fit("out=files", "data.batch_seconds=1")
-    fit("out=shar", "data.batch_seconds=1", *SHARDS, "data.num_workers=1")
-    assert same_end(last("shar"), last("files"))
-
-    original = LastCheckpoint.on_train_batch_end
-
-    def stop(self: LastCheckpoint, trainer: Any, module: Any, outputs: Any, batch: Any, index: int) -> None:
-        original(self, trainer, module, outputs, batch, index)
-        if (trainer.current_epoch, index) == (1, 1):
-            raise KeyError("stopped")
-
-    parts = [
-        "out=parts",
-        "data.batch_seconds=1",
-        "callbacks.last.every_minutes=0",
-        *SHARDS,
-        "data.num_workers=1",
-    ]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyError):
-        patch.setattr(LastCheckpoint, "on_train_batch_end", stop)
-        fit(*parts)
-    assert last("parts")["global_step"] == 5
-    fit(*parts)
-    assert same_end(last("parts"), last("files"))
-
-
-def test_the_doctor_listens_to_shards(two_corpora: Path, run_command: Run) -> None:
-    status, out, _ = run_command(validate, "manifest=shards/dev.jsonl", "against=shards/train.jsonl")
-    assert status == 0 or "error: audio in both" in out  # short tones may be the same
-    assert "missing audio" not in out and "unreadable" not in out
-    shard = Path("shards/dev/recording.000000.tar")
-    shard.write_bytes(shard.read_bytes()[:600])
-    status, out, _ = run_command(validate, "manifest=shards/dev.jsonl")
-    assert status and "error: unreadable audio: 2" in out
-    shard.unlink()
-    assert "error: missing audio: 2" in run_command(validate, "manifest=shards/dev.jsonl")[1]
-    assert len(read_manifest("shards/dev.jsonl")) == 2
