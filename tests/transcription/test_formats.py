@@ -10,7 +10,7 @@ import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_transcript import transcripts
+from made_transcripts import transcripts
 
 from speechlstm.transcription.formats import FORMATS, styled
 from speechlstm.transcription.segments import MOST, segments
