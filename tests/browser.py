@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -40,6 +41,14 @@ ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
 os.dup2(ends[0], 3), os.dup2(ends[1], 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
+
+
+def embedded(page: Path | str) -> dict[str, Any]:
+    """Return the data that a page holds, which are JSON."""
+    (found,) = re.findall(
+        r'<script type="application/json" id="data">(.*?)</script>', Path(page).read_text("utf-8"), re.DOTALL
+    )
+    return json.loads(found, parse_constant=pytest.fail)
 
 
 class Page:

@@ -1,160 +1,21 @@
-"""Training: an interrupted one goes on as if nothing had been, and what is wrong is said before and after."""
+"""The command `train`: what it says and leaves behind, from the start to the end."""
 
 from __future__ import annotations
 
 import json
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from tones import command, fit, load, write
+from tones import command, fit
 
 from speechlstm import configs
 from speechlstm.evaluation import metrics
-from speechlstm.training import parts, summary
-from speechlstm.training.module import TrainingModule
-from speechlstm.types import ManifestError, SpeechlstmError, UsageError
-
-# going on
-
-
-def test_a_finished_training_is_only_exported_again(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
-    before = (here / "run/bundle/model.safetensors").read_bytes()
-    monkeypatch.setattr(TrainingModule, "training_step", lambda *_: pytest.fail("trains again"))
-    assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 0
-    assert "going on from " in capfd.readouterr().err
-    assert (here / "run/bundle/model.safetensors").read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            "encoder.hidden_size=9",
-            "of another model: encoder.hidden_size is 9, but was 8; use the old settings",
-        ),
-        (
-            "features.num_mels=16",
-            "of another model: features.num_mels is 16, but was 20; .*or another out=",
-        ),
-        ("tokenizer=words", "trained for 4 tokens, but .* 3 .*only there: .*only here: .* another out="),
-    ],
-)
-def test_a_checkpoint_of_another_training_is_refused(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], change: str, message: str
-) -> None:
-    write(here, "train", ["aa b", "b"])
-    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
-    before = (here / "run/checkpoints/last.ckpt").read_bytes()
-    capfd.readouterr()
-    assert command(monkeypatch, "out=run", "trainer.max_epochs=2", change) in (1, 2)
-    said = capfd.readouterr().err
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and "Traceback" not in said
-    with pytest.raises(SpeechlstmError, match=message):
-        raise SpeechlstmError(errors[0])
-    assert (here / "run/checkpoints/last.ckpt").read_bytes() == before
-
-
-def test_a_damaged_checkpoint_is_named(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    checkpoint = here / "run/checkpoints/last.ckpt"
-    checkpoint.parent.mkdir(parents=True)
-    checkpoint.write_bytes(b"PK\x03\x04 not really")
-    assert command(monkeypatch, "out=run") == 1
-    said = capfd.readouterr().err
-    assert "last.ckpt: damaged checkpoint" in said and "delete it to start over" in said
-    assert "Traceback" not in said
-
-
-# what is left out
-
-
-def test_unusable_training_utterances_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    utterances = write(here, "train", ["a b", "b", "", "a " * 200, "a"])
-    (here / "train1.wav").unlink()
-    bad = "b" * 40
-    with (here / "train.jsonl").open("a") as manifest:
-        line = {"audio_filepath": "train0.wav", "duration": 0.4, "text": bad, "id": "hasty"}
-        manifest.write(json.dumps(line) + "\n")
-    parts.prepare(load())
-    shown = capsys.readouterr().err.splitlines()
-    assert len(shown) == 5 and shown[-1] == "  and 1 more; verbose=true names them all"
-    _, data = parts.prepare(load("verbose=true"))
-    assert [utterance.id for utterance in data.train_set.utterances] == ["train0", "train4"]
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == "train: left out 4 of 6 utterances:"
-    named = dict(line.strip().split(": ", 1) for line in said[1:])
-    assert named.keys() == {"train1", "train2", "train3", "hasty"}
-    assert "no file" in named["train1"] and "no text" in named["train2"]
-    assert (
-        named["train3"]
-        == f"{utterances[3].duration:.2f} s long, outside 0.1 to 30 s (data.min_seconds, data.max_seconds)"
-    )
-    assert "10 encoder frames" in named["hasty"] or "11 encoder frames" in named["hasty"]
-
-
-def test_dev_utterances_are_left_out_for_want_of_audio_only(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What cannot be spelled, or is too long to align, counts as wrong; leaving it out would flatter."""
-    write(here, "dev", ["a x y", "", "a", "b"])
-    (here / "dev3.wav").unlink()
-    with (here / "dev.jsonl").open("a") as manifest:
-        line = {"audio_filepath": "dev0.wav", "duration": 0.6, "text": "a" * 99, "id": "hasty"}
-        manifest.write(json.dumps(line) + "\n")
-    model, data = parts.prepare(load())
-    assert [utterance.id for utterance in data.dev_set.utterances] == ["dev0", "dev1", "dev2", "hasty"]
-    said = capsys.readouterr().err
-    assert said.startswith("dev: left out 1 of 5 utterances:\n  dev3: no file") and said.count("\n") == 2
-    score = summary.validate(model, data).score()
-    assert score.words.length == 5 and model.validation.pairs == []
-
-
-def test_words_that_training_never_had_are_scored(here: Path) -> None:
-    write(here, "dev", ["a zebra", "b"])
-    model, _ = fit("tokenizer=words", "trainer.max_epochs=1", "out=run")
-    model, data = parts.prepare(load("tokenizer=words"))
-    assert summary.validate(model, data).score().words.length == 3
-
-
-def test_nothing_left_is_an_error(here: Path) -> None:
-    for path in here.glob("train*.wav"):
-        path.unlink()
-    with pytest.raises(ManifestError, match=r"no utterance of the train part can be used; .*validate"):
-        parts.prepare(load())
-
-
-# features of the whole training data
-
-
-def test_global_normalization_is_of_the_training_part(here: Path) -> None:
-    model, data = parts.prepare(load("features.normalize=global"))
-    plain, _ = parts.prepare(load("features.normalize=none"))
-    frames = []
-    for index in range(len(data.train_set)):
-        waveform = torch.from_numpy(data.train_set[index, 1.0, 0][0])[None]
-        frames.append(plain.acoustic.features(waveform, torch.tensor([waveform.shape[1]]))[0][0])
-    wanted = torch.cat(frames)
-    torch.testing.assert_close(model.acoustic.features.mean, wanted.mean(0), atol=1e-3, rtol=1e-4)
-    torch.testing.assert_close(model.acoustic.features.std, wanted.std(0, correction=0), atol=1e-3, rtol=1e-3)
-
-
-def test_several_manifests_are_one_training_part(here: Path) -> None:
-    cfg = load("data.train=[train.jsonl,dev.jsonl]")
-    _, data = parts.prepare(cfg)
-    assert len(data.train_set) == 8
-
-
-# the command
+from speechlstm.training import summary
+from speechlstm.types import UsageError
 
 
 def test_what_it_says_from_start_to_end(
@@ -204,16 +65,6 @@ def test_two_trainings_do_not_write_one_bundle(
         assert command(monkeypatch, "out=run", "bundle.path=mine") == 1
         other.kill()
     assert ".mine.training: process" in capsys.readouterr().err and not Path("run").exists()
-
-
-def test_another_length_of_a_resumed_training_is_told(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
-    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
-    assert "planned" not in capsys.readouterr().err
-    assert command(monkeypatch, "out=run", "trainer.max_epochs=3") == 0
-    assert "planned with 1 update and now has 3" in capsys.readouterr().err
 
 
 def test_the_model_card_and_the_bundle(
@@ -275,27 +126,6 @@ def test_what_cannot_be_done_is_one_line(
     with pytest.raises(UsageError, match=message):
         raise UsageError(errors[0])
     assert not (here / "run" / "bundle").exists()
-
-
-def test_a_full_disk_is_one_line_and_the_good_checkpoint_stays(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "out=run", "trainer.max_epochs=1") == 0
-    folder = here / "run/checkpoints"
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    capfd.readouterr()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # no file can grow past this
-    try:
-        assert command(monkeypatch, "out=run", "trainer.max_epochs=2") == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    said = capfd.readouterr().err
-    assert "error: " in said and ".ckpt: File too large" in said and "Traceback" not in said
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-# devices
 
 
 def test_trainers_of_many_machines_take_their_size_from_what_started_them(
