@@ -1,4 +1,4 @@
-"""The command `plugins`, where packages can be installed and a bundle spells."""
+"""Small language models, and the command `plugins` where packages can be installed and a bundle spells."""
 
 from __future__ import annotations
 
@@ -14,6 +14,60 @@ from spelling import write
 
 import speechlstm
 from speechlstm.cli import plugins as command
+from speechlstm.decoders.lm import NGram, load
+
+WORD_LM = """\\data\\
+ngram 1=6
+ngram 2=6
+
+\\1-grams:
+-1.2\t<unk>
+-99\t<s>\t-0.4
+-0.9\t</s>
+-0.7\ta\t-0.3
+-1.1\tab\t-0.2
+-0.8\tb\t-0.1
+
+\\2-grams:
+-0.2\t<s> ab
+-0.5\ta b
+-0.3\tab a
+-1.5\tb b
+-0.4\tb </s>
+-0.6\ta </s>
+
+\\end\\
+"""
+TOKEN_LM = """\\data\\
+ngram 1=6
+ngram 2=5
+
+\\1-grams:
+-2\t<unk>
+-99\t<s>\t-0.4
+-0.9\t</s>
+-0.7\ta\t-0.3
+-1.1\tb\t-0.2
+-0.8\t<space>\t-0.1
+
+\\2-grams:
+-0.2\t<s> b
+-0.5\ta b
+-0.3\t<space> a
+-1.5\tb b
+-0.4\tb </s>
+
+\\end\\
+"""
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, NGram]:
+    """Return a model of words and one of tokens."""
+    folder = tmp_path_factory.mktemp("lm")
+    (folder / "word.arpa").write_text(WORD_LM)
+    (folder / "token.arpa").write_text(TOKEN_LM)
+    return {name: load(folder / f"{name}.arpa") for name in ("word", "token")}
 
 
 @pytest.fixture

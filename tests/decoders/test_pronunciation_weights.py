@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from brute_force import readings
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from test_beam import noise, readings
 
 from speechlstm.cli import lexicon as command
 from speechlstm.decoders.beam import BeamDecoder
 from speechlstm.decoders.lm import NGram, load
+from speechlstm.decoders.posteriors import noise
 from speechlstm.decoders.pronunciation import count_heard, with_probabilities
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.bundle import Bundle

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from brute_force import CHARACTERS, WIDE
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_beam import CHARACTERS, WIDE, noise
 from test_lstm_lm import make
 
 from speechlstm.decoders.beam import BeamDecoder
@@ -19,7 +19,7 @@ from speechlstm.decoders.lm import NGram, estimate
 from speechlstm.decoders.lm.corpus import make_corpus
 from speechlstm.decoders.lm.interpolation import Interpolation
 from speechlstm.decoders.lm.lstm import MARKS, LstmLM
-from speechlstm.decoders.posteriors import padded
+from speechlstm.decoders.posteriors import noise, padded
 from speechlstm.model.tokenizer import Phones, Tokenizer, Words
 from speechlstm.types import DecoderError, Hypothesis, UsageError
 
