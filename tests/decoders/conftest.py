@@ -1,4 +1,4 @@
-"""Small language models, and the command `plugins` where packages can be installed and a bundle spells."""
+"""Small language models and phones, and the command `plugins` where packages can be installed and a bundle spells."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from plugin_packages import SAID, Bundle
 from spelling import write
+from weighed_lexicon import LEXICON, phones_file
 
 import speechlstm
 from speechlstm.cli import plugins as command
 from speechlstm.decoders.lm import NGram, load
+from speechlstm.model.tokenizer import Phones
 
 WORD_LM = """\\data\\
 ngram 1=6
@@ -68,6 +70,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, NGram]:
     (folder / "word.arpa").write_text(WORD_LM)
     (folder / "token.arpa").write_text(TOKEN_LM)
     return {name: load(folder / f"{name}.arpa") for name in ("word", "token")}
+
+
+@pytest.fixture(scope="session")
+def phones(tmp_path_factory: pytest.TempPathFactory) -> Phones:
+    """Return phones whose lexicon has probabilities: <blank> | A B."""
+    path = phones_file(tmp_path_factory.mktemp("lexicon"), LEXICON)
+    return Phones.from_texts(["ay bee ba"], path)
 
 
 @pytest.fixture

@@ -21,6 +21,10 @@ ROOMS = (
 MOST_LINES = 300  # of a file
 MOST_STEPS = 60  # lines of a function
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "templates" not in path.parts)
+ROOT = Path(__file__).parents[2]
+OTHERS = sorted(
+    path for name in ("tests", "benchmarks", "scripts", "plugins") for path in (ROOT / name).rglob("*.py")
+)
 
 
 def upward(graph: grimp.ImportGraph, package: str) -> list[str]:
@@ -97,7 +101,17 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
             yield node.name, (node.end_lineno or 0) - node.lineno + 1
 
 
+def length(path: Path) -> int:
+    """Return how many lines a file has."""
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_and_functions_stay_small(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    assert length(path) <= MOST_LINES
     assert {function: lines for function, lines in functions(path) if lines > MOST_STEPS} == {}
+
+
+def test_files_of_tests_and_tools_stay_small() -> None:
+    assert len(OTHERS) > 100
+    assert [str(path.relative_to(ROOT)) for path in OTHERS if length(path) > MOST_LINES] == []
