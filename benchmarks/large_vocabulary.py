@@ -43,7 +43,7 @@ from speechlstm.model.tokenizer import Tokenizer
 
 # What makes each search wider; all combinations are measured.
 WIDTHS: dict[str, dict[str, Sequence[float]]] = {
-    "beam": {"beam_size": (50, 100, 200, 400), "beam_threshold": (7.0, 8.0, 9.0, 10.0, 12.0)},
+    "beam": {"beam_size": (50, 100, 200, 400, 1000), "beam_threshold": (7.0, 8.0, 9.0, 10.0, 12.0, 14.0)},
     "flashlight": {"beam_size": (50, 100, 200, 500), "max_tokens": (5, 10), "beam_threshold": (10.0, 14.0)},
     "wfst": {"beam": (7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 14.0), "max_active": (1000, 7000)},
 }
