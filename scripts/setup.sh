@@ -35,7 +35,8 @@ stamp=$root/.venv/installed${extra:+-$extra}
 wanted="$root $(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)"
 if [ "$(cat "$stamp" 2> /dev/null)" != "$wanted" ]; then
     echo "installing into $root/.venv: some minutes and 5 GB the first time" >&2
-    if ! "$python" -m pip install -qq --disable-pip-version-check --no-input \
+    # Python compiles what is imported when it first is; all of it would take half a minute more.
+    if ! "$python" -m pip install -qq --no-compile --disable-pip-version-check --no-input \
         -c "$root/constraints.txt" -e "$root${extra:+[$extra]}"; then
         echo "error: the installation failed, see above; run the same command again to go on" >&2
         exit 1
