@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -18,7 +18,6 @@ from speechlstm.model.live import LiveModel
 from speechlstm.model.settings import check_argument
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.transcription import long
-from speechlstm.transcription.align import Alignment, align
 from speechlstm.transcription.batches import SpeechModel, in_order, recognize
 from speechlstm.transcription.decoding import find_decoder
 from speechlstm.transcription.devices import PRECISIONS, autocast, check_precision, find_device
@@ -28,6 +27,9 @@ from speechlstm.transcription.live import Live, Stream
 from speechlstm.transcription.runtimes import check_batch, find_runtime
 from speechlstm.transcription.transcript import Transcript
 from speechlstm.types import AudioError, SpeechlstmError, Utterance
+
+if TYPE_CHECKING:
+    from speechlstm.transcription.align import Alignment
 
 
 class Recognizer:
@@ -207,6 +209,8 @@ class Recognizer:
             ('stop', True)
         """
         check_argument("text", text, str)
+        from speechlstm.transcription.align import align  # brings numba, which transcribing does without
+
         ((_, result),) = align(self, [(audio, text)])
         if isinstance(result, SpeechlstmError):
             raise result

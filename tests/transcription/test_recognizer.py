@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,3 +151,12 @@ def test_a_bundle_brings_the_decoder_that_belongs_to_it(tmp_path: Path) -> None:
     (tmp_path / "b/decoder.json").write_text("[")
     with pytest.raises(BundleError, match=r"decoder.json: damaged"):
         speechlstm.load(tmp_path / "b")
+
+
+def test_transcribing_does_without_the_compiler_of_other_searches() -> None:
+    code = (
+        "import sys, speechlstm; model = speechlstm.load('small', decoder='greedy')\n"
+        f"assert model.transcribe({str(STOP)!r}).text == 'stop'\n"
+        "early = {'numba', 'librosa', 'scipy', 'pytorch_lightning'} & set(sys.modules); assert not early, early"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
