@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from speechlstm.decoders.lm.lstm import KIND, MARKS, LstmLM, _contexts, load_lstm
+from speechlstm.decoders.lm.lstm import KIND, MARKS, LstmLM, _tree, load_lstm
 
 WORDS = [*MARKS, "a", "b", "c", "été"]
 SENTENCES = st.lists(st.lists(st.sampled_from(["a", "b", "c", "other"]), max_size=6), min_size=1, max_size=90)
@@ -50,41 +50,12 @@ def test_no_sentences_have_no_scores() -> None:
 @given(SENTENCES)
 def test_each_beginning_is_computed_once(sentences: list[list[str]]) -> None:
     ids = [MODEL.numbers(sentence) for sentence in sentences]
-    words, parents, levels, paths = _contexts(ids, MODEL.bos, None)
+    words, parents, levels, paths = _tree(ids, MODEL.bos)
     beginnings = {tuple(sentence[:end]) for sentence in ids for end in range(len(sentence) + 1)}
     assert len(words) == len(parents) == levels[-1] == len(beginnings)
     for sentence, path in zip(ids, paths, strict=True):
         assert [words[node] for node in path] == [MODEL.bos, *sentence]
         assert [parents[node] for node in path] == [-1, *path[:-1]]
-
-
-@settings(max_examples=40, deadline=None)
-@given(SENTENCES, st.integers(1, 4))
-def test_contexts_with_the_same_last_words_are_those_of_the_first(
-    sentences: list[list[str]], history: int
-) -> None:
-    """Score each word after the context in which its last words came first, whole sentences first."""
-    first: dict[tuple[str, ...], list[str]] = {}
-    expected = []
-    for words in sentences[:64]:
-        path, row = ["<s>"], []
-        for word in [*words, "</s>"]:
-            row.append(
-                by_torch(MODEL, [*path[1:], word])[-2] if word != "</s>" else by_torch(MODEL, path[1:])[-1]
-            )
-            ids = tuple(MODEL.words[number] for number in MODEL.numbers([*path, word][-history:]))
-            path = first.setdefault(ids, [*path, word])
-        expected.append(row)
-    for got, row in zip(MODEL.score(sentences[:64], history), expected, strict=True):
-        assert got == pytest.approx(row, abs=1e-5)
-
-
-def test_a_long_history_changes_nothing() -> None:
-    sentences = [["a", "b", "c", "a"], ["b", "c", "a"], ["a", "b", "b", "a"]]
-    exact = MODEL.score(sentences)
-    for got, wanted in zip(MODEL.score(sentences, 5), exact, strict=True):
-        assert got == pytest.approx(wanted, abs=1e-6)
-    assert MODEL.score(sentences, 1)[1] != pytest.approx(exact[1], abs=1e-6)
 
 
 def test_the_network_follows_its_equations() -> None:

@@ -15,10 +15,6 @@ from speechlstm.types import DecoderError
 
 Floats = npt.NDArray[np.float64]
 
-# Words that a context of the LSTM is known by when hypotheses are compared. Those of an utterance differ in a word here
-# and there, so of the contexts of 50 this leaves a third.
-_HISTORY = 8
-
 
 class Interpolation:
     """An n-gram model and an LSTM as one model, over all words of both.
@@ -64,22 +60,18 @@ class Interpolation:
 
     def log_probs(self, sentences: Sequence[Sequence[str]]) -> list[Floats]:
         """Return the natural log probability of each word of each sentence, and last that of `</s>`."""
-        return [np.logaddexp(*(self._weights[:, None] + each)) for each in self._both(sentences, None)]
+        return [np.logaddexp(*(self._weights[:, None] + each)) for each in self._both(sentences)]
 
     def gains(self, sentences: Sequence[Sequence[str]]) -> list[float]:
-        """Return how much more probable each sentence is than by the n-gram model alone, natural log.
-
-        Args:
-            sentences: hypotheses of one utterance, best first; to compare them, the LSTM reads alike contexts once.
-        """
-        both = self._both(sentences, _HISTORY)
+        """Return how much more probable each sentence is than by the n-gram model alone, natural log."""
+        both = self._both(sentences)
         return [float((np.logaddexp(*(self._weights[:, None] + each)) - each[1]).sum()) for each in both]
 
-    def _both(self, sentences: Sequence[Sequence[str]], history: int | None) -> list[Floats]:
+    def _both(self, sentences: Sequence[Sequence[str]]) -> list[Floats]:
         """Return for each sentence the log probabilities `(2, words + 1)` that LSTM and n-gram model give."""
         known = [[self._of_lstm.get(word, UNK) for word in words] for words in sentences]
         both = []
-        for words, scores in zip(sentences, self.lstm.score(known, history), strict=True):
+        for words, scores in zip(sentences, self.lstm.score(known), strict=True):
             own = [self._of_ngram.get(word, UNK) for word in words]
             pair = np.array([scores, self.ngram.score(own)])
             for place, word in enumerate(words):

@@ -83,26 +83,20 @@ class LstmLM(nn.Module):
         """Return the ids of words, `<unk>` for those that it lacks."""
         return [self.ids.get(word, self.unk) for word in words]
 
-    def score(self, sentences: Sequence[Sequence[str]], history: int | None = None) -> list[list[float]]:
+    def score(self, sentences: Sequence[Sequence[str]]) -> list[list[float]]:
         """Return the natural log probability of each word of each sentence, and last that of `</s>`.
 
-        Contexts that sentences have in common are computed once, so that the hypotheses of one utterance are scored at
-        a fraction of the cost.
-
-        Args:
-            sentences: the words of each, best hypotheses first.
-            history: contexts that end with so many equal words are taken for the same, the one that comes first (Liu et
-                al., ICASSP 2014), which makes scores of hypotheses approximate; None: only equal beginnings are.
+        Beginnings that sentences have in common are computed once, so that the hypotheses of one utterance are
+        scored at a fraction of the cost.
         """
         scores: list[list[float]] = []
         for first in range(0, len(sentences), _SENTENCES):
-            some = sentences[first : first + _SENTENCES]
-            scores += self._score([self.numbers(words) for words in some], history)
+            scores += self._score([self.numbers(words) for words in sentences[first : first + _SENTENCES]])
         return scores
 
     @torch.inference_mode()
-    def _score(self, sentences: list[list[int]], history: int | None) -> list[list[float]]:
-        words, parents, levels, paths = _contexts(sentences, self.bos, history)
+    def _score(self, sentences: list[list[int]]) -> list[list[float]]:
+        words, parents, levels, paths = _tree(sentences, self.bos)
         projected: Tensor = self.projection(self._states(words, parents, levels))
         totals = [self.logits(rows).logsumexp(-1) for rows in torch.split(projected, _ROWS)]
         contexts = torch.tensor([node for path in paths for node in path])
@@ -150,38 +144,26 @@ class LstmLM(nn.Module):
         write_atomically(path, save_tensors(state, {KIND: json.dumps(self.words, ensure_ascii=False)}))
 
 
-def _contexts(
-    sentences: list[list[int]], bos: int, history: int | None
-) -> tuple[list[int], list[int], list[int], list[list[int]]]:
-    """Arrange the contexts of sentences as a tree, those that `history` makes one as one node.
+def _tree(sentences: list[list[int]], bos: int) -> tuple[list[int], list[int], list[int], list[list[int]]]:
+    """Arrange sentences by the beginnings that they have in common.
 
     Returns:
         the word of each node, `bos` that of the root; the node before it, -1 none; the end of each level of nodes; for
         each sentence the nodes that its words, and what comes after them, follow.
     """
-    words, parents, depths = [bos], [-1], [0]
-    known: dict[tuple[int, ...], int] = {}
-    paths = []
-    for sentence in sentences:
-        path = [0]
-        whole = (bos, *sentence)
-        for end, word in enumerate(sentence, 2):
-            context = (path[-1], word) if history is None else whole[max(0, end - history) : end]
-            node = known.setdefault(context, len(words))
-            if node == len(words):
-                words.append(word)
-                parents.append(path[-1])
-                depths.append(depths[path[-1]] + 1)
-            path.append(node)
-        paths.append(path)
-    order = np.argsort(depths, kind="stable")
-    place = np.argsort(order).tolist()
-    return (
-        [words[node] for node in order],
-        [place[parents[node]] if node else -1 for node in order],
-        np.cumsum(np.bincount(depths)).tolist(),
-        [[place[node] for node in path] for path in paths],
-    )
+    words, parents, levels = [bos], [-1], [1]
+    paths = [[0] for _ in sentences]
+    for depth in range(max(map(len, sentences), default=0)):
+        known: dict[tuple[int, int], int] = {}
+        for path, sentence in zip(paths, sentences, strict=True):
+            if depth < len(sentence):
+                node = known.setdefault((path[-1], sentence[depth]), len(words))
+                if node == len(words):
+                    words.append(sentence[depth])
+                    parents.append(path[-1])
+                path.append(node)
+        levels.append(len(words))
+    return words, parents, levels, paths
 
 
 def load_lstm(path: str | Path) -> LstmLM:
