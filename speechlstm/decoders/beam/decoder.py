@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import sys
 import threading
@@ -166,16 +165,6 @@ class BeamDecoder(Decoder):
                 advance(*search)
             else:
                 _compile(search)
-
-    def partial(self, state: Search) -> tuple[Hypothesis, int]:
-        """Return the best hypothesis so far, and how many of its first tokens no further frame can change."""
-        logs, prefixes = state.logs, state.lanes["node"].tolist()
-        best = int(logs.argmax())
-        # Of a list, or in a second pass, another may become the best.
-        alone = self.n_best == 1 and self.second_pass is None
-        lines = [state.line(index) for index in (prefixes if alone else state.reachable())]
-        together = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*lines, strict=False))
-        return self._hypothesis(state, prefixes[best], np.full(4, logs[best])), len(list(together))
 
     def finish(self, state: Search) -> list[Hypothesis]:
         """Return the hypotheses of a search, best first."""

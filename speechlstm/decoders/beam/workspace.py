@@ -190,30 +190,6 @@ class Search:
         self.tree.times[0] = (0, 0, 0, 0.0)
         self.tree.states[0] = self._unspoken
 
-    def line(self, index: int) -> list[int]:
-        """Return the nodes from the first token of a prefix to its last."""
-        nodes = []
-        while index > 0:
-            nodes.append(index)
-            index = int(self.tree.nodes["parent"][index])
-        return nodes[::-1]
-
-    def reachable(self) -> list[int]:
-        """Return the prefixes of the beam, and those that alternatives make of them."""
-        found: list[int] = self.lanes["node"].tolist()
-        known, passed = set(found), {0}
-        for index in found:
-            while index not in passed:
-                passed.add(index)
-                other = int(self.tree.nodes["alternative"][index])
-                while other >= 0:
-                    node = int(self.tree.alternatives["node"][other])
-                    found += [node] if node not in known else []
-                    known.add(node)
-                    other = int(self.tree.alternatives["next"][other])
-                index = int(self.tree.nodes["parent"][index])
-        return found
-
     def grow(self, frames: int) -> None:
         """Make room for what so many frames may add."""
         more = frames * self.size
