@@ -24,6 +24,7 @@ MAX_LEAD = 0.25  # seconds of sound between a pause and a spike that belong to t
 MIN_PAUSE = 0.1  # seconds; the closure of a plosive is shorter
 INSIDE = 0.05  # seconds: a spike this far into a pause came before its word
 
+_ROUNDING = 1e-6  # seconds: times that differ by less are the same
 _STEP = 0.01  # seconds of a level
 _QUIET = 0.2  # how far up from the background to the loud levels, in decibels, a pause may reach
 _BACKGROUND, _LOUD = 5, 95  # percentiles of the levels of a recording
@@ -124,14 +125,14 @@ def word_times(
         if index < len(spikes):
             boundary = max(right - lead, (left + right) / 2 if index else 0.0)
         # Pauses that end after the spike on the left and begin well before the one on the right.
-        near = pauses[bisect_right(ends, left) : bisect_left(begins, max(right - INSIDE, 1e-6))]
+        near = pauses[bisect_right(ends, left) : bisect_left(begins, max(right - INSIDE, _ROUNDING))]
         begin = boundary
         if near and index < len(spikes):
             resumed = near[-1][1]
             following = spikes[index + 1][0] if index + 1 < len(spikes) else duration
             if resumed <= right:
                 begin = max(resumed, right - MAX_LEAD)
-            elif resumed < min(following, duration):
+            elif resumed < min(following, duration) - _ROUNDING:
                 begin = resumed
         if index:
             reach = REACH * max(letters[index - 1], WHOLE_LETTERS if whole else 1)

@@ -148,12 +148,15 @@ class Cluster:
         finally:
             for each, handler in handlers.items():  # Ray puts its own in their place
                 signal.signal(each, handler)
+        # Ray prints on stdout, among the texts, that a node has gone; this silences it, and `log_to_driver` does not.
+        self._ray._private.worker._worker_logs_enabled = False
         return self
 
     def __exit__(self, *_: object) -> None:
         for actor in [*self._started.values(), *(actor for actor, _ in self._busy.values())]:
             self._drop(actor)
         self._ray.shutdown()
+        self._ray._private.worker._worker_logs_enabled = True
 
     def transcribe(self, parts: Sequence[Part] | Sequence[Utterance]) -> Iterator[Result]:
         """Yield the result of each part with its number, as soon as an actor has it.

@@ -148,7 +148,9 @@ def test_the_callers_python_does_not_reach_in(project: Project) -> None:
 def test_all_checks_run_with_the_callers_arguments(project: Project) -> None:
     assert project.run("scripts/test.sh", "-k", "one name").returncode == 0
     names = [call.split(" |")[0] for call in project.calls()][2:]
-    checks = [name for name in names if "transcribe" not in name]  # which compiles the beam search beside them
+    checks = [
+        name for name in names if "transcribe" not in name
+    ]  # which compiles the beam search beside them
     assert checks == ["-m ruff check .", "-m ruff format --check .", "-m mypy", "-m pytest -n 2 -k one name"]
     assert len(checks) == len(names) - 1 and names[-1] == checks[-1]
     assert project.calls("-m pytest")[0].endswith(f"||1| {project.root}"), "one thread each, in the project"

@@ -147,6 +147,19 @@ def test_an_evaluation_has_the_figures_of_one_on_this_machine(
     assert figures[0] == figures[1] and lines[0] == lines[1] and len(lines[0].splitlines()) == 29
 
 
+def test_what_ray_says_of_nodes_does_not_come_among_the_texts(
+    nodes: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup = Setup(
+        bundle="small", decoder={"name": "greedy"}, device="cpu", precision="32-true", runtime="torch",
+        batch_seconds=120.0, strict_audio=False, channels=False, folder=str(tmp_path),
+    )  # fmt: skip
+    news = {"lines": ["The node with node id: 96 has been marked dead"], "pid": "raylet", "is_err": False}
+    with Cluster(Pool(address=nodes.address), setup) as cluster:
+        cluster._ray._private.worker.print_to_stdstream(news, False)  # as the thread does that listens
+    assert capsys.readouterr().out == ""
+
+
 def test_a_report_of_causes_needs_the_network_at_hand(
     talks: list[Part], run_command: Callable[..., tuple[int, str, str]]
 ) -> None:
