@@ -7,11 +7,9 @@ import runpy
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 import speechlstm
 from speechlstm.transcription.transcript import Transcript, Word
@@ -192,29 +190,6 @@ def test_demo_takes_files_relative_to_the_caller(project: Project) -> None:
     project.run("scripts/demo.sh", "an odd, name=1.wav", "b.mp3")
     (call,) = project.calls("demo.py")
     assert call == f"{project.root}/scripts/demo.py an odd, name=1.wav b.mp3 ||| {project.bin}"
-
-
-# constraints.txt
-
-
-def pins() -> dict[str, str]:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
-
-
-def test_every_dependency_is_pinned_within_its_bounds() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    wanted = [Requirement(text) for text in sum(extras.values(), project["dependencies"])]
-    for requirement in wanted:
-        if requirement.name != project["name"]:
-            assert pins().get(requirement.name.lower(), "missing") in requirement.specifier, requirement
-
-
-def test_constraints_are_only_pins() -> None:
-    assert len(pins()) > 50
-    assert "speechlstm" not in pins()
-    assert all(version[0].isdigit() and "/" not in version + name for name, version in pins().items())
 
 
 # the Python scripts
