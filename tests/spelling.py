@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -19,7 +20,10 @@ TOKENS = Characters.from_texts(["abcdefghijklmnopqrstuvwxyz' "])
 
 
 class SpellingBundle:
-    """Hears token `i` where the waveform is `i / 64`, the blank where it is 0; records batch shapes."""
+    """Hears token `i` where the waveform is `i / 64`, the blank where it is 0; records batch shapes.
+
+    With `power_cut_after`, work is interrupted when so many batches have been recognized.
+    """
 
     name, sample_rate, frame_shift, tokenizer = "spelling", RATE, FRAME / RATE, TOKENS
     path = Path("a folder that is not there")
@@ -29,6 +33,7 @@ class SpellingBundle:
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
+        self.power_cut_after: int | None = None
 
     decoder = GreedyDecoder(tokenizer=TOKENS)
 
@@ -36,6 +41,8 @@ class SpellingBundle:
         return GreedyDecoder(tokenizer=TOKENS)
 
     def log_probs(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        if len(self.batches) == self.power_cut_after:
+            raise KeyboardInterrupt
         self.batches.append(tuple(waveforms.shape))
         whole = torch.nn.functional.pad(waveforms, (0, -waveforms.shape[1] % FRAME))
         ids = (whole.unflatten(1, (-1, FRAME)).mean(-1) * 64).round().long().clamp(0, len(TOKENS) - 1)
@@ -59,3 +66,13 @@ def write(path: Path, text: str, seconds: float = 0.0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.pad(waveform, (0, silence)), RATE)
     return path
+
+
+def write_said(said: Iterable[Sequence[str | None]]) -> list[dict[str, Any]]:
+    """Write audio of a second for each id, reference, spelled text, and maybe speaker; return manifest entries."""
+    entries = []
+    for name, reference, spelled, *speaker in said:
+        path = write(Path(f"audio/{name}.wav"), spelled or "", 1.0)
+        entry = {"audio_filepath": str(path), "duration": 1.0, "text": reference, "id": name}
+        entries.append(entry | ({"speaker": speaker[0]} if speaker and speaker[0] else {}))
+    return entries

@@ -12,7 +12,7 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads
 from speechlstm.data import progress
-from speechlstm.data.audio import Piped, audio_name, holder, is_pipe, is_stdin
+from speechlstm.data.audio import Piped, audio_name, holders, is_pipe, is_stdin
 from speechlstm.data.files import Outputs, is_folder, write_atomically
 from speechlstm.data.lines import STDIN, read_lines
 from speechlstm.data.manifest import file_names, read_usable
@@ -42,9 +42,7 @@ def main(cfg: DictConfig) -> int:
             f"out={cfg.out} is one file, but {cfg.manifest} has {len(utterances)} utterances: "
             "name a folder for a file of each"
         )
-    outputs = Outputs(
-        [*configs.reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite
-    )
+    outputs = Outputs([*configs.reads(cfg), *holders(utterances)], cfg.overwrite)
     if one_file:
         outputs.check(out)
     names = file_names(utterances)

@@ -20,7 +20,7 @@ from speechlstm.cli.devices import (
     make_decoder,
 )
 from speechlstm.data import progress
-from speechlstm.data.audio import holder
+from speechlstm.data.audio import holders
 from speechlstm.data.files import Outputs, file_path
 from speechlstm.data.manifest import read_usable, to_lines
 from speechlstm.decoders import Decoder
@@ -49,9 +49,7 @@ def main(cfg: DictConfig) -> int:
         progress.warn(
             str(cfg.manifest), ["none of the utterances has a text, so all words count as inserted"]
         )
-    outputs = Outputs(
-        [*configs.reads(cfg), *(holder(each.audio_filepath) for each in utterances)], cfg.overwrite
-    )
+    outputs = Outputs([*configs.reads(cfg), *holders(utterances)], cfg.overwrite)
     for path in (cfg.out, cfg.report):
         if path is not None:
             outputs.check(file_path(path))  # now, not after the work

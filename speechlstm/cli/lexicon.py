@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig
 import speechlstm
 from speechlstm import configs
 from speechlstm.data import progress
-from speechlstm.data.audio import holder
+from speechlstm.data.audio import holders
 from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.data.manifest import read_usable
 from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
@@ -79,8 +79,7 @@ def _listen(cfg: DictConfig) -> int:
     """Write the lexicon of a bundle with probabilities of pronunciations, as they are heard in speech with its text."""
     out = file_path(cfg.out)
     utterances, bad = read_usable(cfg.heard)
-    audio = (holder(each.audio_filepath) for each in utterances)
-    Outputs([*configs.reads(cfg), *audio], cfg.overwrite).check(out)
+    Outputs([*configs.reads(cfg), *holders(utterances)], cfg.overwrite).check(out)
     bundle = speechlstm.load(cfg.bundle)
     tokenizer = _phones(bundle, cfg.bundle)
     known = tokenizer.lexicon.entries

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.data import progress
-from speechlstm.data.audio import holder
+from speechlstm.data.audio import holders
 from speechlstm.data.files import Outputs, folder_path
 from speechlstm.data.manifest import file_names, read_usable
 from speechlstm.evaluation.plots import can_draw, figure, to_png
@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> int:
     out = folder_path(cfg.out, "a folder for the audio of each utterance")
     utterances, bad = read_usable(cfg.manifest)
     names = file_names(utterances)
-    outputs = Outputs([holder(utterance.audio_filepath) for utterance in utterances], cfg.overwrite)
+    outputs = Outputs(holders(utterances), cfg.overwrite)
     speed, change, masks = (configs.build(cfg.augment[part]) for part in ("speed", "waveform", "features"))
     features = configs.build_part("features", cfg.features)
     # The very draws of a training: see `SpeechData`.

@@ -10,7 +10,7 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.cli.devices import batch_threads, decoder_settings
 from speechlstm.data import progress
-from speechlstm.data.audio import holder
+from speechlstm.data.audio import holders
 from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.data.manifest import read_usable
@@ -90,8 +90,7 @@ def main(cfg: DictConfig) -> int:
 
 def _check(cfg: DictConfig, utterances: list[Utterance], out: Path, plot: Path | None) -> None:
     """Refuse now what would otherwise fail after the work."""
-    audio = (holder(each.audio_filepath) for each in utterances)
-    outputs = Outputs([*configs.reads(cfg), *audio], cfg.overwrite)
+    outputs = Outputs([*configs.reads(cfg), *holders(utterances)], cfg.overwrite)
     for path in (out, plot):
         if path is not None:
             outputs.check(path)

@@ -121,9 +121,8 @@ def _described(known: Entry, folder: Path) -> Entry:
 def _reason(error: SpeechlstmError | OSError) -> str:
     """Return why a bundle cannot be used, as a sentence: what is wrong with which file."""
     if isinstance(error, OSError):
-        return (
-            f"{str(error.filename)[:_MOST]}: {error.strerror}; is this the right name, and may you read it?"
-        )
+        name = str(error.filename)[:_MOST]
+        return f"{name}: {error.strerror}; is this the right name, and may you read it?"
     return str(error)
 
 

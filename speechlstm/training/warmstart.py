@@ -19,9 +19,8 @@ from speechlstm.training.messages import say
 from speechlstm.training.module import ACOUSTIC, TrainingModule
 from speechlstm.types import SpeechlstmError, UsageError, counted
 
-_DEFAULT = (
-    "blstm"  # the encoder of conf/train.yaml: another one was chosen by the command line or an experiment
-)
+# The encoder of conf/train.yaml: another one was chosen by the command line or an experiment.
+_DEFAULT = "blstm"
 _OF_TRAINING = ("dropout", "intermediate")  # settings of an encoder that change nothing but how it is trained
 
 

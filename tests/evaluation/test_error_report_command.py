@@ -13,7 +13,7 @@ import jiwer
 import pytest
 import soundfile
 from browser import embedded
-from spelling import SpellingBundle, write
+from spelling import SpellingBundle, write, write_said
 
 import speechlstm
 from speechlstm.cli import evaluate as command
@@ -35,12 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_command: Run) -> Ru
     """Return a function that runs the command in a folder with a manifest, on the spelling bundle."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(speechlstm, "load", lambda path, **where: SpellingBundle())
-    lines = []
-    for name, reference, spelled, speaker in SAID:
-        write(Path(f"audio/{name}.wav"), spelled, 1.0)
-        entry = {"audio_filepath": f"audio/{name}.wav", "duration": 1.0, "text": reference, "id": name}
-        lines.append(entry | ({"speaker": speaker} if speaker else {}))
-    Path("m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Path("m.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in write_said(SAID)))
     return partial(run_command, command)
 
 

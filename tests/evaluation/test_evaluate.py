@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jiwer
 import pytest
-from spelling import SpellingBundle, write
+from spelling import SpellingBundle, write, write_said
 
 import speechlstm
 from speechlstm.cli import evaluate as command
@@ -38,10 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_command: Run) -> Ru
     """Return a function that runs the command in a folder with a manifest, on the spelling bundle."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(speechlstm, "load", lambda path, **where: SpellingBundle())
-    lines = []
-    for name, reference, spelled in SAID:
-        write(Path(f"audio/{name}.wav"), spelled, 1.0)
-        lines.append({"audio_filepath": f"audio/{name}.wav", "duration": 1.0, "text": reference, "id": name})
+    lines = write_said(SAID)
     lines[0]["mood"] = "calm"
     Path("m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return partial(run_command, command)

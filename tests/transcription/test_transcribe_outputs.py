@@ -90,19 +90,10 @@ def test_finished_outputs_can_be_left(transcribe: Run) -> None:
     assert Path("o/b.txt").read_text() == "b\n"
 
 
-def test_what_is_done_is_on_disk_before_the_next_begins(
-    transcribe: Run, bundle: SpellingBundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_done_is_on_disk_before_the_next_begins(transcribe: Run, bundle: SpellingBundle) -> None:
     for name, seconds in (("a", 2), ("b", 1), ("c", 3)):
         write(Path(f"{name}.wav"), name, seconds)
-    log_probs = bundle.log_probs
-
-    def power_cut(waveforms: object, lengths: object) -> object:
-        if len(bundle.batches) == 2:
-            raise KeyboardInterrupt
-        return log_probs(waveforms, lengths)
-
-    monkeypatch.setattr(bundle, "log_probs", power_cut)
+    bundle.power_cut_after = 2
     assert transcribe("a.wav", "b.wav", "c.wav", "out=o", "batch_seconds=1", "threads=1")[0] == 130
     assert sorted(path.name for path in Path("o").iterdir()) == ["a.txt", "b.txt"]
 
@@ -114,20 +105,14 @@ def test_an_interrupted_recording_goes_on_unless_something_changed(
     soundfile.write("a.wav", np.tile(np.pad(sentence, (0, 2 * RATE)), 90), RATE)
     arguments = ("a.wav", "format=json", "batch_seconds=30", "threads=1")
     assert transcribe(*arguments, "out=whole")[0] == 0
-    batches, log_probs = len(bundle.batches), bundle.log_probs
+    batches = len(bundle.batches)
 
     def interrupted(*more: str, change: Callable[[], object] = lambda: None) -> int:
         """Interrupt in mid-recording, change something, run it again, and return how many batches that took."""
         bundle.batches.clear()
-        with monkeypatch.context() as patch:
-
-            def power_cut(waveforms: object, lengths: object) -> object:
-                if len(bundle.batches) == batches // 2:
-                    raise KeyboardInterrupt
-                return log_probs(waveforms, lengths)
-
-            patch.setattr(bundle, "log_probs", power_cut)
-            assert transcribe(*arguments, "out=o")[0] == 130
+        bundle.power_cut_after = batches // 2
+        assert transcribe(*arguments, "out=o")[0] == 130
+        bundle.power_cut_after = None
         change()
         bundle.batches.clear()
         status, _, err = transcribe(*arguments, "out=o", *more)

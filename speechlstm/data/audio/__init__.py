@@ -21,7 +21,7 @@ from speechlstm.data.audio.load import (
 )
 from speechlstm.data.audio.mixing import too_loud
 from speechlstm.data.audio.pipes import Piped, is_pipe, is_stdin
-from speechlstm.data.audio.tar import holder
+from speechlstm.data.audio.tar import holder, holders
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -32,6 +32,7 @@ __all__ = [
     "audio_info",
     "audio_name",
     "holder",
+    "holders",
     "is_pipe",
     "is_stdin",
     "kept",

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from speechlstm.types import AudioError
+from speechlstm.types import AudioError, Utterance
 
 _NAMES = (
     tarfile.GNUTYPE_LONGNAME,
@@ -46,6 +46,11 @@ def holder(path: str) -> Path:
     """Return the file that holds the audio: the archive, or the audio file itself."""
     inside = split(path)
     return Path(inside[0] if inside else path)
+
+
+def holders(utterances: Iterable[Utterance]) -> list[Path]:
+    """Return the files that hold the audio of utterances."""
+    return [holder(each.audio_filepath) for each in utterances]
 
 
 def members(archive: str | Path) -> Iterator[tuple[str, str]]:

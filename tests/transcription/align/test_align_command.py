@@ -141,17 +141,8 @@ def test_nothing_but_failures_writes_nothing(run: Run) -> None:
     assert not Path("o.ctm").exists() and not Path("o").exists()
 
 
-def test_what_is_done_is_whole_and_the_rest_is_not_there(
-    run: Run, bundle: SpellingBundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log_probs = bundle.log_probs
-
-    def power_cut(waveforms: object, lengths: object) -> object:
-        if len(bundle.batches) == 2:
-            raise KeyboardInterrupt
-        return log_probs(waveforms, lengths)
-
-    monkeypatch.setattr(bundle, "log_probs", power_cut)
+def test_what_is_done_is_whole_and_the_rest_is_not_there(run: Run, bundle: SpellingBundle) -> None:
+    bundle.power_cut_after = 2
     assert run("manifest=m.jsonl", "out=o", "format=json", "batch_seconds=0.1", "threads=1")[0] == 130
     assert all(json.loads(path.read_text())["words"] for path in Path("o").iterdir())
     assert len(written("o")) == 2
