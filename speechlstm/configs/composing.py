@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -75,7 +77,14 @@ def check_fit(
         groups = {key: name for key, name in choices.items() if "/" not in key and "@" not in key}
         chosen = [f"{key}={_listed(name)}" for key, name in groups.items() if key != "experiment" and name]
         chosen += [each for each in overrides if each.startswith("hydra.searchpath=")]  # where options lie
-        check(cfg, composed(config_name, chosen), config_name, groups, overrides)
+        plain = _plain(config_name, tuple(chosen), *folders.conf_folders(sys.argv[1:]))
+        check(cfg, plain, config_name, groups, overrides)
+
+
+@functools.lru_cache(maxsize=64)
+def _plain(config_name: str, chosen: tuple[str, ...], *_: Path) -> DictConfig:
+    """Compose options without settings from the folders of configs; once for all jobs of a sweep that choose them."""
+    return composed(config_name, list(chosen))
 
 
 def _listed(name: Any) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -113,9 +114,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come back here, to be explained
             try:
                 _read_command_line(config_name)
-                hydra.main(version_base="1.3", config_path=str(folders.CONF), config_name=config_name)(
-                    wrapped
-                )()
+                _run(config_name, wrapped)
                 if any(failed):
                     sys.exit(1 if all(failed) else SOME_FAILED)
             except (SpeechlstmError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
@@ -130,6 +129,20 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
         return program
 
     return decorate
+
+
+def _run(config_name: str, task: Callable[[DictConfig], float]) -> None:
+    """Run a function with the config that the command line asks for, as `hydra.main` does.
+
+    That composes the config once more beforehand, only to see whether a setting asks for a sweep.
+    """
+    if any(given.startswith(("-", "hydra.mode")) for given in sys.argv[1:]):
+        hydra.main(version_base="1.3", config_path=str(folders.CONF), config_name=config_name)(task)()
+        return
+    with hydra.initialize_config_dir(str(folders.CONF), config_name, version_base="1.3"):
+        running = GlobalHydra.instance().hydra
+        assert running is not None
+        running.run(config_name, task, [*sys.argv[1:], "hydra.mode=RUN"])
 
 
 def _read_command_line(config_name: str) -> None:
