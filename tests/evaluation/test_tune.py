@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import speechlstm
+from speechlstm.cli import evaluate, tune
 from speechlstm.data.manifest import read_manifest, write_manifest
 from speechlstm.decoders import Decoder
 from speechlstm.decoders.beam import BeamDecoder
@@ -26,6 +26,7 @@ from speechlstm.model.tokenizer import Characters
 from speechlstm.types import Hypothesis, UsageError, Utterance
 
 pytest.importorskip("optuna")
+Run = Callable[..., tuple[int, str, str]]
 TOKENIZER = Characters.from_texts(["the quick brown fox jumps over the lazy dog"])
 BEAM = {
     "name": "beam",
@@ -35,11 +36,6 @@ BEAM = {
     "unk_score": -5.0,
     "beam_size": 8,
 }
-
-
-def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "speechlstm", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 def heard(texts: list[str]) -> logprobs.LogProbs:
@@ -139,16 +135,17 @@ def test_a_bundle_knows_what_it_was_trained_on() -> None:
 
 
 @pytest.fixture
-def samples(tmp_path: Path) -> Path:
-    """A manifest of the samples in the package."""
+def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A manifest of the samples in the package, in the folder where the test works."""
     folder = Path(speechlstm.__file__).parent / "data" / "samples"
     said = {"enter": "enter nine", "number": "four one two five five oh one nine"}
     utterances = [Utterance(str(folder / f"{name}.flac"), 0.0, text, name) for name, text in said.items()]
     write_manifest(tmp_path / "dev.jsonl", utterances)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_the_command_writes_an_option_of_decoder(samples: Path) -> None:
+def test_the_command_writes_an_option_of_decoder(samples: Path, run_command: Run) -> None:
     settings = [
         "manifest=dev.jsonl",
         "search={word_bonus:[-1,1]}",
@@ -156,36 +153,35 @@ def test_the_command_writes_an_option_of_decoder(samples: Path) -> None:
         "plot=tuning.png",
         "cache=kept",
     ]
-    done = run(["tune", *settings], samples)
-    assert done.returncode == 0, done.stderr
-    assert "best: WER" in done.stdout and "decoder=tuned" in done.stdout
+    status, out, err = run_command(tune, *settings)
+    assert status == 0, err
+    assert "best: WER" in out and "decoder=tuned" in out
     tuned = OmegaConf.load(samples / "conf/decoder/tuned.yaml")
     assert tuned.name == "beam" and -1 <= tuned.word_bonus <= 1 and tuned.confidence_power > 0
-    assert "cross-entropy" in done.stdout
+    assert "cross-entropy" in out
     assert (samples / "tuning.png").read_bytes().startswith(b"\x89PNG")
-    evaluated = run(
-        ["evaluate", "--config-dir", "conf", "manifest=dev.jsonl", "decoder=tuned", "format=json"], samples
-    )
-    assert evaluated.returncode == 0, evaluated.stderr
-    assert json.loads(evaluated.stdout)["decoder"] == "beam"
+    chosen = ("--config-dir", "conf", "manifest=dev.jsonl", "decoder=tuned", "format=json")
+    status, out, err = run_command(evaluate, *chosen)
+    assert status == 0, err
+    assert json.loads(out)["decoder"] == "beam"
 
 
 @pytest.mark.parametrize("key", ["out", "plot"])
-def test_audio_of_the_manifest_is_not_replaced(samples: Path, key: str) -> None:
+def test_audio_of_the_manifest_is_not_replaced(samples: Path, run_command: Run, key: str) -> None:
     shutil.copy(Path(speechlstm.__file__).parent / "data" / "samples" / "enter.flac", samples / "a.flac")
     write_manifest(samples / "dev.jsonl", [Utterance(str(samples / "a.flac"), 0.0, "enter nine", "a")])
-    done = run(["tune", "manifest=dev.jsonl", f"{key}=a.flac", "trials=1", "overwrite=true"], samples)
-    assert done.returncode == 2 and "a.flac: is read by this command" in done.stderr
+    status, _, err = run_command(tune, "manifest=dev.jsonl", f"{key}=a.flac", "trials=1", "overwrite=true")
+    assert status == 2 and "a.flac: is read by this command" in err
     assert (samples / "a.flac").read_bytes().startswith(b"fLaC")
 
 
-def test_training_data_is_refused(samples: Path) -> None:
+def test_training_data_is_refused(samples: Path, run_command: Run) -> None:
     bundle = samples / "bundle"
     shutil.copytree(Path(speechlstm.__file__).parent / "model" / "pretrained", bundle)
     config = json.loads((bundle / "config.json").read_text())
     config["trained_on"] = sketch(read_manifest(samples / "dev.jsonl"))
     (bundle / "config.json").write_text(json.dumps(config))
-    done = run(["tune", "manifest=dev.jsonl", "bundle=bundle", "trials=1", "cache=kept"], samples)
-    assert done.returncode == 2
-    assert "100% of it is what" in done.stderr and "on_training_data=true" in done.stderr
+    status, _, err = run_command(tune, "manifest=dev.jsonl", "bundle=bundle", "trials=1", "cache=kept")
+    assert status == 2
+    assert "100% of it is what" in err and "on_training_data=true" in err
     assert not (samples / "conf").exists()

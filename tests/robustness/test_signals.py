@@ -39,9 +39,15 @@ def left(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("seconds", "number", "status"),
+    [
+        (0.0, signal.SIGINT, 130),
+        (0.05, signal.SIGINT, 130),
+        (0.4, signal.SIGINT, 130),
+        (0.05, signal.SIGTERM, 143),
+        (0.4, signal.SIGHUP, 129),
+    ],
 )
-@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.4])
 def test_a_signal_ends_a_command_that_has_begun(
     warm: Server, work: Path, command: str, number: int, status: int, seconds: float
 ) -> None:

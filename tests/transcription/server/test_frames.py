@@ -8,7 +8,6 @@ import signal
 import socket
 from pathlib import Path
 
-import pytest
 from service import start
 
 HANDSHAKE = (
@@ -25,25 +24,24 @@ def received(connection: socket.socket) -> bytes:
     return content
 
 
-@pytest.mark.parametrize(
-    ("frame", "code"),
-    [
-        pytest.param(b"\x81\x83\0\0\0\0\xff\xfe\xfd", 1007, id="text that is not UTF-8"),
-        pytest.param(b"\x85\x80\0\0\0\0", 1002, id="an unknown kind"),
-        pytest.param(b"\x81\x03abc", 1002, id="not masked"),
-        pytest.param(b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", 1009, id="endless"),
-        pytest.param(b"\x89\xfe\x00\x7e\0\0\0\0" + bytes(126), 1002, id="a ping that is too long"),
-    ],
-)
-def test_the_client_is_told_and_the_server_has_nothing_to_say(
-    frame: bytes, code: int, tmp_path: Path
-) -> None:
+FRAMES = {
+    "text that is not UTF-8": (b"\x81\x83\0\0\0\0\xff\xfe\xfd", 1007),
+    "an unknown kind": (b"\x85\x80\0\0\0\0", 1002),
+    "not masked": (b"\x81\x03abc", 1002),
+    "endless": (b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", 1009),
+    "a ping that is too long": (b"\x89\xfe\x00\x7e\0\0\0\0" + bytes(126), 1002),
+}
+
+
+def test_the_client_is_told_and_the_server_has_nothing_to_say(tmp_path: Path) -> None:
     made = start(tmp_path)
-    with socket.create_connection(("127.0.0.1", made.port), timeout=60) as connection:
-        connection.sendall(HANDSHAKE % base64.b64encode(os.urandom(16)))
-        assert connection.recv(4096).startswith(b"HTTP/1.1 101 ")
-        connection.sendall(frame)
-        assert b"\x88" in (answer := received(connection)) and code.to_bytes(2, "big") in answer
-    assert made.ask("GET", "/health")[0] == 200 and made.ask("HEAD", "/health") == (200, b"")
+    for name, (frame, code) in FRAMES.items():
+        with socket.create_connection(("127.0.0.1", made.port), timeout=60) as connection:
+            connection.sendall(HANDSHAKE % base64.b64encode(os.urandom(16)))
+            assert connection.recv(4096).startswith(b"HTTP/1.1 101 "), name
+            connection.sendall(frame)
+            answer = received(connection)
+            assert b"\x88" in answer and code.to_bytes(2, "big") in answer, name
+        assert made.ask("GET", "/health")[0] == 200 and made.ask("HEAD", "/health") == (200, b""), name
     made.process.send_signal(signal.SIGTERM)
     assert made.process.communicate(timeout=60)[0] == ""
