@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +118,13 @@ def test_a_file_holds_the_model_in_half_precision(tmp_path: Path) -> None:
 def test_words_of_any_script_survive(tmp_path: Path) -> None:
     MODEL.save(tmp_path / "lm.safetensors")
     assert load_lstm(tmp_path / "lm.safetensors").words == WORDS
+
+
+def test_loading_it_draws_nothing_and_imports_no_compiler(tmp_path: Path) -> None:
+    MODEL.save(tmp_path / "lm.safetensors")
+    code = (
+        "import sys, torch; from pathlib import Path; from speechlstm.decoders.lm.lstm import load_lstm\n"
+        "before = torch.get_rng_state(); load_lstm(Path(sys.argv[1]))\n"
+        "assert torch.equal(before, torch.get_rng_state()) and 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "lm.safetensors"], check=True, timeout=60)

@@ -49,21 +49,24 @@ class LstmLM(nn.Module):
         words: the word of each id, `MARKS` first.
         embedding: size D of the embeddings.
         hidden: size of the LSTM.
+        draw: whether embeddings are drawn at random; on the device "meta", that would make PyTorch import its compiler.
 
     Attributes:
         ids: the id of each word.
     """
 
-    def __init__(self, words: Sequence[str], embedding: int, hidden: int) -> None:
+    def __init__(self, words: Sequence[str], embedding: int, hidden: int, draw: bool = True) -> None:
         super().__init__()
         self.words = list(words)
         self.ids = {word: index for index, word in enumerate(self.words)}
         self.bos, self.eos, self.unk = (self.ids[mark] for mark in MARKS)
-        self.embedding = nn.Embedding(len(self.words), embedding)
+        table = None if draw else torch.empty(len(self.words), embedding)
+        self.embedding = nn.Embedding(len(self.words), embedding, _weight=table)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
         self.projection = nn.Linear(hidden, embedding)
         self.bias = nn.Parameter(torch.zeros(len(self.words)))
-        nn.init.normal_(self.embedding.weight, std=embedding**-0.5)
+        if draw:
+            nn.init.normal_(self.embedding.weight, std=embedding**-0.5)
 
     def forward(self, words: Tensor) -> Tensor:
         """Read words `(batch, time)`; return `(batch, time, D)`, of which `logits` makes those of the next word."""
@@ -204,7 +207,7 @@ def load_lstm(path: str | Path) -> LstmLM:
         if not tensors[name].is_floating_point() or not bool(tensors[name].isfinite().all()):
             raise DecoderError(f"{path}: damaged: {name} has whole or infinite numbers")
     with torch.device("meta"):  # neither memory nor random numbers are needed for weights that are replaced
-        model = LstmLM(words, embedding, hidden)
+        model = LstmLM(words, embedding, hidden, draw=False)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return model.eval().requires_grad_(False)
 
