@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from speechlstm import configs
 from speechlstm.data.files import Outputs, folder_path, is_folder
 from speechlstm.model.bundle import load_bundle
+from speechlstm.types import UsageError
 
 
 @configs.main("export")
@@ -27,9 +28,15 @@ def main(cfg: DictConfig) -> int:
     tokens = path.with_name("tokens.txt")
     for each in (path, tokens):
         outputs.check(each)  # now, not after the work
+    listed = symbols(bundle.tokenizer)
+    others = sorted(each.name for each in path.parent.glob("*.onnx") if each.name != path.name)
+    if others and tokens.exists() and tokens.read_text(encoding="utf-8") != listed and not cfg.overwrite:
+        raise UsageError(
+            f"{tokens}: is of {others[0]}, a model of other tokens; give each model a folder of its own, by out=FOLDER"
+        )
     model = to_onnx(bundle, str(cfg.quantize))
     outputs.write(path, model)
-    outputs.write(tokens, symbols(bundle.tokenizer))
+    outputs.write(tokens, listed)
     rate, shift = bundle.model.sample_rate, bundle.model.frame_shift
     print(
         f"{path}: {bundle.name}, {len(model) / 1e6:.1f} MB; waveforms at {rate} Hz become log-probabilities of "

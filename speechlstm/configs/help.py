@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ class Setting:
 class ConfigFile:
     """A config file as people read it."""
 
-    head: list[str] = field(default_factory=list)  # its first comment lines
+    head: list[str] = field(default_factory=list)  # its first comment lines, commands among them indented
     settings: dict[str, Setting] = field(default_factory=dict)  # by dotted key, in the order of the file
     # the option that its defaults list chooses for each group; None for none, ??? where the user must choose
     groups: dict[str, str | None] = field(default_factory=dict)
@@ -48,7 +49,7 @@ def read(path: Path) -> ConfigFile:
         if not line.startswith("#"):
             break
         if "@package" not in line:
-            found.head.append(line.lstrip("# "))
+            found.head.append(line.removeprefix("#").removeprefix(" ").rstrip())
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     for key, value in pairs:
         if key.value == "defaults":
@@ -126,7 +127,7 @@ def command_help(command: str, summary: str, arguments: Sequence[str]) -> str:
     chosen = _chosen(file, arguments, searched)
     lines = [*(usage or [f"usage: speechlstm {command} [KEY=VALUE ...]"]), "", summary]
     if examples:
-        lines += ["", "examples:", *(f"  {example}" for example in examples[:3])]
+        lines += ["", "examples:", *(f"  {example.strip()}" for example in examples[:3])]
     lines += ["", "settings:", *_table(file.settings, "", width)]
     if file.groups:
         first = next(iter(file.groups))
@@ -164,8 +165,9 @@ def _option(group: str, name: str | None, searched: Sequence[Path], width: int) 
         return ["", f"no {group} {name!r}; there are: {', '.join(sorted(folders.options(group, searched)))}"]
     file = read(path)
     settings = {key: each for key, each in file.settings.items() if file.is_global or key != "name"}
-    about = textwrap.wrap(" ".join(file.head), width - 2)
-    lines = ["", f"{group}={name}:", *(f"  {line}" for line in about)]
+    lines = ["", f"{group}={name}:"]
+    for is_command, part in itertools.groupby(file.head, key=lambda line: line.startswith(" ")):
+        lines += [f"  {line}" for line in (part if is_command else textwrap.wrap(" ".join(part), width - 2))]
     return lines + _table(settings, "" if file.is_global else f"{group}.", width)
 
 

@@ -20,6 +20,7 @@ Blocks = Generator[NDArray[np.float32], None, None]
 BLOCK = 0.02  # seconds that are read at a time
 
 _PACKED = (b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"caff", b"FORM", b"RF64")  # how other formats begin
+_MPEG = (b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2")  # layer III without a tag; a bit rate follows
 
 _CONVERT = "convert it with `ffmpeg -i FILE -f s16le -ar 16000 -ac 1 -`"
 
@@ -37,7 +38,7 @@ def from_pipe(file: BinaryIO, rate: int, channels: int, wanted: int) -> Blocks:
         AudioError: no samples at all, a wav in another format, or a file of compressed audio.
     """
     head, stated, there = file.read(4), 0, 0
-    if head.startswith(_PACKED):
+    if head.startswith(_PACKED) or (head.startswith(_MPEG) and len(head) == 4 and 0 < head[2] >> 4 < 15):
         raise AudioError(f"standard input: neither raw PCM nor wav, but begins with {head!r}; {_CONVERT}")
     if head == b"RIFF":
         rate, channels, stated = _wav_header(file)
@@ -46,6 +47,8 @@ def from_pipe(file: BinaryIO, rate: int, channels: int, wanted: int) -> Blocks:
     size = 2 * channels
     held, any_samples = head, False
     while block := _read(file, size * max(1, round(BLOCK * rate))):
+        if stated:  # other chunks may follow, such as one with a picture
+            block = block[: stated - there]
         held, there = held + block, there + len(block)
         whole = len(held) // size * size
         samples = np.frombuffer(held[:whole], "<i2").reshape(-1, channels)

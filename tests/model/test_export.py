@@ -18,6 +18,7 @@ from torch import Tensor
 
 from speechlstm.cli import export as command
 from speechlstm.data.audio import load_audio
+from speechlstm.data.files import write_atomically
 from speechlstm.data.manifest import read_manifest
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.evaluation.metrics import corpus
@@ -269,6 +270,13 @@ def test_the_command_writes_model_and_tokens(tmp_path: Path, run_command: Any) -
     assert "model.onnx: letters-digits-commands, 21." in printed and "tokens.txt" in printed
     assert run_command(command, "bundle=small", f"out={tmp_path / 'onnx'}")[0] == 0, (
         "its own files are replaced"
+    )
+    tokens = tmp_path / "onnx/tokens.txt"
+    (tmp_path / "onnx/model.onnx").rename(tmp_path / "onnx/other.onnx")
+    write_atomically(tokens, "<blk> 0\n")
+    status, _, complaint = run_command(command, "bundle=small", f"out={tmp_path / 'onnx'}")
+    assert (
+        status == 2 and "tokens.txt: is of other.onnx, a model of other tokens; give each model" in complaint
     )
     (tmp_path / "one.onnx").write_text("mine")
     status, _, complaint = run_command(command, "bundle=small", f"out={tmp_path / 'one.onnx'}")

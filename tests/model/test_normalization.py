@@ -10,6 +10,7 @@ import torch
 from waveforms import KINDS, RATE, noise, single, syllables
 
 from speechlstm.model.features import Features, KaldiFbank, LogMel
+from speechlstm.model.features.base import LOWEST
 from speechlstm.types import UsageError
 
 
@@ -94,8 +95,10 @@ def test_steady_noise_is_not_raised_to_the_variation_of_speech(kind: Callable[..
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("samples", [0, 1, 160, 16_000])
-def test_silence_is_zero(kind: Callable[..., Features], samples: int) -> None:
-    assert (single(kind(RATE), torch.zeros(samples)) == 0).all()
+def test_nothing_but_zeros_is_the_silence_around_speech_not_the_mean_of_speech(
+    kind: Callable[..., Features], samples: int
+) -> None:
+    assert (single(kind(RATE), torch.zeros(samples)) == LOWEST).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -53,6 +53,8 @@ def test_pipes_are_read_exactly() -> None:
     endless = bytearray(wav(samples, RATE))
     endless[4:8] = endless[40:44] = b"\xff" * 4  # as ffmpeg writes to a pipe
     np.testing.assert_array_equal(piped(bytes(endless)), wanted)
+    tagged = wav(samples, RATE) + b"id3 \x04\0\0\0" + b"\xff\x7f" * 2
+    np.testing.assert_array_equal(piped(tagged), wanted)  # with a chunk after the samples
     assert len(piped(samples.tobytes(), rate=8000)) == pytest.approx(10_000, abs=2)
     assert len(piped(b"RIF")) == 1
 
@@ -97,6 +99,8 @@ def test_what_a_microphone_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         (b"fLaC" + bytes(99), "neither raw PCM nor wav"),
         (b"ID3\3" + bytes(99), "neither raw PCM nor wav"),
         (b"\x1aE\xdf\xa3" + bytes(99), "neither raw PCM nor wav"),
+        (b"\xff\xfb\x90\xc4" + bytes(99), "neither raw PCM nor wav"),
+        (b"\xff\xf3\x50\x64" + bytes(99), "neither raw PCM nor wav"),
     ],
 )
 def test_a_pipe_without_samples_is_an_error(content: bytes, message: str) -> None:

@@ -82,7 +82,7 @@ def test_a_part_is_transcribed(transcribe: Run) -> None:
     assert (
         "a.wav: segment begins at 3600 s, but the file ends before" in transcribe("a.wav", "start=1:00:00")[2]
     )
-    assert "a.wav: no track 1; its audio tracks are 0 to 0" in transcribe("a.wav", "track=1")[2]
+    assert "a.wav: no track 1; its only audio track is 0" in transcribe("a.wav", "track=1")[2]
     assert transcribe("a.wav", "duration=5", "channel=each")[:2] == (0, "no go on\n")
 
 

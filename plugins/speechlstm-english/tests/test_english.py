@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import speechlstm_english
 
@@ -37,6 +38,11 @@ def test_it_is_small_enough_to_be_installed() -> None:
         sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file() and path.suffix != ".cache")
         <= 45e6
     )
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 10, 60])
+def test_it_hears_no_words_in_digital_silence(seconds: int) -> None:
+    assert speechlstm.load(FOLDER).transcribe((np.zeros(16_000 * seconds, np.float32), 16_000)).text == ""
 
 
 def test_it_transcribes_read_books() -> None:

@@ -74,7 +74,8 @@ class Container:
         if not tracks:
             raise AudioError(f"{path}: has no audio track")
         if not 0 <= track < len(tracks):
-            raise AudioError(f"{path}: no track {track}; its audio tracks are 0 to {len(tracks) - 1}")
+            there = f"audio tracks are 0 to {len(tracks) - 1}" if len(tracks) > 1 else "only audio track is 0"
+            raise AudioError(f"{path}: no track {track}; its {there}")
         self.container, self.stream = container, tracks[track]
         self.codec = self.stream.codec_context
         if self.codec is None:

@@ -14,7 +14,15 @@ from torch import Tensor
 
 from speechlstm.model.export.graph import Graph, check_kind
 from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Pcen, Spectrogram
-from speechlstm.model.features.base import ABOVE_NOISE, LOWEST, MARGIN, PREEMPHASIS, SPEECH_RANGE, ZEROS
+from speechlstm.model.features.base import (
+    ABOVE_NOISE,
+    LOWEST,
+    MARGIN,
+    NOTHING,
+    PREEMPHASIS,
+    SPEECH_RANGE,
+    ZEROS,
+)
 from speechlstm.model.features.mfcc import CONTEXT
 
 KINDS = (LogMel, Mfcc, KaldiFbank, Spectrogram, Pcen)
@@ -35,13 +43,17 @@ def add_features(graph: Graph, features: Features, waveforms: str, lengths: str)
     padded = graph("Unsqueeze", _padded(graph, features, waveforms), [1])
     values = _values(graph, features, padded, frames)
     within = graph.within(frames, graph.size(values, 1))
-    speech = ""
+    speech = levels = ""
     if features.normalize == "utterance" or isinstance(features, Pcen):
-        speech = _speech_frames(graph, _levels(graph, features, padded), within)
+        levels = _levels(graph, features, padded)
+        speech = _speech_frames(graph, levels, within)
     if isinstance(features, Pcen):
         values = _compressed(graph, features, values, speech)
     if features.normalize == "utterance":
         values = _normalized(graph, values, speech, features.least_deviation)
+        loudest = graph("ReduceMax", graph("Where", within, levels, _SILENT), axes=[1], keepdims=1)
+        nothing = graph("Unsqueeze", graph("LessOrEqual", loudest, NOTHING), [2])
+        values = graph("Where", nothing, LOWEST, values)
     elif features.normalize == "global":
         values = graph("Div", graph("Sub", values, features.mean.float()), features.std.float())
     return graph("Where", graph("Unsqueeze", within, [2]), values, 0.0), frames

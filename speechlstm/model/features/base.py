@@ -19,6 +19,7 @@ ZEROS = 100.0  # dB below the loudest frame, where nothing but digital zeros is
 ABOVE_NOISE = 10.0  # dB by which it stands out from the quietest tenth of the frames
 MARGIN = 30  # frames before and after loud ones that count as speech, too
 LOWEST = -3.0  # least value of a normalized feature
+NOTHING = -190.0  # dB; no frame of an utterance that is more than digital zeros is quieter
 LOG_DEVIATION = 1.0  # of the log of a mel band: in speech it is 2 to 4, in noise up to 1
 PREEMPHASIS = 0.97
 _LONGEST = 32768  # samples of a window
@@ -115,8 +116,11 @@ class Features(nn.Module, ABC):
         waveforms = _within(waveforms, lengths)
         features, frames, mask = self.unnormalized(waveforms, lengths)
         if self.normalize == "utterance":
-            speech = speech_frames(self.levels(waveforms), frames)
+            levels = self.levels(waveforms)
+            speech = speech_frames(levels, frames)
             features = scale(features, *speech_statistics(features, speech), self.least_deviation)
+            nothing = levels.masked_fill(~mask[..., 0], -math.inf).amax(dim=1) <= NOTHING
+            features = features.masked_fill(nothing[:, None, None], LOWEST)
         elif self.normalize == "global":
             features = (features - self.mean.float()) / self.std.float()
         return features.masked_fill(~mask, 0.0), frames
@@ -192,7 +196,7 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
 
     Speech is what lies within `SPEECH_RANGE` of the loudest frame, and stands out from the utterance's noise. Silence
     around the speech then has no part in the statistics of the utterance, however long it is, nor have digital zeros.
-    An utterance of nothing but digital zeros is all speech.
+    An utterance of nothing but digital zeros is all speech, and its features are `LOWEST` all the same.
     Levels are `(batch, frames)` in dB, `frames` `(batch,)` those of each utterance.
     """
     within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]

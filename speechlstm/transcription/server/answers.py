@@ -66,14 +66,16 @@ def answer(made: Transcript, wish: Wish) -> str:
 
 
 def document(made: Transcript, wish: Wish) -> dict[str, Any]:
-    """Return a transcript as JSON or as verbose JSON."""
+    """Return a transcript as JSON or as verbose JSON, and what is missing of its audio."""
+    warnings = {"warnings": list(made.warnings)} if made.warnings else {}
     if wish.response_format == "json":
-        return {"text": made.text}
+        return {"text": made.text, **warnings}
     found: dict[str, Any] = {
         "task": "transcribe",
         "language": wish.language,
         "duration": round(made.duration, 3),
         "text": made.text,
+        **warnings,
     }
     if "segment" in wish.granularities:
         found["segments"] = _segments(made)

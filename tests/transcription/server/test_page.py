@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,14 +182,18 @@ def test_it_works_by_keyboard(page: Page, talk: Path) -> None:
 
 
 def test_several_files_and_broken_ones_each_get_their_answer(page: Page, talk: Path, tmp_path: Path) -> None:
-    broken, silent = tmp_path / "<b>broken.wav", tmp_path / "silent.wav"
+    broken, silent, cut = (tmp_path / name for name in ("<b>broken.wav", "silent.wav", "cut.wav"))
     broken.write_bytes(b"no audio at all")
     soundfile.write(silent, np.zeros(16_000), 16_000)
-    choose(page, broken, silent, talk)
-    shown = page.evaluate(
-        "Object.fromEntries([...document.querySelectorAll('article')].slice(0, 3)"
-        ".map(a => [a.querySelector('h2').textContent, a.querySelector('.text').textContent.trim()]))"
+    cut.write_bytes(talk.read_bytes()[:-20_000])
+    choose(page, broken, silent, talk, cut)
+    shown, warned = page.evaluate(
+        "['.text', '.warning'].map(kind => "
+        "Object.fromEntries([...document.querySelectorAll('article')].slice(0, 4)"
+        ".map(a => [a.querySelector('h2').textContent, a.querySelector(kind)?.textContent.trim()])))"
     )
+    assert [name for name, text in warned.items() if text] == ["cut.wav"]
+    assert re.fullmatch(r"Warning: [\d.]+ s missing at [\d.]+ s", warned["cut.wav"])
     assert "<b>broken.wav" in shown["<b>broken.wav"], "the reason names the file, and is shown as text"
     assert shown["silent.wav"] == "No speech was recognized."
     assert shown["my talk.wav"].split() == ["stop", "stop"]

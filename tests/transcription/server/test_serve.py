@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from service import STOP, Server, start
+from service import STOP, Server, start, talk
 from upload import form
 
 import speechlstm
@@ -58,6 +58,13 @@ def test_words_have_times_when_asked_for(server: Server, wanted: Any) -> None:
     assert word.confidence == round(same.confidence, 4) and verbose.segments is None
     both = server.transcribe(response_format="verbose_json", timestamp_granularities=["word", "segment"])
     assert both.words and both.segments
+
+
+@pytest.mark.parametrize("kind", ["json", "verbose_json"])
+def test_what_is_missing_of_a_recording_is_said(server: Server, kind: str) -> None:
+    cut = ("cut.wav", talk(4).getvalue()[:100_000])
+    assert server.transcribe(cut, response_format=kind).warnings == ["0.88 s missing at 3.1 s"]
+    assert not hasattr(server.transcribe(response_format=kind), "warnings")
 
 
 def test_models_are_listed_and_chosen_by_name(server: Server) -> None:

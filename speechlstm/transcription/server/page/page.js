@@ -83,6 +83,11 @@ function addResult(file, made, problem) {
   const text = article.querySelector(".text"), audio = article.querySelector("audio");
   if (made) {
     audio.src = URL.createObjectURL(file);
+    for (const each of made.warnings ?? []) {
+      const warning = document.createElement("p");
+      [warning.textContent, warning.className] = [`Warning: ${each}`, "warning"];
+      text.before(warning);
+    }
     fill(text, audio, made);
     article.querySelector(".save").addEventListener("click", (event) => {
       if (event.target.value) save(file.name, event.target.value, article.made);
