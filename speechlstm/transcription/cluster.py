@@ -142,8 +142,13 @@ class Cluster:
             )  # fmt: skip
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             reason = str(error).strip().splitlines()[0]
+            token = (
+                ""
+                if os.environ.get("RAY_AUTH_MODE") == "token"
+                else ("; if there is one that asks for a token, set RAY_AUTH_MODE=token in the environment")
+            )
             raise SpeechlstmError(
-                f"executor.address={self._pool.address}: no Ray cluster there ({reason})"
+                f"executor.address={self._pool.address}: no Ray cluster there ({reason}){token}"
             ) from None
         finally:
             for each, handler in handlers.items():  # Ray puts its own in their place

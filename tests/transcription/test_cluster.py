@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -223,6 +224,22 @@ def test_a_cluster_that_is_not_there_is_named(port: int) -> None:
         Cluster(Pool(address=f"127.0.0.1:{port}"), setup),
     ):
         pass
+
+
+def test_a_cluster_may_ask_for_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of `ray start --head` does, of which Ray only says that it cannot connect."""
+    ray = pytest.importorskip("ray", reason="executor=ray needs Ray: pip install 'speechlstm[ray]'")
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    setup = Setup("small", {"name": "greedy"}, "cpu", "32-true", "torch", 120.0, False, False, "/")
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        cluster = Cluster(Pool(address=f"127.0.0.1:{there.getsockname()[1]}"), setup)
+        with pytest.raises(SpeechlstmError, match="asks for a token, set RAY_AUTH_MODE=token"), cluster:
+            pass
 
 
 def test_other_devices_do_not_go_with_ray(
