@@ -14,6 +14,7 @@ from torch import Tensor
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.encoder import ChunkedEncoder, Encoder, LookaheadEncoder
 from speechlstm.model.features import Features, KaldiFbank, LogMel, Mfcc, Spectrogram, running
+from speechlstm.model.features.base import LOWEST
 from speechlstm.model.features.running import RunningFeatures
 from speechlstm.model.live import LiveModel
 
@@ -67,6 +68,14 @@ def test_a_long_pause_does_not_displace_speech_and_memory_is_bounded(monkeypatch
         assert len(live._levels) <= 500
     assert found[62].mean() < -1  # a second of the pause, which is not taken for speech
     torch.testing.assert_close(found[64][150:], found[3][150:], atol=0.3, rtol=0)
+
+
+@torch.inference_mode()
+def test_zeros_are_silence_until_somebody_speaks() -> None:
+    live, waveform = RunningFeatures(LogMel(RATE)), torch.cat((torch.zeros(RATE), speech(2)))
+    assert (live(waveform[:RATE], 0, False)[0] == LOWEST).all()
+    found, _ = live(waveform, 0, True)
+    assert found[:80].max() < -2 and found[120:].std(dim=0).median() > 0.5
 
 
 SMALL = {"hidden_size": 6, "num_layers": 2, "conv_channels": 4}
