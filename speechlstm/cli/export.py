@@ -30,9 +30,9 @@ def main(cfg: DictConfig) -> int:
         outputs.check(each)  # now, not after the work
     listed = symbols(bundle.tokenizer)
     others = sorted(each.name for each in path.parent.glob("*.onnx") if each.name != path.name)
-    if others and tokens.exists() and tokens.read_text(encoding="utf-8") != listed and not cfg.overwrite:
+    if others and not cfg.overwrite and tokens.exists() and tokens.read_text(encoding="utf-8") != listed:
         raise UsageError(
-            f"{tokens}: is of {others[0]}, a model of other tokens; give each model a folder of its own, by out=FOLDER"
+            f"{tokens}: belongs to {others[0]}, a model with other tokens; give each model a folder of its own by out="
         )
     model = to_onnx(bundle, str(cfg.quantize))
     outputs.write(path, model)

@@ -142,10 +142,11 @@ class Cluster:
             )  # fmt: skip
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             reason = str(error).strip().splitlines()[0]
+            told = os.environ.get("RAY_AUTH_MODE") == "token"
             token = (
                 ""
-                if os.environ.get("RAY_AUTH_MODE") == "token"
-                else ("; if there is one that asks for a token, set RAY_AUTH_MODE=token in the environment")
+                if told
+                else "; if there is one that asks for a token, set RAY_AUTH_MODE=token in the environment"
             )
             raise SpeechlstmError(
                 f"executor.address={self._pool.address}: no Ray cluster there ({reason}){token}"

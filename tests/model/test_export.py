@@ -276,7 +276,8 @@ def test_the_command_writes_model_and_tokens(tmp_path: Path, run_command: Any) -
     write_atomically(tokens, "<blk> 0\n")
     status, _, complaint = run_command(command, "bundle=small", f"out={tmp_path / 'onnx'}")
     assert (
-        status == 2 and "tokens.txt: is of other.onnx, a model of other tokens; give each model" in complaint
+        status == 2
+        and "tokens.txt: belongs to other.onnx, a model with other tokens; give each model" in complaint
     )
     (tmp_path / "one.onnx").write_text("mine")
     status, _, complaint = run_command(command, "bundle=small", f"out={tmp_path / 'one.onnx'}")
