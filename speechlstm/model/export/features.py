@@ -50,10 +50,7 @@ def add_features(graph: Graph, features: Features, waveforms: str, lengths: str)
     if isinstance(features, Pcen):
         values = _compressed(graph, features, values, speech)
     if features.normalize == "utterance":
-        values = _normalized(graph, values, speech, features.least_deviation)
-        loudest = graph("ReduceMax", graph("Where", within, levels, _SILENT), axes=[1], keepdims=1)
-        nothing = graph("Unsqueeze", graph("LessOrEqual", loudest, NOTHING), [2])
-        values = graph("Where", nothing, LOWEST, values)
+        values = _normalized(graph, values, speech, levels, features.least_deviation)
     elif features.normalize == "global":
         values = graph("Div", graph("Sub", values, features.mean.float()), features.std.float())
     return graph("Where", graph("Unsqueeze", within, [2]), values, 0.0), frames
@@ -206,7 +203,7 @@ def _quantile(graph: Graph, values: str, counted: str, share: float) -> str:
     return graph("Add", below, part)
 
 
-def _normalized(graph: Graph, values: str, speech: str, least: float) -> str:
+def _normalized(graph: Graph, values: str, speech: str, levels: str, least: float) -> str:
     """Add what `speechlstm.model.features.base` does by `speech_statistics` and `scale`."""
     shape = graph("Concat", [1, 1], graph("Unsqueeze", graph.size(values, 2), [0]), axis=0)
     first = graph("ArgMax", graph.cast(speech, np.int32), axis=1, keepdims=1)
@@ -217,4 +214,8 @@ def _normalized(graph: Graph, values: str, speech: str, least: float) -> str:
     kept = graph("Where", speech, centered, 0.0)
     variance = graph("Div", graph.total(graph("Mul", kept, kept), [1]), count)
     scaled = graph("Div", centered, graph("Sqrt", graph("Max", graph("Add", variance, 1e-3), least**2)))
-    return graph("Max", scaled, LOWEST)
+    loudest = graph(
+        "ReduceMax", graph("Where", graph("Squeeze", speech, [2]), levels, _SILENT), axes=[1], keepdims=1
+    )
+    something = graph("Unsqueeze", graph("Greater", loudest, NOTHING), [2])
+    return graph("Where", something, graph("Max", scaled, LOWEST), LOWEST)

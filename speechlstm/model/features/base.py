@@ -118,9 +118,7 @@ class Features(nn.Module, ABC):
         if self.normalize == "utterance":
             levels = self.levels(waveforms)
             speech = speech_frames(levels, frames)
-            features = scale(features, *speech_statistics(features, speech), self.least_deviation)
-            nothing = levels.masked_fill(~mask[..., 0], -math.inf).amax(dim=1) <= NOTHING
-            features = features.masked_fill(nothing[:, None, None], LOWEST)
+            features = scale(features, *speech_statistics(features, speech, levels), self.least_deviation)
         elif self.normalize == "global":
             features = (features - self.mean.float()) / self.std.float()
         return features.masked_fill(~mask, 0.0), frames
@@ -196,7 +194,7 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
 
     Speech is what lies within `SPEECH_RANGE` of the loudest frame, and stands out from the utterance's noise. Silence
     around the speech then has no part in the statistics of the utterance, however long it is, nor have digital zeros.
-    An utterance of nothing but digital zeros is all speech, and its features are `LOWEST` all the same.
+    An utterance of nothing but digital zeros is all speech.
     Levels are `(batch, frames)` in dB, `frames` `(batch,)` those of each utterance.
     """
     within = torch.arange(levels.shape[1], device=levels.device) < frames[:, None]
@@ -209,15 +207,19 @@ def speech_frames(levels: Tensor, frames: Tensor) -> Tensor:
     return (near & within & (levels >= loudest - ZEROS)).unsqueeze(-1)
 
 
-def speech_statistics(features: Tensor, speech: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and variance of every feature, `(batch, 1, num_features)` each, over the frames of speech."""
+def speech_statistics(features: Tensor, speech: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of every feature, `(batch, 1, num_features)` each, over the frames of speech.
+
+    The mean of nothing but digital zeros is infinite, so that `scale` makes them as quiet as can be.
+    """
     # Relative to one frame of the speech, so that a constant feature (digital silence) becomes exactly 0.
     first = speech.to(torch.uint8).argmax(dim=1, keepdim=True)
     origin = features.gather(1, first.expand(-1, -1, features.shape[2]))
     count = speech.sum(dim=1, keepdim=True)
     mean = (features - origin).masked_fill(~speech, 0.0).sum(dim=1, keepdim=True) / count
     variance = (features - origin - mean).masked_fill(~speech, 0.0).square().sum(dim=1, keepdim=True) / count
-    return origin + mean, variance
+    something = (speech & (levels > NOTHING).unsqueeze(-1)).any(dim=1, keepdim=True)
+    return (origin + mean).masked_fill(~something, math.inf), variance
 
 
 def scale(features: Tensor, mean: Tensor, variance: Tensor, least: float) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from speechlstm.model.features.base import LOWEST, NOTHING, Features, scale, speech_frames, speech_statistics
+from speechlstm.model.features.base import Features, scale, speech_frames, speech_statistics
 
 REMEMBERED = 30.0  # seconds whose statistics count
 
@@ -46,12 +46,10 @@ class RunningFeatures:
         self._levels = torch.cat((self._levels.to(values.device), self.features.levels(waveform)[0, new]))
         if not len(self._levels):
             return values[0, :0], 0
-        levels = self._levels
-        speech = speech_frames(levels[None], levels.new_tensor([len(levels)]))
-        statistics = speech_statistics(self._values[None], speech)
+        levels = self._levels[None]
+        speech = speech_frames(levels, levels.new_tensor([levels.shape[1]]))
+        statistics = speech_statistics(self._values[None], speech, levels)
         self._forget(speech[0, :, 0])
-        if bool((levels <= NOTHING).all()):
-            return torch.full_like(values[0], LOWEST), complete
         return scale(values, *statistics, self.features.least_deviation)[0], complete
 
     def _forget(self, speech: Tensor) -> None:
