@@ -24,6 +24,7 @@ line="$*"
 case "$line" in
     "-c import sys"*) exit "${FAKE_TOO_OLD:-0}" ;;
     --version) echo "Python 3.9.1"; exit ;;
+    *"config list") echo "${FAKE_SETTINGS-}"; exit ;;
 esac
 echo "$line |${PYTHONPATH-}${VIRTUAL_ENV-}|${OMP_NUM_THREADS-}| $PWD" >> "$FAKE_LOG"
 case "$line" in
@@ -83,26 +84,46 @@ def test_ci_run_is_executable() -> None:
 def test_set_up_happens_once_and_again_when_the_project_changes(project: Project) -> None:
     assert project.run("scripts/demo.sh").returncode == 0
     assert len(project.calls("-m venv --clear")) == 1
-    (install,) = project.calls("-m pip install")
-    assert f"-c {project.root}/constraints.txt -e {project.root} |" in install
+    uv, install = project.calls(" install ")
+    assert f"-c {project.root}/constraints.txt uv |" in uv
+    assert f"-m uv pip install --python {project.root}/.venv/bin/python -c {project.root}/constraints.txt" in install
+    assert f"-e {project.root} |" in install
     assert project.run("scripts/demo.sh").returncode == 0
     assert [call.split(" |")[0] for call in project.calls()] == [f"{project.root}/scripts/demo.py"]
     (project.root / "constraints.txt").write_text("other")
     project.run("scripts/demo.sh")
-    assert len(project.calls("-m pip install")) == 1
+    assert len(project.calls("-m uv pip install")) == 1
     assert not project.calls("-m venv"), "the environment itself stays"
 
 
 def test_tests_install_their_extra_and_the_demo_needs_nothing_more(project: Project) -> None:
     project.run("scripts/demo.sh")
     project.run("scripts/test.sh")
-    assert f"-e {project.root}[test] |" in project.calls("-m pip install")[0]
+    assert f"-e {project.root}[test] |" in project.calls("-m uv pip install")[0]
     project.run("scripts/demo.sh")
-    assert not project.calls("-m pip install")
+    assert not project.calls(" install ")
     (project.root / "pyproject.toml").write_text("other")
     project.run("scripts/test.sh")
     project.run("scripts/demo.sh")
-    assert not project.calls("-m pip install")
+    assert not project.calls(" install ")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"FAKE_FAILS": "-m uv"},
+        {"FAKE_SETTINGS": "global.index-url='mirror'"},
+        {"FAKE_SETTINGS": "global.extra-index-url='more'\n:env:.no-index='1'"},
+    ],
+)
+def test_pip_installs_what_uv_cannot_and_what_comes_from_an_index_of_ones_own(
+    project: Project, environment: dict[str, str]
+) -> None:
+    result = project.run("scripts/test.sh", **environment)
+    assert result.returncode == 0
+    (install,) = project.calls("install -qq")
+    assert f"-c {project.root}/constraints.txt -e {project.root}[test] |" in install
+    assert bool(project.calls("-m uv")) == ("FAKE_FAILS" in environment)
 
 
 def test_a_failed_installation_is_said_and_tried_again(project: Project) -> None:
@@ -111,7 +132,7 @@ def test_a_failed_installation_is_said_and_tried_again(project: Project) -> None
     assert "error: the installation failed" in result.stderr
     assert not project.calls("demo.py")
     assert project.run("scripts/demo.sh").returncode == 0
-    assert project.calls("-m pip install")
+    assert project.calls("-m uv pip install")
 
 
 def test_an_old_python_is_named(project: Project) -> None:
@@ -145,7 +166,7 @@ def test_the_callers_python_does_not_reach_in(project: Project) -> None:
 
 def test_all_checks_run_with_the_callers_arguments(project: Project) -> None:
     assert project.run("scripts/test.sh", "-k", "one name").returncode == 0
-    names = [call.split(" |")[0] for call in project.calls()][2:]
+    names = [call.split(" |")[0] for call in project.calls()][3:]
     beside = [
         name for name in names if "transcribe" in name or "librosa" in name
     ]  # which compile what tests use
