@@ -143,6 +143,13 @@ def _serve() -> None:
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
+def _compose(command: str) -> None:
+    """Compose a config here, for what Hydra finds out, and imports, the first time: half of what a fork would take."""
+    from speechlstm import configs
+
+    configs.load(command)
+
+
 def _become(request: dict[str, Any]) -> NoReturn:
     """Be a new process of the program, as far as it can see."""
     os.chdir(request["folder"])
@@ -198,4 +205,6 @@ if __name__ == "__main__":
     for module in HEAVY if sys.argv[1:] else ():
         for command in sys.argv[1:]:
             __import__(module.format(command=command))
+    for command in sys.argv[1:]:
+        _compose(command)
     _serve()
