@@ -6,16 +6,19 @@ import json
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import soundfile
 
 import speechlstm
+from speechlstm.cli import evaluate, verify
 from speechlstm.data.manifest import write_manifest
 from speechlstm.types import Utterance
 
 RATE = 16000
+Run = Callable[..., tuple[int, str, str]]
 TEXTS = {"one.wav": "enter nine", "two.flac": "yes repeat"}
 
 
@@ -60,14 +63,19 @@ def test_transcribe_gives_the_texts_back(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_evaluate_finds_no_error(folder: Path) -> None:
-    found = json.loads(run(folder, "evaluate", "manifest=two.jsonl", "bundle=run/bundle", "format=json"))
+def test_evaluate_finds_no_error(folder: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    status, out, err = run_command(evaluate, "manifest=two.jsonl", "bundle=run/bundle", "format=json")
+    assert status == 0, err
+    found = json.loads(out)
     assert found["wer"] == 0 and found["cer"] == 0
 
 
 @pytest.mark.slow
-def test_verify_reproduces_it(folder: Path) -> None:
-    assert "run/bundle: reproduced: " in run(folder, "verify", "bundle=run/bundle")
+def test_verify_reproduces_it(folder: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    status, out, err = run_command(verify, "bundle=run/bundle")
+    assert status == 0 and "run/bundle: reproduced: " in out, err
 
 
 @pytest.mark.slow

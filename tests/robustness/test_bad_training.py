@@ -95,16 +95,20 @@ def test_a_training_that_diverges_names_its_learning_rate(
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "out"),
     [
-        "trainer.max_epochs=0",
-        "data.train=empty.jsonl",
-        "encoder.nothing=1",
-        "bundle.path=.",
-        "bundle.path=p/q/r",
+        ("trainer.max_epochs=0", "out=a/b/c"),
+        ("trainer.max_epochs=0", "out=mine/new"),
+        ("data.train=empty.jsonl", "out=mine/new"),
+        ("data.train=empty.jsonl", "out=."),
+        ("encoder.nothing=1", "out=a/b/c"),
+        ("encoder.nothing=1", "out=."),
+        ("bundle.path=.", "out=mine"),
+        ("bundle.path=.", "out=."),
+        ("bundle.path=p/q/r", "out=a/b/c"),
+        ("bundle.path=p/q/r", "out=mine"),
     ],
 )
-@pytest.mark.parametrize("out", ["out=a/b/c", "out=mine", "out=mine/new", "out=."])
 def test_a_start_that_fails_leaves_the_folders_as_they_were(
     train: Callable[..., Any], wrong: str, out: str
 ) -> None:

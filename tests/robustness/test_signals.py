@@ -63,8 +63,14 @@ def test_a_signal_ends_a_command_that_has_begun(
     assert not left(work)
 
 
-@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.25, 0.5, 0.8, 1.2, 1.8])
-@pytest.mark.parametrize("command", ["transcribe", "train", "lm"])
+@pytest.mark.parametrize(
+    ("command", "seconds"),
+    [
+        *(("transcribe", seconds) for seconds in (0.02, 0.1, 0.5, 1.2)),
+        *(("train", seconds) for seconds in (0.1, 0.25, 0.8, 1.8)),
+        *(("lm", seconds) for seconds in (0.02, 0.5, 0.8)),
+    ],
+)
 def test_an_interrupt_while_it_is_being_imported_is_silent(
     cold: Server, work: Path, command: str, seconds: float
 ) -> None:
@@ -72,20 +78,19 @@ def test_an_interrupt_while_it_is_being_imported_is_silent(
     assert (ended.status, ended.err) in ((130, ""), (0, ended.err))
 
 
-@pytest.mark.parametrize("seconds", [3.0, 5.0])
-def test_an_interrupt_while_numba_compiles_is_not_swallowed(work: Path, seconds: float) -> None:
+def test_an_interrupt_while_numba_compiles_is_not_swallowed(work: Path) -> None:
     """With an empty cache it compiles for tens of seconds."""
-    server = Server("transcribe", "evaluate", NUMBA_CACHE_DIR=str(work.with_name("numba")))
+    server = Server("transcribe", NUMBA_CACHE_DIR=str(work.with_name("numba")))
+    beam = ("transcribe", "stop.flac", "bundle=small", "decoder=beam")
     try:
         server.run(work, "verify", "bundle=small")
-        began = time.monotonic()
-        ended = server.run(
-            work, "transcribe", "stop.flac", "bundle=small", "decoder=beam", meanwhile=after(seconds)
-        )
+        for seconds in (3.0, 5.0):
+            began = time.monotonic()
+            ended = server.run(work, *beam, meanwhile=after(seconds))
+            assert ended.status == 130 and "Traceback" not in ended.err, ended
+            assert time.monotonic() - began < 60
     finally:
         server.close()
-    assert ended.status == 130 and "Traceback" not in ended.err, ended
-    assert time.monotonic() - began < 60
 
 
 def test_a_second_interrupt_ends_at_once(warm: Server, work: Path) -> None:

@@ -15,10 +15,21 @@ from tones import last
 QUICK = ["trainer.max_epochs=1", "data.num_workers=0"]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the folder of a run is kept once one is trained."""
+    return tmp_path_factory.mktemp("trained") / "run"
+
+
 @pytest.fixture
-def trained(here: Path, train: Callable[..., Any]) -> Path:
-    assert train(*QUICK)[0] == 0
-    shutil.rmtree("run/bundle")
+def trained(here: Path, train: Callable[..., Any], kept: Path) -> Path:
+    """Train, or take a copy of the same training; return the folder of its checkpoints."""
+    if not kept.exists():
+        assert train(*QUICK)[0] == 0
+        shutil.rmtree("run/bundle")
+        shutil.copytree("run", kept)
+    else:
+        shutil.copytree(kept, "run")
     return Path("run/checkpoints")
 
 

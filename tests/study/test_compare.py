@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from subprocess import DEVNULL
 
 import numpy as np
 import pytest
@@ -158,39 +154,6 @@ def test_results_are_kept_and_not_made_again(tmp_path: Path) -> None:
     path.write_text("nonsense\n" + path.read_text())
     with pytest.raises(SpeechlstmError, match=r"trials.jsonl:1: not a result; delete the line"):
         list(make(trials, path, 1))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks for processes in /proc")
-def test_processes_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
-    settings = [
-        "tasks=[adding:100]",
-        "networks=[rnn]",
-        "max_updates=100_000",
-        "seeds=[1]",
-        "workers=1",
-        f"out={tmp_path / 'o'}",
-    ]
-    with subprocess.Popen(
-        [sys.executable, "-m", "speechlstm", "compare", *settings], stderr=DEVNULL
-    ) as parent:
-        listed = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-        workers: list[str] = []
-        while not workers:
-            assert parent.poll() is None
-            time.sleep(0.1)
-            workers = [
-                pid
-                for pid in listed.read_text().split()
-                if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
-            ]
-        parent.kill()
-    for _ in range(600):
-        if not any(Path(f"/proc/{pid}").exists() for pid in workers):
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("they still compute after a minute")
 
 
 # figures

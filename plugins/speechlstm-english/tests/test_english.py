@@ -40,17 +40,22 @@ def test_it_is_small_enough_to_be_installed() -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def recognizer() -> speechlstm.Recognizer:
+    """Load it once: its lexicon and language models take seconds."""
+    return speechlstm.load(FOLDER)
+
+
 @pytest.mark.parametrize("seconds", [1, 3, 10, 60])
-def test_it_hears_no_words_in_digital_silence(seconds: int) -> None:
-    assert speechlstm.load(FOLDER).transcribe((np.zeros(16_000 * seconds, np.float32), 16_000)).text == ""
+def test_it_hears_no_words_in_digital_silence(recognizer: speechlstm.Recognizer, seconds: int) -> None:
+    assert recognizer.transcribe((np.zeros(16_000 * seconds, np.float32), 16_000)).text == ""
 
 
-def test_it_transcribes_read_books() -> None:
+def test_it_transcribes_read_books(recognizer: speechlstm.Recognizer) -> None:
     data = Path(os.environ.get("SPEECHLSTM_DATA") or Path(__file__).parents[4] / "shared" / "data")
     folder = data / "librispeech" / "LibriSpeech" / "dev-sample"
     if not folder.is_dir():
         pytest.skip(f"no real speech at {folder}; set SPEECHLSTM_DATA")
-    recognizer = speechlstm.load(FOLDER)
     texts = [line for path in sorted(folder.rglob("*.trans.txt")) for line in path.read_text().splitlines()][
         ::60
     ]

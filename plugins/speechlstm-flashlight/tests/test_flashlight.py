@@ -28,18 +28,19 @@ LEXICON = "see s e e\na a\ncab c a b\nbee b e e\n"
 
 class TestLexiconFree(DecoderContract):
     name = "flashlight"
+    test_a_spawned_process_gives_the_same = None  # takes seconds; the last does it, with both files
     params: ClassVar = {"n_best": 4}
 
 
 class TestTokenLm(DecoderContract):
     name = "flashlight"
-    test_a_spawned_process_gives_the_same = None  # takes seconds; the other two do it
+    test_a_spawned_process_gives_the_same = None  # takes seconds; the last does it, with both files
     files = ("lm",)
 
 
 class TestLexicon(DecoderContract):
     name = "flashlight"
-    test_a_spawned_process_gives_the_same = None  # takes seconds; the other two do it
+    test_a_spawned_process_gives_the_same = None  # takes seconds; the last does it, with both files
     files = ("lexicon",)
     params: ClassVar = {"n_best": 4}
 

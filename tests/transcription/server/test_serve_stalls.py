@@ -9,6 +9,7 @@ import json
 import resource
 import socket
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,39 +54,34 @@ UPLOAD = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: here\r\n"
 FORM = b"Content-Type: multipart/form-data; boundary=b\r\n" + "Authorization: Bearer sésame\r\n".encode()
 
 
-@pytest.mark.parametrize(
-    ("begin", "drip", "status"),
-    [
-        pytest.param(b"", b"", b" 408 ", id="nothing"),
-        pytest.param(b"G", b"", b" 408 ", id="one byte"),
-        pytest.param(HEAD, b"", b" 408 ", id="half a head"),
-        pytest.param(HEAD, b"x", b" 408 ", id="a head byte by byte"),
-        pytest.param(HEAD, b"\r\nA: b", b" 408 ", id="a head line by line"),
-        pytest.param(HEAD + b"x\r\n\r\n" + HEAD, b"x", b" 200 ", id="a second head byte by byte"),
-        pytest.param(UPLOAD + FORM + b"Content-Length: 9999\r\n\r\n", b"", b" 408 ", id="no body"),
-        pytest.param(UPLOAD + FORM + b"Content-Length: 9999\r\n\r\n", b"x", b" 408 ", id="a body byte by byte"),
-        pytest.param(
-            UPLOAD + FORM + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", b" 408 ", id="chunk by chunk"
-        ),
-        pytest.param(UPLOAD + b"Content-Length: 9999\r\n\r\n", b"x", b" 401 ", id="a body after the answer"),
-        pytest.param(
-            b"GET /health HTTP/1.1\r\nHost: here\r\nContent-Length: 9999\r\n\r\n", b"x", b" 200 ",
-            id="a body that nobody reads",
-        ),
-        pytest.param(
-            b"GET / HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nContent-Length: 9\r\n\r\n",
-            b"x", b" 200 ", id="another protocol",
-        ),
-    ],
-)  # fmt: skip
-def test_a_client_that_stalls_is_answered_and_closed(
-    narrow: Server, begin: bytes, drip: bytes, status: bytes
-) -> None:
+STALLS = {  # what a client sends, what it goes on with every 0.2 s, and how it is answered
+    "nothing": (b"", b"", b" 408 "),
+    "one byte": (b"G", b"", b" 408 "),
+    "half a head": (HEAD, b"", b" 408 "),
+    "a head byte by byte": (HEAD, b"x", b" 408 "),
+    "a head line by line": (HEAD, b"\r\nA: b", b" 408 "),
+    "a second head byte by byte": (HEAD + b"x\r\n\r\n" + HEAD, b"x", b" 200 "),
+    "no body": (UPLOAD + FORM + b"Content-Length: 9999\r\n\r\n", b"", b" 408 "),
+    "a body byte by byte": (UPLOAD + FORM + b"Content-Length: 9999\r\n\r\n", b"x", b" 408 "),
+    "chunk by chunk": (UPLOAD + FORM + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", b" 408 "),
+    "a body after the answer": (UPLOAD + b"Content-Length: 9999\r\n\r\n", b"x", b" 401 "),
+    "a body that nobody reads": (
+        b"GET /health HTTP/1.1\r\nHost: here\r\nContent-Length: 9999\r\n\r\n", b"x", b" 200 ",
+    ),
+    "another protocol": (
+        b"GET / HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nContent-Length: 9\r\n\r\n",
+        b"x", b" 200 ",
+    ),
+}  # fmt: skip
+
+
+def stall(server: Server, begin: bytes, drip: bytes) -> bytes:
+    """Be a client that stalls; return what it is answered until it is closed."""
     answered, began = b"", time.monotonic()
-    with socket.create_connection(("127.0.0.1", narrow.port), timeout=0.2) as slow:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.2) as slow:
         slow.sendall(begin)
-        assert narrow.ask("GET", "/health")[0] == 200  # others are served meanwhile
+        assert server.ask("GET", "/health")[0] == 200  # others are served meanwhile
         while time.monotonic() < began + 30:
             try:
                 if drip:
@@ -100,6 +96,19 @@ def test_a_client_that_stalls_is_answered_and_closed(
             answered += received
         else:
             pytest.fail("still open")
+    return answered
+
+
+@pytest.fixture(scope="module")
+def stalled(narrow: Server) -> dict[str, Future[bytes]]:
+    """Let all of them stall at once, as each takes more than a second."""
+    with ThreadPoolExecutor(len(STALLS)) as pool:
+        return {name: pool.submit(stall, narrow, begin, drip) for name, (begin, drip, _) in STALLS.items()}
+
+
+@pytest.mark.parametrize("name", STALLS)
+def test_a_client_that_stalls_is_answered_and_closed(stalled: dict[str, Future[bytes]], name: str) -> None:
+    answered, status = stalled[name].result(), STALLS[name][-1]
     assert status in answered.partition(b"\r\n")[0]
     if status == b" 408 ":
         assert json.loads(answered.rpartition(b"\r\n\r\n")[2])["error"]["message"].endswith("more than 1 s")
