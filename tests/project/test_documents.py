@@ -169,6 +169,10 @@ def place(stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def shrink(words: Sequence[str]) -> list[str]:
     """Return the words of a command with settings for a short run; what the document sets as a sweep stays."""
     words = [re.sub("^trials=.*", "trials=2", word) for word in words]
+    if words[0] == "compare":
+        return [*words, "workers=1"]  # each worker is a process that imports PyTorch
+    if words[0] == "inspect" and any(word.startswith("bundle=") for word in words):
+        return [*words, "png=false"]  # which takes most of the time; without a bundle they are drawn
     if words[0] != "train":
         return words
     kept = [word for word in words if word.split("=")[0] not in SHRUNK or "," in word]
