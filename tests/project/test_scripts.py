@@ -86,7 +86,10 @@ def test_set_up_happens_once_and_again_when_the_project_changes(project: Project
     assert len(project.calls("-m venv --clear")) == 1
     uv, install = project.calls(" install ")
     assert f"-c {project.root}/constraints.txt uv |" in uv
-    assert f"-m uv pip install --python {project.root}/.venv/bin/python -c {project.root}/constraints.txt" in install
+    assert (
+        f"-m uv pip install --python {project.root}/.venv/bin/python -c {project.root}/constraints.txt"
+        in install
+    )
     assert f"-e {project.root} |" in install
     assert project.run("scripts/demo.sh").returncode == 0
     assert [call.split(" |")[0] for call in project.calls()] == [f"{project.root}/scripts/demo.py"]
