@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from speechlstm.data.audio import AUDIO_SUFFIXES, Piped, audio_name, is_pipe, search
+from speechlstm.data.audio import AUDIO_SUFFIXES, Piped, audio_name, check_exists, is_pipe, search
 from speechlstm.data.remote import Target, is_url, list_folder, url_name
 from speechlstm.types import AudioError, UsageError
 
@@ -31,13 +31,12 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
     """Turn files and folders into recordings; folders are searched through, see `speechlstm.data.audio.search`.
 
     A relative path keeps its folders in `name`; of an absolute one, or one with `..`, only the last part is
-    kept, for a folder with what lies below. A file met twice counts once. A missing file becomes a recording
-    as well: opening it will fail. `-` is the standard input, which is read here, as other pipes are. URLs may be
-    those of folders, too, and are fetched when their turn comes.
+    kept, for a folder with what lies below. A file met twice counts once. `-` is the standard input, which is read
+    here, as other pipes are. URLs may be those of folders, too, and are fetched when their turn comes.
 
     Returns:
-        the recordings in the order given; a complaint for each folder without audio or unreadable; and a note for each
-        folder of what was skipped.
+        the recordings in the order given; a complaint for each file that is missing and each folder without audio or
+        unreadable; and a note for each folder of what was skipped.
     """
     found: dict[Path | str, Recording] = {}
     problems: list[AudioError] = []
@@ -45,24 +44,22 @@ def find(paths: Sequence[str]) -> tuple[list[Recording], list[AudioError], list[
     for given in paths:
         path = Path(given)
         outside = path.is_absolute() or ".." in path.parts
-        if is_url(given):
-            try:
+        try:
+            if is_url(given):
                 for recording in _remote(given):
                     found.setdefault(recording.path, recording)
-            except AudioError as error:
-                problems.append(error)
-            continue
-        if is_pipe(given):
-            if path.absolute() in found:
-                continue  # what came from it is read already
-            try:
-                pipe = Piped(given)
-                found[path.absolute()] = Recording(pipe, Path(audio_name(pipe)).name)
-            except AudioError as error:
-                problems.append(error)
-            continue
-        if not path.is_dir():
-            found.setdefault(path.absolute(), Recording(given, path.name if outside else str(path)))
+                continue
+            if is_pipe(given):
+                if path.absolute() not in found:  # or what came from it is read already
+                    pipe = Piped(given)
+                    found[path.absolute()] = Recording(pipe, Path(audio_name(pipe)).name)
+                continue
+            if not path.is_dir():
+                check_exists(given)
+                found.setdefault(path.absolute(), Recording(given, path.name if outside else str(path)))
+                continue
+        except AudioError as error:
+            problems.append(error)
             continue
         name = Path(path.resolve().name) if outside else path
         inside = search(path)

@@ -18,8 +18,8 @@ def test_folders_are_searched_through_sorted(tmp_path: Path, monkeypatch: pytest
     recordings, problems, _ = find(
         ["z.wav", "t/", "t/a.mp3", "./z.wav", str(tmp_path / "t/c"), "missing.wav"]
     )
-    assert [r.path for r in recordings] == ["z.wav", "t/a.mp3", "t/b.WAV", "t/c/d.flac", "missing.wav"]
-    assert problems == []
+    assert [r.path for r in recordings] == ["z.wav", "t/a.mp3", "t/b.WAV", "t/c/d.flac"]
+    assert [str(problem) for problem in problems] == ["missing.wav: no such file; check the name"]
 
 
 def test_names_keep_relative_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ and where time stamps put it. What is missing is an error, or a warning if the c
 does not grow with the size of the file. A path may also name a file in a tar archive (`speechlstm.data.audio.tar`).
 """
 
-from speechlstm.data.audio.files import AUDIO_SUFFIXES
+from speechlstm.data.audio.files import AUDIO_SUFFIXES, check_exists
 from speechlstm.data.audio.folders import search
 from speechlstm.data.audio.load import (
     AudioInfo,
@@ -31,6 +31,7 @@ __all__ = [
     "audio_format",
     "audio_info",
     "audio_name",
+    "check_exists",
     "holder",
     "holders",
     "is_pipe",

@@ -172,8 +172,19 @@ def _container(path: str, stack: contextlib.ExitStack, link: Link | None = None,
     return Container(path, container, _open(path, stack), link, track)
 
 
+def check_exists(path: str) -> None:
+    """Raise an AudioError if there is no such file, nor archive that a member of that name could be in."""
+    try:
+        holder(path).stat()
+    except FileNotFoundError:
+        raise AudioError(f"{path}: no such file; check the name") from None
+    except (OSError, ValueError):
+        pass  # opening it says what else is wrong
+
+
 def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:
     """Open a file, or the member of an archive, until the stack is unwound."""
+    check_exists(path)
     try:
         place = holder(path)
         mode = place.stat().st_mode
@@ -185,8 +196,6 @@ def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:
             raise AudioError(f"{path}: not a regular file; copy its audio to a file first")
         file = stack.enter_context(place.open("rb"))
         return open_member(path, file) if split(path) else file
-    except FileNotFoundError:
-        raise AudioError(f"{path}: no such file; check the name") from None
     except UnicodeEncodeError:  # half a surrogate pair, which no file system gives
         name = path.encode(errors="replace").decode()
         raise AudioError(f"{name}: no such file; check the name") from None
