@@ -28,6 +28,8 @@ HEAVY = (
     "soundfile",
     "av",
     "speechlstm.cli.{command}",
+    "speechlstm.decoders.greedy",
+    "speechlstm.decoders.beam.decoder",
 )
 
 
@@ -143,11 +145,15 @@ def _serve() -> None:
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
-def _compose(command: str) -> None:
-    """Compose a config here, for what Hydra finds out, and imports, the first time: half of what a fork would take."""
+def _begin(commands: list[str]) -> None:
+    """Do what takes long only the first time: half of what a fork would take."""
+    import numba
+
     from speechlstm import configs
 
-    configs.load(command)
+    for command in commands:
+        configs.load(command)
+    numba.njit(lambda: 0)()  # it imports what compiled functions need when the first is called
 
 
 def _become(request: dict[str, Any]) -> NoReturn:
@@ -205,6 +211,6 @@ if __name__ == "__main__":
     for module in HEAVY if sys.argv[1:] else ():
         for command in sys.argv[1:]:
             __import__(module.format(command=command))
-    for command in sys.argv[1:]:
-        _compose(command)
+    if sys.argv[1:]:
+        _begin(sys.argv[1:])
     _serve()
