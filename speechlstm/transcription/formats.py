@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from speechlstm.data.audio import AUDIO_SUFFIXES
 from speechlstm.data.files import folder_path, is_folder, is_stdout
 from speechlstm.data.remote import is_url
 from speechlstm.transcription.segments import segments
@@ -169,6 +170,10 @@ def styled(style: Style) -> dict[str, Callable[[Transcript], str]]:
     return FORMATS | {name: partial(make, style=style) for name, make in made.items()}
 
 
+# Names that nobody gives to a folder.
+_OTHER_FILES = {*AUDIO_SUFFIXES, ".csv", ".doc", ".docx", ".htm", ".html", ".md", ".odt", ".pdf", ".rtf"}
+
+
 def find_formats(
     given: Any, out: str | None, formats: Collection[str], default: str
 ) -> tuple[list[str], bool]:
@@ -181,7 +186,7 @@ def find_formats(
         default: what is written if nothing says a format.
 
     Raises:
-        UsageError: there is no such format, or `out` does not fit it.
+        UsageError: there is no such format, or `out` does not fit it, or is a file of another kind by its name.
     """
     known = {each.lower(): each for each in formats}
     path = None if out is None or is_folder(out) else Path(out).expanduser()
@@ -199,7 +204,10 @@ def find_formats(
     if len(kinds) > 1 and (out is None or is_stdout(out)):
         raise UsageError(f"several formats are for files: add out=FOLDER to format={','.join(kinds)}")
     if path is not None and not ending and not is_stdout(out) and not is_url(out):
-        folder_path(path, f"a folder, or end in .{', .'.join(formats)}")
+        wanted = f"a folder, or end in .{', .'.join(formats)}"
+        folder_path(path, wanted)
+        if path.suffix.lower() in _OTHER_FILES:
+            raise UsageError(f"out={out} is a {path.suffix} file by its name, but must be {wanted}")
     return kinds, ending is not None or is_stdout(out)
 
 

@@ -135,6 +135,11 @@ def test_nothing_but_broken_files_is_a_failure(transcribe: Run) -> None:
         (["a.wav", "format=str"], "error: no format 'str'; did you mean 'srt'?; there are: txt, json,"),
         (["a.wav", "formt=srt"], "did you mean 'format'?"),
         (["a.wav", "decoder=gready"], "greedy"),
+        (
+            ["a.wav", "out=b.mp4"],
+            "error: out=b.mp4 is a .mp4 file by its name, but must be a folder, or end in .txt",
+        ),
+        (["a.wav", "out=x/b.docx"], "error: out=x/b.docx is a .docx file by its name, but must be a folder"),
         (["a.wav", "out=a.wav"], "error: out=a.wav is a file, but must be a folder, or end in .txt, .json,"),
         (
             ["a.wav", "out=x.srt", "format=json"],
