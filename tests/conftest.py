@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import Distribution
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
@@ -50,6 +52,25 @@ def no_plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         exec(HIDE_PLUGINS, {})
         patch.setenv("PYTHONPATH", str(path.parent), prepend=os.pathsep)
         yield path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_are_parsed_once() -> Iterator[None]:
+    """Remember what the text of a config file says: a config is composed of dozens, in thousands of tests."""
+    parse, known = yaml.load, dict[str, Any]()
+
+    def load(stream: Any, Loader: Any) -> Any:  # noqa: N803 - as PyYAML calls it
+        if Loader.__name__ != "OmegaConfLoader" or not hasattr(stream, "seek"):
+            return parse(stream, Loader)
+        text = stream.read()
+        if text not in known:
+            stream.seek(0)
+            known[text] = parse(stream, Loader)  # OmegaConf copies it
+        return known[text]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml, "load", load)
+        yield
 
 
 @pytest.fixture(autouse=True)
