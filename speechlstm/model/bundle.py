@@ -25,7 +25,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from speechlstm.data.files import temporary_path, write_atomically
-from speechlstm.model import registry
+from speechlstm.model import collector, registry
 from speechlstm.model import tokenizer as tokenizers
 from speechlstm.model.acoustic import AcousticModel
 from speechlstm.model.description import FORMAT, read_config, read_decoder
@@ -151,7 +151,8 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
     config = read_config(folder)
     tensors = read_tensors(weights := folder / "model.safetensors")
     try:
-        tokens = tokenizers.from_dict(config["tokenizer"])
+        with collector.paused():
+            tokens = tokenizers.from_dict(config["tokenizer"])
     except TokenizerError as error:
         raise BundleError(f"{folder}/config.json: {error}") from None
     model = restore(config, f"{folder}/config.json", tensors, len(tokens), str(weights))

@@ -28,7 +28,7 @@ from speechlstm.decoders.lm import NGram
 from speechlstm.decoders.lm import load as load_lm
 from speechlstm.decoders.lm.interpolation import Interpolation
 from speechlstm.decoders.lm.lstm import LstmLM, load_lstm
-from speechlstm.model import settings
+from speechlstm.model import collector, settings
 from speechlstm.model.settings import Within
 from speechlstm.model.tokenizer import Tokenizer, Words
 from speechlstm.types import DecoderError, Hypothesis, UsageError
@@ -90,13 +90,14 @@ class BeamDecoder(Decoder):
         self.threads = threads or torch.get_num_threads()
         model = None if lm is None else _model("lm", lm, load_lm, NGram)
         ways, hot = (words, pronunciation_weight), (hotwords, hotword_boost)
-        known = vocabulary.build(tokenizer, model, lm_weight, unk_score, lexicon, *ways, *hot)
+        self.second_pass = None
+        with collector.paused():
+            known = vocabulary.build(tokenizer, model, lm_weight, unk_score, lexicon, *ways, *hot)
+            if rescore is not None:
+                self.second_pass = _second_pass(model, rescore, rescore_weight, tokenizer, known)
         self.rules, self.texts = known.rules, known.texts
         names: dict[str, int] = {}
         self._names = np.array([names.setdefault(text, len(names)) for text in self.texts], np.int32)
-        self.second_pass = None
-        if rescore is not None:
-            self.second_pass = _second_pass(model, rescore, rescore_weight, tokenizer, known)
         self.start_state = model.start if model else 0
         self.options = Options(
             beam_size=beam_size,

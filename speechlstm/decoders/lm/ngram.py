@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from speechlstm.decoders.compiled import compiled
 from speechlstm.decoders.lm.corpus import BOS, BOS_ID, EOS, UNK, Corpus
-from speechlstm.decoders.lm.trie import Floats, Ints, Longs, Trie
+from speechlstm.decoders.lm.trie import Ints, Trie
 
 FLOOR = math.log(1e-10)  # natural log probability of <unk>, <s> and </s> in a model without them
 
@@ -25,9 +25,10 @@ DTYPES = {
 }  # of the arrays in `NGramArrays`
 
 _LOAD = 0.8  # n-grams to places in the table: fuller is smaller, and slower
-_SHIFT = np.uint64(32)
+_SHIFT, _LAST = np.uint64(32), np.uint64(0xFFFFFFFF)
 NOWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)  # the key of the place after the last n-gram
 _ODD1, _ODD2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_INVERSE1, _INVERSE2 = (np.uint64(pow(int(odd), -1, 1 << 64)) for odd in (_ODD1, _ODD2))
 
 
 class NGramArrays(NamedTuple):
@@ -52,6 +53,25 @@ def _key(state: Any, word: Any) -> Any:
     key = key * _ODD1
     key = key ^ (key >> _SHIFT)
     return (key * _ODD2) ^ NOWHERE
+
+
+@compiled
+def _longer(table: Any, states: int, words: int) -> tuple[Ints, Ints, npt.NDArray[np.float32]]:
+    """Return the states, last words, and log probabilities of the n-grams in a table."""
+    state, word = np.empty(len(table), np.int32), np.empty(len(table), np.int32)
+    log_prob = np.empty(len(table), np.float32)
+    count = 0
+    for place in range(len(table)):
+        key = table[place].key
+        if key == (table[place + 1].key if place + 1 < len(table) else NOWHERE):
+            continue  # a free place
+        key = (key ^ NOWHERE) * _INVERSE2  # `_key` backwards
+        key = (key ^ (key >> _SHIFT)) * _INVERSE1
+        context, last = key >> _SHIFT, key & _LAST
+        if context < np.uint64(states) and last < np.uint64(words):  # whatever a file has made of it
+            state[count], word[count], log_prob[count] = context, last, table[place].log_prob
+            count += 1
+    return state[:count], word[:count], log_prob[:count]
 
 
 @compiled
@@ -146,15 +166,12 @@ class NGram:
         self.null = 0
         self.start = int(arrays.unigrams["next"][self.bos])
 
-    def longer(self) -> tuple[Longs, Longs, Floats]:
+    def longer(self) -> tuple[Ints, Ints, npt.NDArray[np.float32]]:
         """Return all n-grams of two words or more: their states, last words and log probabilities."""
-        keys = self.arrays.table["key"]
-        there = np.append(keys[:-1] != keys[1:], keys[-1] != NOWHERE)
-        keys = (keys[there] ^ NOWHERE) * _inverse(_ODD2)  # `_key` backwards
-        keys = (keys ^ (keys >> _SHIFT)) * _inverse(_ODD1)
-        state, word = (part.astype(np.int64) for part in (keys >> _SHIFT, keys & np.uint64(0xFFFFFFFF)))
-        real = (state < len(self.arrays.states)) & (word < len(self.words))  # whatever a file has made of it
-        return state[real], word[real], self.arrays.table["log_prob"][there][real]
+        longer: tuple[Ints, Ints, npt.NDArray[np.float32]] = _longer(
+            self.arrays.table, len(self.arrays.states), len(self.words)
+        )
+        return longer
 
     @classmethod
     def from_trie(cls, trie: Trie) -> NGram:
@@ -179,10 +196,6 @@ class NGram:
         spoken = ids[corpus.stream[corpus.stream != BOS_ID]]
         log_probs = _log_probs(self.arrays, spoken, self.start, self.eos, self.start)
         return Perplexity.of(corpus, ids == self.unk, log_probs)
-
-
-def _inverse(odd: np.uint64) -> np.uint64:
-    return np.uint64(pow(int(odd), -1, 1 << 64))
 
 
 def _pack(trie: Trie, added: int) -> NGramArrays:

@@ -161,6 +161,9 @@ class Tokenizer(ABC):
         return [self.tokens[index] for index in ids]
 
 
+_FOLDED = {"lower": str.lower, "upper": str.upper}
+
+
 def normalize(text: str, case: str = "lower", punctuation: str = "keep", language: str | None = None) -> str:
     """Return a text in Unicode NFC with single spaces between words.
 
@@ -173,7 +176,7 @@ def normalize(text: str, case: str = "lower", punctuation: str = "keep", languag
     text = unicodedata.normalize("NFC", text)
     if language in ("tr", "az"):
         text = text.translate(_DOTTED.get(case, {}))
-    text = unicodedata.normalize("NFC", {"lower": str.lower, "upper": str.upper}.get(case, str)(text))
+    text = unicodedata.normalize("NFC", _FOLDED.get(case, str)(text))
     if punctuation == "strip":
         text = "".join(
             " " if unicodedata.category(each)[0] in "PS" and not _is_within_word(text, place) else each
