@@ -90,11 +90,9 @@ class BeamDecoder(Decoder):
         self.threads = threads or torch.get_num_threads()
         model = None if lm is None else _model("lm", lm, load_lm, NGram)
         ways, hot = (words, pronunciation_weight), (hotwords, hotword_boost)
-        self.second_pass = None
         with collector.paused():
             known = vocabulary.build(tokenizer, model, lm_weight, unk_score, lexicon, *ways, *hot)
-            if rescore is not None:
-                self.second_pass = _second_pass(model, rescore, rescore_weight, tokenizer, known)
+            self.second_pass = _second_pass(model, rescore, rescore_weight, tokenizer, known)
         self.rules, self.texts = known.rules, known.texts
         names: dict[str, int] = {}
         self._names = np.array([names.setdefault(text, len(names)) for text in self.texts], np.int32)
@@ -259,9 +257,15 @@ def _alone(index: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
 
 
 def _second_pass(
-    model: NGram | None, lstm: str | Path | LstmLM, weight: float, tokenizer: Tokenizer, known: Vocabulary
-) -> Interpolation:
-    """Return the model of the second pass."""
+    model: NGram | None,
+    lstm: str | Path | LstmLM | None,
+    weight: float,
+    tokenizer: Tokenizer,
+    known: Vocabulary,
+) -> Interpolation | None:
+    """Return the model of the second pass, if there is one."""
+    if lstm is None:
+        return None
     if model is None or not (known.lm_kind == 2 or isinstance(tokenizer, Words)):
         there = "there is none" if model is None else "this one is of tokens"
         raise UsageError(f"decoder.rescore needs an n-gram model of words, lm=FILE, but {there}")
