@@ -101,6 +101,10 @@ def _load(name: str) -> ModuleType:
         Path.cwd()  # PyTorch would end the program in words of its own
     except OSError as error:
         _fail(f"the current folder is not there ({error.strerror}); change to another one", 1)
+    if name != "completion":
+        from speechlstm.configs.program import check  # after `--help`, which needs no Hydra
+
+        check(name)
     try:
         return importlib.import_module(f"speechlstm.cli.{name}")
     except (ImportError, OSError, MemoryError) as error:

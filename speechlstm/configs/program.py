@@ -36,6 +36,7 @@ Task = Callable[[DictConfig], int | float | None]
 
 _FILES = ("out", "report", "plot")  # settings that name a file for the result
 _WRITTEN = ("out", "report", "plot", "cache", "trainer")  # settings that name what a command writes
+_EXPLAINED = (SpeechlstmError, HydraException, OmegaConfBaseException, OSError, ValueError)
 _files: list[str] = []  # plain names on the command line
 
 
@@ -117,7 +118,7 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 _run(config_name, wrapped)
                 if any(failed):
                     sys.exit(1 if all(failed) else SOME_FAILED)
-            except (SpeechlstmError, HydraException, OmegaConfBaseException, OSError, ValueError) as error:
+            except _EXPLAINED as error:
                 if "debug=true" in sys.argv or not _is_explained(error):
                     raise
                 sys.exit(_report(error, config_name))
@@ -129,6 +130,26 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
         return program
 
     return decorate
+
+
+def check(config_name: str) -> None:
+    """Report settings that cannot be composed, and end the program, before a command's packages are imported.
+
+    Those take seconds. That a command has settings of its own by their names is seen without composing anything.
+    """
+    given = sys.argv[1:]
+    if "debug=true" in given or any(each.startswith(("-", "hydra.")) for each in given):
+        return
+    try:
+        _read_command_line(config_name)
+        known = read(folders.CONF / f"{config_name}.yaml").settings
+        if not all(each.partition("=")[0] in known for each in sys.argv[1:]):
+            composed(config_name, sys.argv[1:])
+    except _EXPLAINED as error:
+        if _is_explained(error):
+            sys.exit(_report(error, config_name))
+    finally:
+        sys.argv[1:], _files[:] = given, []
 
 
 def _run(config_name: str, task: Callable[[DictConfig], float]) -> None:

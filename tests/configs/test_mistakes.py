@@ -184,6 +184,33 @@ def test_composing_imports_neither_torch_nor_a_decoder() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "data.trian=x"], "no setting 'data.trian'; did you mean 'data.train'?"),
+        (
+            ["transcribe", "a.wav", "decoder=bem"],
+            "no decoder 'bem'; did you mean 'beam'?; there are: beam, greedy",
+        ),
+        (["tune", "trials=" + 5000 * "9"], "trials=" + 33 * "9" + "...: a number of 5000 digits"),
+    ],
+)
+def test_a_mistake_is_told_before_the_packages_of_a_command_are_imported(
+    arguments: list[str], message: str
+) -> None:
+    code = (
+        f"import sys; sys.argv = {['speechlstm', *arguments]}\n"
+        "from speechlstm.cli import main\n"
+        "main.console.end = sys.exit\n"  # which ends the process without more ado
+        "try:\n    main.main()\n"
+        "finally:\n    assert not {'torch', 'pytorch_lightning'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {message}")
+    assert result.stderr.count("\n") == 1
+
+
 def test_tokenizer_settings_reach_the_tokenizer() -> None:
     cfg = configs.load("tokenizer/characters", ["tokenizer.case=upper"])
     tokenizer = configs.build_part("tokenizer", cfg.tokenizer, texts=["the quick fox"])
