@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import settings
+from warm import Server
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
@@ -82,6 +83,26 @@ def _handlers_go() -> Iterator[None]:
     logging.root.handlers = before
     for number, handler in signals.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def warm(no_plugins: Path) -> Iterator[Server]:
+    """A process that has imported the commands, for tests of what one does, not of how it starts."""
+    server = Server(
+        "transcribe",
+        "evaluate",
+        "align",
+        "train",
+        "lm",
+        "inspect",
+        "listen",
+        "validate",
+        "compare",
+        "tune",
+        "serve",
+    )
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

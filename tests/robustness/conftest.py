@@ -1,4 +1,4 @@
-"""Warmed processes, and folders and files that many tests of this kind need."""
+"""A process that is not warm, and folders and files that many tests of this kind need."""
 
 from __future__ import annotations
 
@@ -15,16 +15,6 @@ from warm import Server
 import speechlstm
 
 SAMPLES = Path(speechlstm.__file__).parent / "data/samples"
-
-
-@pytest.fixture(scope="session")
-def warm() -> Iterator[Server]:
-    """A process that has imported the commands."""
-    server = Server(
-        "transcribe", "evaluate", "align", "train", "lm", "inspect", "listen", "validate", "compare", "tune"
-    )
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 from tones import TINY, command, fit, last, same_end
+from warm import Server
 
 from speechlstm.training import ranks
 from speechlstm.training.callbacks.interruptions import LastCheckpoint, requeue
@@ -163,15 +164,18 @@ def test_slurm_is_asked_to_start_the_job_again(
 
 
 @pytest.fixture
-def process(here: Path) -> Iterator[subprocess.Popen[str]]:
-    arguments = [sys.executable, "-m", "speechlstm", "train", *TINY, "out=run", "trainer.max_epochs=10000"]
-    with subprocess.Popen(
-        [*arguments, "data.num_workers=1"],
-        cwd=here,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+def process(here: Path, warm: Server) -> Iterator[subprocess.Popen[str]]:
+    arguments = [
+        "-m",
+        "speechlstm",
+        "train",
+        *TINY,
+        "out=run",
+        "trainer.max_epochs=10000",
+        "data.num_workers=1",
+    ]
+    with warm.start(
+        *arguments, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as running:
         yield running
         running.kill()

@@ -7,12 +7,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from tones import command, last, same_end, write
+from warm import Server, start_python
 
 from speechlstm import configs
 from speechlstm.training import messages, parallel, parts, ranks
@@ -84,26 +84,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(here: Path, *arguments: str, faults: str = "", run: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+def start(
+    here: Path, *arguments: str, warm: Server | None = None, faults: str = "", run: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """Start a training as a person does, or its first process warm; that starts the other one anew."""
     path = os.pathsep.join([str(here / "plugin"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [
-            sys.executable,
-            *run,
-            "-m",
-            "speechlstm",
-            "train",
-            "--config-dir",
-            "conf",
-            *arguments,
-            "experiment=tiny",
-        ],
-        env=os.environ | {"PYTHONPATH": path, "FAULTS": faults, "OMP_NUM_THREADS": "1"},
-        cwd=here,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [*run, "-m", "speechlstm", "train", "--config-dir", "conf", *arguments, "experiment=tiny"]
+    environment = os.environ | {"PYTHONPATH": path, "FAULTS": faults, "OMP_NUM_THREADS": "1"}
+    return start_python(warm, *command, env=environment, cwd=here)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -165,9 +153,11 @@ def test_a_sweep_on_two_devices_keeps_its_jobs_apart(two: dict[int, Path]) -> No
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_rank_stops_all_and_two_machines_go_on(here: Path, two: dict[int, Path]) -> None:
+def test_a_signal_to_one_rank_stops_all_and_two_machines_go_on(
+    here: Path, two: dict[int, Path], warm: Server
+) -> None:
     """What stopped as two processes that one had started goes on under torchrun, with a rendezvous on loopback."""
-    status, _, err = ended(start(here, "trainer=ddp_cpu", "out=parts", faults="USR1@1"))
+    status, _, err = ended(start(here, "trainer=ddp_cpu", "out=parts", warm=warm, faults="USR1@1"))
     assert status == 143 and "stopped by SIGUSR1 after 2 updates; run the same command again" in err, err
     assert "Traceback" not in err and not (here / "parts/bundle").exists()
     assert last(here / "parts")["global_step"] == 2
@@ -185,9 +175,9 @@ def test_a_signal_to_one_rank_stops_all_and_two_machines_go_on(here: Path, two: 
 
 
 @pytest.mark.slow
-def test_a_rank_that_fails_is_shown_and_ends_all(here: Path) -> None:
+def test_a_rank_that_fails_is_shown_and_ends_all(here: Path, warm: Server) -> None:
     """Before that its loss was not finite once, which both skipped."""
-    status, _, err = ended(start(here, "trainer=ddp_cpu", "out=failed", faults="nan@1 raise@2"))
+    status, _, err = ended(start(here, "trainer=ddp_cpu", "out=failed", warm=warm, faults="nan@1 raise@2"))
     assert status == 1 and "Traceback" not in err, err
     assert "error: the disk of rank 1 is gone\n" in err
     assert "ended with status 1, so all have stopped; its own message stands above" in err

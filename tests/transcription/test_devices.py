@@ -16,6 +16,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from padding import as_if_trained
 from tones import load, write
+from warm import Server, start_python
 
 from speechlstm import configs
 from speechlstm.cli import evaluate, transcribe
@@ -194,18 +195,19 @@ def alone(
     return lambda command, *arguments: run_command(command, *arguments, *SMALL, "trainer=cpu", "threads=1")
 
 
-def together(here: Path, *arguments: str, run: tuple[str, ...] = (), **faults: str) -> tuple[int, str, str]:
-    """Run a command as a person does, which becomes several processes: exit status, stdout and stderr."""
+def together(
+    here: Path, *arguments: str, warm: Server | None = None, run: tuple[str, ...] = (), **faults: str
+) -> tuple[int, str, str]:
+    """Run a command as a person does, or warm, which becomes several processes: exit status, stdout and stderr."""
     path = os.pathsep.join([str(here / "plugin"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, *run, "-m", "speechlstm", *arguments, *SMALL],
-        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | faults,
-        cwd=here,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
-    return done.returncode, done.stdout, done.stderr
+    command = [*run, "-m", "speechlstm", *arguments, *SMALL]
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | faults
+    with start_python(warm, *command, env=environment, cwd=here) as process:
+        try:
+            out, err = process.communicate(timeout=1200)
+        finally:
+            process.kill()
+    return process.returncode, out, err
 
 
 def searched(here: Path) -> list[int]:
@@ -250,21 +252,21 @@ def test_torchrun_scores_every_utterance_once(here: Path, alone: Callable[..., t
 
 @pytest.mark.slow
 def test_a_sweep_prints_in_the_order_of_its_inputs(
-    here: Path, alone: Callable[..., tuple[int, str, str]]
+    here: Path, alone: Callable[..., tuple[int, str, str]], warm: Server
 ) -> None:
     names = [f"talks/talk{index}.wav" for index in (3, 0, 7, 1)]
     printed = [alone(transcribe, *names, f"format={kind}")[1] for kind in ("ctm", "txt")]
     assert printed[1].splitlines()[2].startswith("talks/talk7.wav: ")
     sweep = ("--multirun", "trainer=ddp_cpu", "format=ctm,txt", "hydra.sweep.dir=sweep")
-    status, out, err = together(here, "transcribe", *names, *sweep)
+    status, out, err = together(here, "transcribe", *names, *sweep, warm=warm)
     assert (status, err) == (0, "") and out == "".join(printed)
 
 
 @pytest.mark.slow
 def test_a_killed_process_ends_all_and_leaves_what_is_done(
-    here: Path, alone: Callable[..., tuple[int, str, str]]
+    here: Path, alone: Callable[..., tuple[int, str, str]], warm: Server
 ) -> None:
-    status, _, err = together(here, "transcribe", "talks", "out=cut", "trainer=ddp_cpu", KILL="1")
+    status, _, err = together(here, "transcribe", "talks", "out=cut", "trainer=ddp_cpu", warm=warm, KILL="1")
     assert status == 1 and "Traceback" not in err, err
     assert re.search(r"error: rank 1 \(process \d+\) was killed by signal 9, so all have stopped", err)
     kept = contents(here / "cut")

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from warm import Server as Warm
+from warm import start_python
 
 import speechlstm
 from speechlstm.data.audio import load_audio
@@ -71,8 +72,8 @@ class Server:
         return sum(map(float, re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)))
 
 
-def start(folder: Path, *settings: str, key: str = "") -> Server:
-    """Start a server of the small model, unless the settings name others; the first must be the small one."""
+def start(folder: Path, *settings: str, key: str = "", warm: Warm | None = None) -> Server:
+    """Start a server, as a person does or warm, of the small model or those the settings name, of which it is first."""
     for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
         pytest.importorskip(package, reason=f"{package} is not installed: pip install 'speechlstm[server]'")
     for name in ("here", "temporary"):
@@ -80,15 +81,8 @@ def start(folder: Path, *settings: str, key: str = "") -> Server:
     environment = {**os.environ, "TMPDIR": str(folder / "temporary"), "SPEECHLSTM_API_KEY": key}
     environment |= {"OMP_NUM_THREADS": "1", "SPEECHLSTM_CACHE": str(folder / "cache")}
     given = ("bundle=small", "port=0", "trainer=cpu", *settings)  # of two for a key, the last counts
-    command = [sys.executable, "-m", "speechlstm", "serve", *given]
-    process = subprocess.Popen(
-        command,
-        cwd=folder / "here",
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = ["-m", "speechlstm", "serve", *given]
+    process = start_python(warm, *command, cwd=folder / "here", env=environment, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     line = process.stdout.readline()
     address = re.match(

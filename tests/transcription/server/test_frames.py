@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 from service import start
+from warm import Server
 
 HANDSHAKE = (
     b"GET /v1/realtime HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -33,8 +34,8 @@ FRAMES = {
 }
 
 
-def test_the_client_is_told_and_the_server_has_nothing_to_say(tmp_path: Path) -> None:
-    made = start(tmp_path)
+def test_the_client_is_told_and_the_server_has_nothing_to_say(tmp_path: Path, warm: Server) -> None:
+    made = start(tmp_path, warm=warm)
     for name, (frame, code) in FRAMES.items():
         with socket.create_connection(("127.0.0.1", made.port), timeout=60) as connection:
             connection.sendall(HANDSHAKE % base64.b64encode(os.urandom(16)))

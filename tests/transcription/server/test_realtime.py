@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from live_client import COMMIT, COMPLETED, RATE, append, connect, packed, read, rest, send, spoken
 from service import Server, start
+from warm import Server as Warm
 
 import speechlstm
 from speechlstm.transcription.server.models import Models, ServedModel
@@ -93,8 +94,8 @@ def test_several_speak_at_once_while_files_are_transcribed(server: Server) -> No
         assert [each.result().text for each in files] == ["stop"] * 6
 
 
-def test_a_stop_of_the_server_closes_connections(tmp_path: Any) -> None:
-    made = start(tmp_path)
+def test_a_stop_of_the_server_closes_connections(tmp_path: Any, warm: Warm) -> None:
+    made = start(tmp_path, warm=warm)
     with connect(made) as socket:
         read(socket, "session.created")
         made.process.terminate()

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from live_client import COMMIT, COMPLETED, append, connect, read, rest, send, spoken
 from service import Server, start
+from warm import Server as Warm
 
 InvalidStatus = pytest.importorskip("websockets.exceptions").InvalidStatus
 
 
 @pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def few(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[Server]:
     """A server for two live connections, which asks for a key."""
-    made = start(tmp_path_factory.mktemp("few"), "max_live=2", "upload_seconds=1", key="sésame")
+    made = start(tmp_path_factory.mktemp("few"), "max_live=2", "upload_seconds=1", key="sésame", warm=warm)
     yield made
     made.process.kill()
     made.process.wait()

@@ -6,7 +6,6 @@ import io
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import pytest
 import soundfile
 from service import STOP, Server, start, talk
 from upload import form
+from warm import Server as Warm
 
 import speechlstm
 from speechlstm.cli import serve
@@ -126,8 +126,8 @@ def test_nothing_is_kept_on_disk(server: Server) -> None:
     assert not list((server.folder / "here").iterdir()) and not list((server.folder / "temporary").iterdir())
 
 
-def test_a_signal_ends_it_after_what_has_begun(tmp_path: Path) -> None:
-    made = start(tmp_path)  # of its own
+def test_a_signal_ends_it_after_what_has_begun(tmp_path: Path, warm: Warm) -> None:
+    made = start(tmp_path, warm=warm)  # of its own
     made.transcribe()  # now it is warm
     samples = np.tile(load_audio(STOP, 16_000), 250)
     buffer = io.BytesIO()
@@ -165,8 +165,9 @@ def test_models_need_names_of_their_own(run_command: Any, settings: list[str], m
     assert status == 2 and message in errors
 
 
-def test_an_address_that_is_taken_is_said(server: Server) -> None:
-    command = [sys.executable, "-m", "speechlstm", "serve", "bundle=small", f"port={server.port}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert f"host=127.0.0.1 port={server.port} cannot be listened on: Address already in use" in done.stderr
+def test_an_address_that_is_taken_is_said(server: Server, warm: Warm) -> None:
+    command = ["-m", "speechlstm", "serve", "bundle=small", f"port={server.port}"]
+    with warm.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert f"host=127.0.0.1 port={server.port} cannot be listened on: Address already in use" in err
