@@ -4,6 +4,7 @@ One of the corpora that the small bundle was trained on, and the clips that ship
 
     python scripts/espeak.py data/espeak --train 1200
     python scripts/espeak.py speechlstm/data/samples --samples
+    python scripts/espeak.py plugins/speechlstm-english/samples --sentences
 """
 
 from __future__ import annotations
@@ -53,13 +54,19 @@ VARIANTS = {
     "dev": ("m6", "f5", "Mike", "steph", "adam", "Alicia"),
     "samples": ("edward", "Andrea", "robert"),
 }
-SAMPLES = (  # name, accent, variant, pitch and words a minute, text
+Clips = tuple[tuple[str, str, str, int, int, str], ...]
+SAMPLES: Clips = (  # name, accent, variant, pitch and words a minute, text
     ("name", "en-us", "edward", 45, 130, "c h a r l o t t e"),
     ("number", "en-us", "Andrea", 55, 140, "four one two five five oh one nine"),
     ("address", "en", "robert", 50, 135, "seventy three o a k l a n d"),
     ("enter", "en-us", "Andrea", 50, 130, "enter nine"),
     ("rubout", "en-us", "edward", 40, 140, "rubout k t w six hundred and eighteen"),
     ("stop", "en", "robert", 55, 125, "stop"),
+)
+SENTENCES: Clips = (  # the same of ordinary English
+    ("letter", "en-us", "m3", 50, 130, "she opened the letter and read it twice before she said a word"),
+    ("station", "en-us", "f2", 50, 130, "we waited at the station until the last train had gone"),
+    ("road", "en-us", "m7", 50, 130, "the old man walked slowly down the road with his dog"),
 )
 
 # espeak-ng reads a lone "a" as the article, and "rubout" as one strange word.
@@ -102,10 +109,10 @@ def write_corpus(folder: Path, sizes: dict[str, int], seed: int = 0) -> None:
         write_manifest(folder / f"{split}.jsonl", utterances)
 
 
-def write_samples(folder: Path) -> None:
-    """Synthesize the clips that ship with the package, with their manifest `samples.jsonl`."""
+def write_samples(folder: Path, clips: Clips = SAMPLES) -> None:
+    """Synthesize the clips that ship with a model, with their manifest `samples.jsonl`."""
     utterances = []
-    for index, (name, accent, variant, pitch, rate, text) in enumerate(SAMPLES):
+    for index, (name, accent, variant, pitch, rate, text) in enumerate(clips):
         voice = f"{accent}+{variant}"
         waveform = _record(speak(text, voice, pitch, rate), np.random.default_rng(index))
         utterances.append(_write(folder / f"{name}.flac", waveform, text, voice))
@@ -270,10 +277,12 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=3000, help="utterances of train")
     parser.add_argument("--dev", type=int, default=200, help="utterances of dev, spoken by other voices")
     parser.add_argument("--seed", type=int, default=0, help="of texts, voices, pitches and rates")
-    parser.add_argument("--samples", action="store_true", help="the clips that ship with the package instead")
+    clips = parser.add_mutually_exclusive_group()
+    clips.add_argument("--samples", action="store_true", help="the clips that ship with the package instead")
+    clips.add_argument("--sentences", action="store_true", help="those that ship with the English model")
     arguments = parser.parse_args()
-    if arguments.samples:
-        write_samples(arguments.folder)
+    if arguments.samples or arguments.sentences:
+        write_samples(arguments.folder, SENTENCES if arguments.sentences else SAMPLES)
     else:
         write_corpus(arguments.folder, {"train": arguments.train, "dev": arguments.dev}, arguments.seed)
 

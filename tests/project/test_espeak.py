@@ -96,28 +96,36 @@ def test_without_the_synthesizer_it_says_what_to_install(monkeypatch: pytest.Mon
 # the clips that ship with the package
 
 
-def shipped() -> Path:
-    return ROOT / "speechlstm" / "data" / "samples"
+SHIPPED = pytest.mark.parametrize(
+    ("folder", "clips"),
+    [
+        (ROOT / "speechlstm" / "data" / "samples", espeak.SAMPLES),
+        (ROOT / "plugins" / "speechlstm-english" / "samples", espeak.SENTENCES),
+    ],
+    ids=["small", "english"],
+)
 
 
-def test_shipped_samples_belong_to_their_manifest() -> None:
-    utterances = read_manifest(shipped() / "samples.jsonl")
-    assert [utterance.text for utterance in utterances] == [text for *_, text in espeak.SAMPLES]
-    assert {Path(utterance.audio_filepath) for utterance in utterances} == set(shipped().glob("*.flac"))
+@SHIPPED
+def test_shipped_samples_belong_to_their_manifest(folder: Path, clips: Any) -> None:
+    utterances = read_manifest(folder / "samples.jsonl")
+    assert [utterance.text for utterance in utterances] == [text for *_, text in clips]
+    assert {Path(utterance.audio_filepath) for utterance in utterances} == set(folder.glob("*.flac"))
     for utterance in utterances:
         info = audio_info(utterance.audio_filepath)
         assert (info.sample_rate, info.channels) == (16_000, 1)
         assert info.duration == pytest.approx(utterance.duration, abs=1e-3)
-    assert sum(path.stat().st_size for path in shipped().iterdir()) < 300_000
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 300_000
 
 
 @needs_espeak
-def test_samples_can_be_made_again(tmp_path: Path) -> None:
-    espeak.write_samples(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in shipped().iterdir()}
+@SHIPPED
+def test_samples_can_be_made_again(folder: Path, clips: Any, tmp_path: Path) -> None:
+    espeak.write_samples(tmp_path, clips)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in folder.iterdir()}
     for line, before in zip(
         (tmp_path / "samples.jsonl").read_text().splitlines(),
-        (shipped() / "samples.jsonl").read_text().splitlines(),
+        (folder / "samples.jsonl").read_text().splitlines(),
         strict=True,
     ):
         again, old = json.loads(line), json.loads(before)

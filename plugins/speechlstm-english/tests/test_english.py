@@ -11,6 +11,7 @@ import pytest
 import speechlstm_english
 
 import speechlstm
+from speechlstm.data.manifest import read_manifest
 from speechlstm.evaluation.metrics import corpus
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.selftest import verify
@@ -49,6 +50,12 @@ def recognizer() -> speechlstm.Recognizer:
 @pytest.mark.parametrize("seconds", [1, 3, 10, 60])
 def test_it_hears_no_words_in_digital_silence(recognizer: speechlstm.Recognizer, seconds: int) -> None:
     assert recognizer.transcribe((np.zeros(16_000 * seconds, np.float32), 16_000)).text == ""
+
+
+def test_it_hears_its_samples(recognizer: speechlstm.Recognizer) -> None:
+    samples = list(read_manifest(FOLDER.parent / "samples" / "samples.jsonl"))
+    texts = [recognizer.transcribe(each.audio_filepath).text for each in samples]
+    assert len(samples) == 3 and texts == [each.text for each in samples]
 
 
 def test_it_transcribes_read_books(recognizer: speechlstm.Recognizer) -> None:
