@@ -13,6 +13,7 @@ from speechlstm.data import console
 
 _FOLDER = Path(__file__).parent
 _NO_COMMANDS = ("__init__", "main", "devices")
+_OWN_WORDS = ("completion", "plugins")  # these take more than settings and files
 _GROUPS = {  # what people come to do
     "transcribe recordings": ("transcribe", "live", "serve", "align", "verify", "export"),
     "train a recognizer": ("prepare", "validate", "listen", "train"),
@@ -101,7 +102,7 @@ def _load(name: str) -> ModuleType:
         Path.cwd()  # PyTorch would end the program in words of its own
     except OSError as error:
         _fail(f"the current folder is not there ({error.strerror}); change to another one", 1)
-    if name != "completion":
+    if name not in _OWN_WORDS:
         from speechlstm.configs.program import check  # after `--help`, which needs no Hydra
 
         check(name)
