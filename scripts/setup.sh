@@ -6,6 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=$root/.venv/bin/python
 extra=${1:-}
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV # the caller's Python must not reach into ours
+unset PYTHONDONTWRITEBYTECODE                         # or each process would compile PyTorch's sources again: 5 s
 export PYTHONNOUSERSITE=1
 
 is_recent='import sys; sys.exit(sys.version_info < (3, 11))'
