@@ -16,14 +16,15 @@ _ENGLISH = Path(__file__).resolve().parents[1] / "plugins" / "speechlstm-english
 def main(arguments: list[str]) -> int:
     """Print the transcripts. Exit status 3 when some files failed, 1 when all did."""
     bundles = [argument.partition("=")[2] for argument in arguments if argument.startswith("bundle=")]
+    bundle = bundles[-1] if bundles else None
     files = [Path(argument) for argument in arguments if not argument.startswith("bundle=")]
     if files:
-        failed = _show(speechlstm.load(bundles[-1] if bundles else None), files)
+        failed = _show(speechlstm.load(bundle), files)
     else:
         print("The small model, which knows letters, numbers, and a few commands:\n")
         files = sorted(_SAMPLES.glob("*.flac"))
-        failed = _show(speechlstm.load(bundles[-1] if bundles else "small"), files)
-        if not bundles:
+        failed = _show(speechlstm.load(bundle or "small"), files)
+        if bundle is None:
             print("The English model (pip install -e plugins/speechlstm-english makes it the default):\n")
             sentences = sorted((_ENGLISH / "samples").glob("*.flac"))
             failed += _show(speechlstm.load(_ENGLISH / "speechlstm_english"), sentences)

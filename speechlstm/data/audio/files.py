@@ -177,14 +177,17 @@ def check_exists(path: str) -> None:
     try:
         holder(path).stat()
     except FileNotFoundError:
-        raise AudioError(f"{path}: no such file; check the name") from None
+        raise _absent(path) from None
     except (OSError, ValueError):
         pass  # opening it says what else is wrong
 
 
+def _absent(path: str) -> AudioError:
+    return AudioError(f"{path}: no such file; check the name")
+
+
 def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:
     """Open a file, or the member of an archive, until the stack is unwound."""
-    check_exists(path)
     try:
         place = holder(path)
         mode = place.stat().st_mode
@@ -196,9 +199,10 @@ def _open(path: str, stack: contextlib.ExitStack) -> IO[bytes]:
             raise AudioError(f"{path}: not a regular file; copy its audio to a file first")
         file = stack.enter_context(place.open("rb"))
         return open_member(path, file) if split(path) else file
+    except FileNotFoundError:
+        raise _absent(path) from None
     except UnicodeEncodeError:  # half a surrogate pair, which no file system gives
-        name = path.encode(errors="replace").decode()
-        raise AudioError(f"{name}: no such file; check the name") from None
+        raise _absent(path.encode(errors="replace").decode()) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise AudioError(f"{path}: cannot be read ({reason})") from None

@@ -111,7 +111,7 @@ class Lexicon:
 
 
 def _is_pronunciation(phones: object) -> bool:
-    return isinstance(phones, list) and set(map(type, phones)) <= {str}
+    return isinstance(phones, list) and all(isinstance(phone, str) for phone in phones)
 
 
 def read_lexicon(path: str | Path, fold: Callable[[str], str] = str) -> Pronunciations:
