@@ -97,7 +97,9 @@ def main(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 if cfg.get("debug") is True:
                     raise
                 status = _report(error, config_name)
-            except Exception:
+            except Exception as error:
+                if stopped():  # by a signal, of which code in C has made another error
+                    raise KeyboardInterrupt from error
                 if HydraConfig.get().mode is not RunMode.MULTIRUN:
                     raise
                 traceback.print_exc()  # a fault of this package, of which other jobs may be free

@@ -78,6 +78,36 @@ def test_an_interrupt_while_it_is_being_imported_is_silent(
     assert (ended.status, ended.err) in ((130, ""), (0, ended.err))
 
 
+INTERRUPTED = """
+import os, signal, sys
+from speechlstm import configs
+from speechlstm.data import console
+
+@configs.main("evaluate")
+def main(cfg):
+    print("begun")
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        raise SystemError("error return without exception set") from None
+
+console.take_signals()
+sys.argv[1:] = [*sys.argv[2:], "bundle=small", "manifest=samples.jsonl"]
+main()
+"""
+
+
+@pytest.mark.parametrize("sweep", [(), ("--multirun", "threads=1,2")])
+def test_an_interrupt_that_became_another_error_is_silent_and_ends_a_sweep(
+    warm: Server, work: Path, sweep: tuple[str, ...]
+) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = warm.start("-c", INTERRUPTED, "-", *sweep, cwd=work, **pipes)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out.count("begun") == 1
+    assert err == ""
+
+
 def test_an_interrupt_while_numba_compiles_is_not_swallowed(work: Path) -> None:
     """With an empty cache it compiles for tens of seconds."""
     server = Server("transcribe", NUMBA_CACHE_DIR=str(work.with_name("numba")))
