@@ -19,8 +19,11 @@ Blocks = Generator[NDArray[np.float32], None, None]
 
 BLOCK = 0.02  # seconds that are read at a time
 
-_PACKED = (b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"caff", b"FORM", b"RF64")  # how other formats begin
+_PACKED = (  # how other formats begin; matroska and ASF have no letters for it
+    b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3", b"caff", b"FORM", b"RF64", b".snd", b"#!AMR", b"0&\xb2u",
+)  # fmt: skip
 _MPEG = (b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2")  # layer III without a tag; a bit rate follows
+_AAC = (b"\xff\xf1", b"\xff\xf9")
 
 _CONVERT = "convert it with `ffmpeg -i FILE -f s16le -ar 16000 -ac 1 -`"
 
@@ -37,10 +40,11 @@ def from_pipe(file: BinaryIO, rate: int, channels: int, wanted: int) -> Blocks:
     Raises:
         AudioError: no samples at all, a wav in another format, or a file of compressed audio.
     """
-    head, stated, there = file.read(4), 0, 0
-    if head.startswith(_PACKED) or (head.startswith(_MPEG) and len(head) == 4 and 0 < head[2] >> 4 < 15):
+    head, stated, there = file.read(8), 0, 0
+    mpeg = head.startswith(_MPEG) and len(head) == 8 and 0 < head[2] >> 4 < 15
+    if head.startswith((*_PACKED, *_AAC)) or mpeg or head[4:] == b"ftyp":  # the last: mp4
         raise AudioError(f"standard input: neither raw PCM nor wav, but begins with {head!r}; {_CONVERT}")
-    if head == b"RIFF":
+    if head[:4] == b"RIFF":
         rate, channels, stated = _wav_header(file)
         head = b""
     resampler = soxr.ResampleStream(rate, wanted, 1)
@@ -72,12 +76,12 @@ def _read(file: BinaryIO, size: int) -> bytes:
 
 
 def _wav_header(file: BinaryIO) -> tuple[int, int, int]:
-    """Read a wav, whose first four bytes are read, up to its samples.
+    """Read a wav, whose first eight bytes are read, up to its samples.
 
     Returns:
         its rate and channels, and how many bytes of samples follow; 0 if nobody knew.
     """
-    if file.read(8)[4:] != b"WAVE":
+    if file.read(4) != b"WAVE":
         raise AudioError(f"standard input: RIFF, but not wav; {_CONVERT}")
     form, size = b"", 0
     while len(head := file.read(8)) == 8:

@@ -74,6 +74,33 @@ def test_each_place_has_a_cache_of_its_own(
     assert len(files(tmp_path / "xdg" / "speechlstm")) == 1
 
 
+def test_what_is_left_of_files_that_are_gone_is_removed(
+    path: Path, tmp_path: Path, reads: list[Path]
+) -> None:
+    """When a cache is written; what only looks like one is left where it is no file."""
+    gone, kept = (write(tmp_path / name / "lm.arpa", ["another model"]) for name in ("gone", "kept"))
+    load(gone)
+    load(kept)
+    user = tmp_path / "user"
+    junk = [
+        b"",
+        b"speechlstm-ngram",
+        b"speechlstm-ngram 0 -1\n" + bytes(99),
+        b"m 0 7".ljust(63) + b"\n[1, 2]\n",
+    ]
+    for index, content in enumerate(junk):
+        (user / f"{index}.ngram.cache").write_bytes(content)
+    os.mkfifo(user / "pipe.ngram.cache")
+    (user / "folder.ngram.cache").mkdir()
+    (user / "notes.txt").write_text("mine")
+    gone.unlink()
+    load(path)
+    load(kept)
+    assert reads == [gone, kept, path]
+    left = {cache._name(path), cache._name(kept), "folder", "pipe", "notes"}
+    assert {each.name.partition(".")[0] for each in user.iterdir()} == left
+
+
 def test_nowhere_to_write(path: Path, reads: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")

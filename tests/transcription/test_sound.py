@@ -101,6 +101,9 @@ def test_what_a_microphone_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         (b"\x1aE\xdf\xa3" + bytes(99), "neither raw PCM nor wav"),
         (b"\xff\xfb\x90\xc4" + bytes(99), "neither raw PCM nor wav"),
         (b"\xff\xf3\x50\x64" + bytes(99), "neither raw PCM nor wav"),
+        (b"#!AMR\n" + bytes(99), "neither raw PCM nor wav"),
+        (b"\xff\xf1\x50\x80" + bytes(99), "neither raw PCM nor wav"),
+        (b"\0\0\0\x1cftypM4A " + bytes(99), "neither raw PCM nor wav"),
     ],
 )
 def test_a_pipe_without_samples_is_an_error(content: bytes, message: str) -> None:

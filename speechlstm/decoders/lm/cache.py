@@ -3,7 +3,7 @@
 A cache is one file: a line `MAGIC checksum length`, then as much JSON, then the vocabulary and the arrays, each at a
 multiple of 64 bytes. The checksum is the CRC-32 of all that follows the line. A cache belongs to one ARPA file,
 identified by its path, size, and modification time, and is rebuilt when one of them or `FORMAT` changes, or when it is
-damaged.
+damaged. When one is written, those whose ARPA files are gone are removed.
 
 Caches lie in the user's own folder, never beside the ARPA file, where somebody else could have put one, and one that
 another user owns is not used. All the same, compiled code, which checks nothing, gets the arrays only after all of
@@ -31,7 +31,7 @@ from speechlstm.decoders.lm.arpa import read_arpa
 from speechlstm.decoders.lm.ngram import DTYPES, NOWHERE, NGram, NGramArrays
 from speechlstm.types import SpeechlstmError
 
-FORMAT = 1  # raised when the arrays or their meaning change
+FORMAT = 2  # raised when the arrays or their meaning change
 MAGIC = b"speechlstm-ngram"
 
 _ALIGNMENT = 64
@@ -59,7 +59,8 @@ def load(path: str | Path) -> NGram:
     if (model := _read(place, key)) is None:
         model = NGram.from_trie(read_arpa(path))
         with suppress(OSError, SpeechlstmError):  # no permission, no space, no file: it goes without
-            _write(place, key, model)
+            _write(place, {**key, "file": str(path.resolve())}, model)
+            _tidy(place.parent)
     return model
 
 
@@ -73,7 +74,7 @@ def _name(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
 
 
-def _write(place: Path, key: dict[str, int], model: NGram) -> None:
+def _write(place: Path, key: dict[str, Any], model: NGram) -> None:
     words = "\n".join(model.words).encode()
     parts = {"words": words} | {name: getattr(model.arrays, name).tobytes() for name in DTYPES}
     lengths = {name: len(part) for name, part in parts.items()}
@@ -85,6 +86,21 @@ def _write(place: Path, key: dict[str, int], model: NGram) -> None:
     first = b"%s %08x %d" % (MAGIC, zlib.crc32(content), length)
     line = first.ljust(_ALIGNMENT - 1) + b"\n"
     write_atomically(place, bytes(line + content))
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the caches of ARPA files that are gone, and those that do not tell their file."""
+    for place in folder.glob("*.ngram.cache"):
+        with suppress(OSError), os.fdopen(os.open(place, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            try:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    continue
+                length = int(file.read(_ALIGNMENT).split()[2])
+                needed = Path(json.loads(file.read(max(0, min(length, _ROOM))))["file"]).is_file()
+            except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+                needed = False
+            if not needed:
+                place.unlink()
 
 
 def _read(place: Path, key: dict[str, int]) -> NGram | None:
