@@ -93,15 +93,15 @@ def test_texts_of_the_n_best_differ_and_fall_in_score() -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(0, 10**6))
-def test_how_frames_arrive_changes_nothing(models: dict[str, NGram], pieces: list[int], seed: int) -> None:
+@pytest.mark.parametrize("seed", range(8))
+def test_how_many_frames_get_room_at_a_time_changes_nothing(
+    models: dict[str, NGram], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     decoder = BeamDecoder(CHARACTERS, beam_size=16, n_best=4, lm=models["word"], hotwords=["ab"])
-    log_probs = noise(sum(pieces), 4, seed)
-    state = decoder.start()
-    for piece in log_probs.split(pieces):
-        decoder.step(state, piece)
-    assert decoder.finish(state) == decoder.decode(log_probs)
+    log_probs = noise(5 * seed, 4, seed)
+    whole = decoder.decode(log_probs)
+    monkeypatch.setattr("speechlstm.decoders.beam.decoder._CHUNK", 1 + seed)
+    assert decoder.decode(log_probs) == whole
 
 
 def test_a_batch_is_its_utterances() -> None:

@@ -96,7 +96,12 @@ def test_words_that_sound_alike_are_told_apart_by_what_follows(tmp_path: Path) -
         found = decoder.decode(spelled([to, boundary, last], len(phones)))
         assert found[0].text == text
         assert {h.text for h in found} >= {text, text.replace("two", "to") if "two" in text else "two go"}
-    assert decoder.decode(spelled([to], len(phones)))[0].text == "to", "the likelier of the two"
+    # Nothing follows at the end, and both are there, each with its own score.
+    likelier, other, *_ = decoder.decode(spelled([to], len(phones)))
+    assert (likelier.text, other.text) == ("to", "two")
+    assert likelier.parts and other.parts and likelier.parts["acoustic"] == other.parts["acoustic"]
+    assert likelier.score - other.score == pytest.approx(0.2 * math.log(10))
+    assert likelier.parts["lm"] - other.parts["lm"] == pytest.approx(0.2 * math.log(10))
 
 
 def test_a_strict_lexicon_ends_with_a_whole_word(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from speechlstm.decoders.lm import NGram, estimate
 from speechlstm.decoders.lm.corpus import make_corpus
 from speechlstm.decoders.lm.interpolation import Interpolation
 from speechlstm.decoders.lm.lstm import MARKS, LstmLM
-from speechlstm.decoders.posteriors import noise, padded
+from speechlstm.decoders.posteriors import certain, noise, padded
 from speechlstm.model.tokenizer import Phones, Tokenizer, Words
 from speechlstm.types import DecoderError, Hypothesis, UsageError
 
@@ -158,15 +158,19 @@ def test_hypotheses_beyond_the_best_are_not_compared() -> None:
     assert texts(n_best=2, rescore=prefers_z) == ["z", "x"]
 
 
-def test_frames_that_come_in_steps_and_batches_give_the_same() -> None:
+def test_a_last_word_that_sounds_like_another_is_chosen_in_the_second_pass() -> None:
+    """The first pass likes both alike, or the other one better."""
+    phones = Phones(["<blank>", "|", "A", "B"], {"bb": [["B"]], "b": [["B"]]})
+    heard = certain([0, phones.tokens.index("B"), 0], len(phones))
+    for word in ("b", "bb"):
+        decoder = BeamDecoder(phones, lm=NGRAM, rescore=always(["b", "bb"], word), rescore_weight=1.0)
+        assert decoder(heard)[0][0].text == word
+
+
+def test_a_batch_gives_what_its_utterances_do() -> None:
     decoder = BeamDecoder(CHARACTERS, lm=NGRAM, rescore=LSTM, n_best=3, threads=2)
     rows = [noise(frames, 4, frames) for frames in (9, 0, 14, 3)]
-    together = decoder(*padded(rows))
-    for row, whole in zip(rows, together, strict=True):
-        state = decoder.start()
-        for part in row.split(4) if len(row) else ():
-            decoder.step(state, part)
-        assert decoder.finish(state) == whole
+    assert decoder(*padded(rows)) == [decoder(row)[0] for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -51,21 +51,19 @@ def complete(
         most: how many.
         floor: how far below the best they may lie, natural log.
     """
-    logs, words = endings(search.tree.states, search.beam, rules, options)
+    ends = endings(search.tree.states, search.beam, rules, options)
     search.make_room(min(_ROOM, most * (1 + int(search.beam.now["frame"][0]))))
-    return Found(
-        *_best(search.tree, search.beam, logs, words, rules.tokens, names, options.lm_weight, most, floor)
-    )
+    return Found(*_best(search.tree, search.beam, *ends, rules.tokens, names, options.lm_weight, most, floor))
 
 
 @compiled
-def _best(tree, beam, logs, words, kinds, names, lm_weight, most, floor):
-    """Return what makes up `Found`, from the `logs` and last `words` of the prefixes of the beam."""
+def _best(tree, beam, of, logs, words, kinds, names, lm_weight, most, floor):
+    """Return what makes up `Found`, from the `endings` of the beam."""
     now, lanes = beam.now[0], beam.lanes
     nodes, values, ends = np.empty(most, np.int32), np.empty((most, 4)), np.empty(most, np.int64)
     seen, count = {np.int64(-1)}, 0
     least = logs[:, 0].max() - floor
-    # minus the score, the hypothesis or lane, the prefix to replace (-1 in a lane: none), and the alternative
+    # minus the score, the hypothesis or ending, the prefix to replace (-1 of an ending: none), and the alternative
     nothing = np.int64(-1)
     heap = [(0.0, 0, nothing, nothing)]
     heap.clear()
@@ -75,7 +73,7 @@ def _best(tree, beam, logs, words, kinds, names, lm_weight, most, floor):
     while len(heap) > 0 and count < most:
         score, base, owner, index = heapq.heappop(heap)
         if owner < 0:
-            leaf = start = lanes[base].node
+            leaf = start = lanes[of[base]].node
             values[count], ends[count] = logs[base], words[base]
         else:
             leaf, start = _replaced(tree, now, nodes[base], owner, index)

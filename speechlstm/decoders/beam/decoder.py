@@ -19,7 +19,7 @@ from speechlstm.decoders.base import Decoder
 from speechlstm.decoders.beam import vocabulary
 from speechlstm.decoders.beam.alternatives import Found, complete
 from speechlstm.decoders.beam.endings import finish
-from speechlstm.decoders.beam.fusion import Options
+from speechlstm.decoders.beam.fusion import Options, variants_of
 from speechlstm.decoders.beam.prefixes import VOTE, describe
 from speechlstm.decoders.beam.search import advance
 from speechlstm.decoders.beam.vocabulary import Vocabulary
@@ -96,7 +96,7 @@ class BeamDecoder(Decoder):
         self.rules, self.texts = known.rules, known.texts
         names: dict[str, int] = {}
         self._names = np.array([names.setdefault(text, len(names)) for text in self.texts], np.int32)
-        self.start_state = model.start if model else 0
+        self._start = model.start if model else 0
         self.options = Options(
             beam_size=beam_size,
             max_tokens=min(max_tokens, len(tokenizer) - 1),
@@ -131,9 +131,9 @@ class BeamDecoder(Decoder):
             state = self._idle.pop()  # fresh memory would cost as much as the search itself
             state.reset()
         except IndexError:
-            state = self.start()
-        self.step(state, log_probs)
+            state = Search(self.options, len(self.tokenizer), self._start)
         try:
+            self._advance(state, log_probs)
             yield from self._passes(state)
         finally:
             self._idle.append(state)
@@ -147,12 +147,8 @@ class BeamDecoder(Decoder):
         with ThreadPoolExecutor(min(self.threads, len(parts))) as pool:
             return list(pool.map(self.decode, parts))
 
-    def start(self) -> Search:
-        """Return the state of a new utterance, to be given to `step`."""
-        return Search(self.options, len(self.tokenizer), self.start_state)
-
-    def step(self, state: Search, log_probs: Tensor) -> None:
-        """Take a search through further frames `(frames, vocab)`; how they are divided into steps changes nothing."""
+    def _advance(self, state: Search, log_probs: Tensor) -> None:
+        """Take a search through the frames of an utterance."""
         rows = np.ascontiguousarray(log_probs.detach().to("cpu", torch.float32).numpy())
         if rows.shape[1:] != (len(self.tokenizer),):
             raise DecoderError(f"log_probs are {rows.shape}, but must be (frames, {len(self.tokenizer)})")
@@ -164,11 +160,6 @@ class BeamDecoder(Decoder):
                 advance(*search)
             else:
                 _compile(search)
-
-    def finish(self, state: Search) -> list[Hypothesis]:
-        """Return the hypotheses of a search, best first."""
-        *_, hypotheses = self._passes(state)
-        return hypotheses
 
     def _passes(self, state: Search) -> Iterator[list[Hypothesis]]:
         """Yield the `n_best` hypotheses, each with a different text, best first, without and with the second pass."""
@@ -216,10 +207,13 @@ class BeamDecoder(Decoder):
         acoustic = state.logs - state.tree.states["fusion"][state.lanes["node"]]
         best = int(acoustic.argmax())
         index = int(state.lanes["node"][best])
-        while not (end := finish(state.tree.states[index], self.rules, self.options))[0]:
+        while not finish(state.tree.states[index], 0, self.rules, self.options)[0]:
             index = int(state.tree.nodes["parent"][index])
-        _, word, total, bonus = end
-        score = float(acoustic[best]) + self.options.lm_weight * total + bonus
+        at, weight = state.tree.states[index], self.options.lm_weight
+        variants = range(variants_of(int(at["place"]), self.rules.trie))
+        found = [finish(at, variant, self.rules, self.options) for variant in variants]
+        _, word, total, bonus = max(found, key=lambda end: weight * end[2] + end[3])
+        score = float(acoustic[best]) + weight * total + bonus
         logs = np.array([score, acoustic[best], total, bonus])
         return self._hypothesis(state, index, logs, word)
 

@@ -6,29 +6,28 @@ import math
 
 import numpy as np
 
-from speechlstm.decoders.beam.fusion import end_of_word, variants_of, worth
+from speechlstm.decoders.beam.fusion import end_of_word, variants_of
 from speechlstm.decoders.compiled import compiled
 from speechlstm.decoders.lm import query
 
 
 @compiled
-def finish(at, rules, options):
-    """Return `(allowed, word, lm, bonus)` of a prefix at the end of the utterance."""
+def finish(at, variant, rules, options):
+    """Return `(allowed, word, lm, bonus)` of a prefix at the end of the utterance, with the variant-th homophone."""
     total, bonus, word = at.lm, at.bonus, -1
     if options.hot and at.hot > 0:
-        bonus += rules.hot[at.hot].whole - rules.hot[at.hot].score
+        bonus -= rules.hot[at.hot].score
+        place = at.hot
+        while place > 0:
+            bonus += rules.hot[place].whole
+            place = rules.hot[place].fail
     if at.place == 0:
         return True, word, total + end_of_text(at.state, rules, options), bonus
-    score, log_prob, own = -np.inf, 0.0, 0.0
-    for variant in range(variants_of(at.place, rules.trie)):
-        end = end_of_word(at, variant, rules.trie, rules.words, options, rules.lm)
-        if not end.allowed:
-            return False, end.word, total, bonus
-        last = end_of_text(end.state, rules, options)
-        if worth(end, options) + options.lm_weight * last > score:
-            score = worth(end, options) + options.lm_weight * last
-            word, log_prob, own = end.word, end.log_prob + last, end.bonus
-    return True, word, total + log_prob, bonus + own
+    end = end_of_word(at, variant, rules.trie, rules.words, options, rules.lm)
+    if not end.allowed:
+        return False, end.word, total, bonus
+    total += end.log_prob + end_of_text(end.state, rules, options)
+    return True, end.word, total, bonus + end.bonus
 
 
 @compiled
@@ -39,22 +38,27 @@ def end_of_text(state, rules, options):
 
 @compiled
 def endings(states, beam, rules, options):
-    """Return what the prefixes of the beam are worth as whole utterances.
+    """Return what the prefixes of the beam are worth as whole utterances, with each homophone of their last words.
 
     Returns:
-        `(prefixes, 4)` natural logs of each: score (-inf if a word is incomplete), acoustic, lm, bonus; `(prefixes,)`
-        the last word as `finish` gives it.
+        `(endings,)` the lane of each; `(endings, 4)` natural logs: score (-inf if a word is incomplete), acoustic, lm,
+        bonus; `(endings,)` the last word as `finish` gives it.
     """
-    now = beam.now[0]
-    logs, words = np.zeros((now.width, 4)), np.empty(now.width, np.int64)
+    now, count = beam.now[0], 0
+    most = now.width * options.homophones
+    lanes, logs, words = np.empty(most, np.int32), np.zeros((most, 4)), np.empty(most, np.int64)
     for i in range(now.width):
         lane = beam.lanes[i]
         both = lane.blank + lane.token
-        words[i] = -1
-        logs[i, 0] = logs[i, 1] = now.scale + (math.log(both) if both > 0.0 else -np.inf)
-        if options.fused:
-            allowed, words[i], total, bonus = finish(states[lane.node], rules, options)
-            logs[i, 1] -= states[lane.node].fusion
-            logs[i, 2], logs[i, 3] = total, bonus
-            logs[i, 0] = logs[i, 1] + options.lm_weight * total + bonus if allowed else -np.inf
-    return logs, words
+        score = now.scale + (math.log(both) if both > 0.0 else -np.inf)
+        variants = variants_of(states[lane.node].place, rules.trie) if options.fused else 1
+        for variant in range(variants):
+            lanes[count], words[count] = i, -1
+            logs[count, 0] = logs[count, 1] = score
+            if options.fused:
+                allowed, words[count], total, bonus = finish(states[lane.node], variant, rules, options)
+                logs[count, 1] -= states[lane.node].fusion
+                logs[count, 2], logs[count, 3] = total, bonus
+                logs[count, 0] = logs[count, 1] + options.lm_weight * total + bonus if allowed else -np.inf
+            count += 1
+    return lanes[:count], logs[:count], words[:count]

@@ -69,15 +69,16 @@ def _text(phrase: Any) -> str:
 class Hotwords:
     """The automaton of some phrases: a trie, and where to go on when a phrase breaks off.
 
-    Each token of a phrase adds its boost; what a phrase has gathered is taken back when it breaks off or its last
-    word goes on, except what a whole phrase within it has earned. Phrases begin where words do.
+    Each token of a phrase adds its boost. When a phrase breaks off or its last word goes on, what it has gathered is
+    taken back, except what whole phrases within it earn: the most that some of them do that do not overlap. Phrases
+    begin where words do.
 
     Attributes:
         trie: of the phrases.
         fail: `(nodes,)` the longest other beginning of a phrase that a node ends with; 0 for none.
         score: `(nodes,)` what a prefix that has come here has gathered.
-        kept: `(nodes,)` what of it stays if it breaks off within a word.
-        whole: `(nodes,)` and at the end of a word.
+        kept: `(nodes,)` what stays if it breaks off within a word, besides what then stays of `fail`.
+        whole: `(nodes,)` the same at the end of a word.
         gain: the most that one token can add.
     """
 
@@ -87,19 +88,33 @@ class Hotwords:
         self.trie = trie = build_trie(phrases)
         count = len(trie.token)
         each = np.maximum(trie.best_below(np.asarray(boosts, dtype=np.float64)), 0.0)
-        self.score, self.kept, self.whole = np.zeros(count), np.zeros(count), np.zeros(count)
+        self.score, within, ended = np.zeros(count), np.zeros(count), np.zeros(count)
         self.fail = np.zeros(count, dtype=np.int32)
-        ends = np.diff(trie.first_entry) > 0
+        found = np.zeros(count, dtype=np.int32)  # the longest whole phrase that a node ends with, 0 for none
+        ends, change = np.diff(trie.first_entry) > 0, np.zeros(count)
         for node in range(1, count):  # by depth, so all that a node needs is known
-            parent = int(trie.parent[node])
-            at_boundary = kind[trie.token[node]] != CONTINUES
-            self.score[node] = self.score[parent] + each[node]
-            self.kept[node] = self.whole[parent] if at_boundary else self.kept[parent]
-            self.whole[node] = self.score[node] if ends[node] else self.kept[node]
-            self.fail[node] = _suffix(trie, self.fail, kind, node)
-        # A phrase that breaks off can go over into one with a greater boost.
-        change = np.maximum(self.score[self.fail] + self.whole - self.score, 0.0)
+            parent, fail = int(trie.parent[node]), _suffix(trie, self.fail, kind, node)
+            self.score[node], self.fail[node] = self.score[parent] + each[node], fail
+            # What the whole phrases within it earn, those that end with its last word left out, and with them.
+            within[node] = (within if kind[trie.token[node]] == CONTINUES else ended)[parent]
+            ended[node], phrase = within[node], node if ends[node] else int(found[fail])
+            found[node] = phrase
+            while phrase:
+                before = ended[_without(trie, node, phrase)]
+                ended[node] = max(ended[node], before + self.score[phrase])
+                phrase = int(found[self.fail[phrase]])
+            # A phrase that breaks off can go over into one with a greater boost, and that into another.
+            stays = max(within[node] - within[fail], ended[node] - ended[fail])
+            change[node] = max(0.0, self.score[fail] + stays - self.score[node] + change[fail])
+        self.kept, self.whole = within - within[self.fail], ended - ended[self.fail]
         self.gain = float(each.max(initial=0.0) + change.max(initial=0.0))
+
+
+def _without(trie: Trie, node: int, phrase: int) -> int:
+    """Return the node that comes before a phrase at the end of a node."""
+    while phrase:
+        node, phrase = int(trie.parent[node]), int(trie.parent[phrase])
+    return node
 
 
 def _suffix(trie: Trie, fail: NDArray[np.int32], kind: NDArray[np.int8], node: int) -> int:
