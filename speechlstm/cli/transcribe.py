@@ -30,7 +30,7 @@ from speechlstm.transcription.numbers import with_digits
 from speechlstm.transcription.recognizer import Recognizer, transcribe
 from speechlstm.transcription.subtitles import Style
 from speechlstm.transcription.transcript import Transcript
-from speechlstm.types import AudioError, OutputError, SpeechlstmError, UsageError, counted, report_failures
+from speechlstm.types import AudioError, SpeechlstmError, UsageError, counted, report_failures
 
 _Results = Iterator[tuple[int, Transcript | SpeechlstmError | None]]  # None: written already
 
@@ -212,7 +212,7 @@ def _written(
                 result = None
             except SpeechlstmError as error:
                 result = error
-        if not isinstance(result, OutputError):
+        if result is None or isinstance(result, AudioError):  # else what is done waits for room on the disk
             journals.remove(work[index][0].path)
         yield index, result
 

@@ -134,6 +134,27 @@ def test_an_interrupted_recording_goes_on_unless_something_changed(
     assert interrupted(change=lambda: Path("model/weights").write_text("other")) == batches
 
 
+@pytest.mark.parametrize("out", ["o", "o/a.json"])
+def test_a_long_recording_that_found_the_disk_full_is_not_recognized_again(
+    out: str, transcribe: Run, bundle: SpellingBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write("a.wav", np.tile(np.pad(spell("the quick brown fox"), (0, 2 * RATE)), 200), RATE)
+    arguments = ("a.wav", "format=json", "batch_seconds=30", "threads=1", f"out={out}")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as while_full:
+        while_full.setattr("os.fsync", full)
+        assert transcribe(*arguments)[0] == 1
+    batches = len(bundle.batches)
+    bundle.batches.clear()
+    status, _, err = transcribe(*arguments)
+    assert status == 0 and "a.wav: goes on at 0:" in err
+    assert 2 * len(bundle.batches) < batches
+    assert [path.name for path in Path("o").iterdir()] == ["a.json"]
+
+
 def test_a_full_disk_is_named(transcribe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     write(Path("a.wav"), "a")
 
