@@ -210,7 +210,7 @@ def stream_audio(
         count = None if duration is None else max(1, round(duration * source.sample_rate))
         blocks = limited(source.blocks(start, count, losses), duration)
         made = 0
-        for block in resampled(((mixer(data, rate), rate) for data, rate in blocks), sample_rate):
+        for block in resampled(mixer.all(blocks), sample_rate):
             if len(block):
                 made += len(block)
                 yield block

@@ -16,6 +16,13 @@ MAX_PEAK = 64.0  # full scale is 1; integers stored as floats reach 32767
 _CANCELED = (
     0.1  # of the power that channels have together if they are independent: below, they cancel each other
 )
+_PIECE = (
+    0.25  # seconds for which it is decided how channels are mixed, counted from the start of the recording
+)
+_FADE = 0.01  # seconds in which one mix becomes another
+_AUDIBLE = 1e-3  # root mean square above which it is worth telling that channels cancel each other: -60 dB
+_PAUSE = 1.0  # seconds between two stretches that are told as one
+_MOST = 10  # stretches that are told
 
 
 def limited(blocks: Iterable[Block], seconds: float | None) -> Iterator[Block]:
@@ -58,7 +65,7 @@ class Mixer:
     Attributes:
         read: seconds that have gone through.
         finite: whether any value was; of damaged floats, none may be.
-        canceled: seconds at which channels first canceled each other, and the channel that was taken instead.
+        canceled: stretches in which channels canceled each other, in seconds, and the channel that was taken instead.
         broken: seconds at which a channel first had values that are not finite while others were, and that channel.
     """
 
@@ -66,8 +73,34 @@ class Mixer:
         self.losses, self.channel, self.begin = losses, channel, begin
         self.read = 0.0
         self.finite = False
-        self.canceled: tuple[float, int] | None = None
+        self.canceled: list[tuple[float, float, int]] = []
         self.broken: tuple[float, int] | None = None
+        self._mixed = 0  # channels of the last piece that was mixed
+        self._taken: int | None = None  # the one that was taken there instead of the mean
+
+    def all(self, blocks: Iterable[Block]) -> Iterator[tuple[NDArray[np.float32], int]]:
+        """Yield one channel of all blocks, and its rate.
+
+        Where channels are mixed, blocks are cut anew so that they hold whole pieces, whatever the reader's blocks are.
+
+        Raises:
+            AudioError: as below.
+        """
+        rest: Block | None = None
+        for data, rate in blocks:
+            if rest is not None and (rest[1], rest[0].shape[1]) == (rate, data.shape[1]):
+                data = np.concatenate([rest[0], data])
+            elif rest is not None:
+                yield self(*rest), rest[1]
+            end = len(data)
+            if self.channel is None and data.shape[1] > 1:
+                first, length = self._next(0, rate), round(_PIECE * rate)
+                end = 0 if end < first else end - (end - first) % length
+            if end:
+                yield self(data[:end], rate), rate
+            rest = (data[end:], rate) if end < len(data) else None
+        if rest is not None:
+            yield self(*rest), rest[1]
 
     def __call__(self, data: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         """Return the channel, `(samples,)`.
@@ -80,9 +113,7 @@ class Mixer:
             raise AudioError(
                 f"{name}: no channel {self.channel}; it has {counted(channels, 'channel')}, counted from 0"
             )
-        mono = self._mix(data) if self.channel is None and channels > 1 else data[:, self.channel or 0]
-        if self.channel is None and channels > 1 and not _is_finite(mono):
-            mono = self._mix(self._of_the_others(data, rate))
+        mono = self._mix(data, rate) if self.channel is None and channels > 1 else data[:, self.channel or 0]
         if not _is_finite(mono):
             mono = self._without_nonsense(mono, rate)
         else:
@@ -93,24 +124,74 @@ class Mixer:
         return mono
 
     def messages(self) -> list[str]:
-        """Return a line if channels canceled each other, and one if one of them is broken."""
-        lines: list[str] = []
-        if self.canceled is not None:
-            start, channel = self.canceled
-            lines.append(f"channels cancel each other at {start:.1f} s; channel {channel} was taken there")
+        """Return a line for each stretch in which channels canceled each other, and one if one of them is broken."""
+        lines = [
+            f"channels cancel each other from {start:.1f} to {end:.1f} s; channel {channel} was taken there"
+            for start, end, channel in self.canceled[:_MOST]
+        ]
+        if rest := len(self.canceled) - len(lines):
+            lines.append(f"channels cancel each other in {counted(rest, 'more stretch')}")
         if self.broken is not None:
             lines.append(f"{self._broken(*self.broken)}; the others were taken there")
         return lines
 
-    def _mix(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
-        channels = data.shape[1]
-        mono: NDArray[np.float32] = data @ np.full(channels, 1 / channels, np.float32)
-        powers = np.einsum("ij,ij->j", data, data)
-        if float(mono @ mono) * channels**2 < _CANCELED * float(powers.sum()):
-            loudest = int(powers.argmax())
-            self.canceled = self.canceled or (self.begin + self.read, loudest)
-            return data[:, loudest]
+    def _next(self, start: int, rate: int) -> int:
+        """Return how many samples the piece has that begins with sample `start` of a block.
+
+        The first one of a part that begins in the middle of a piece is shorter, or longer if it would be too short.
+        """
+        length = round(_PIECE * rate)
+        size = length - (round(self.begin * rate) + round(self.read * rate) + start) % length
+        return size if size >= length // 2 else size + length
+
+    def _mix(self, data: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        """Return the mean of the channels, or one of them in pieces where they cancel each other."""
+        channels, start = data.shape[1], 0
+        shares = np.full(channels, 1 / channels, np.float32)
+        mono: NDArray[np.float32] = data @ shares
+        if not _is_finite(mono):
+            data = self._of_the_others(data, rate)
+            mono = data @ shares
+        while start < len(data):
+            end = min(start + self._next(start, rate), len(data))
+            piece, mixed = data[start:end], mono[start:end]
+            taken = self._choose(piece, mixed, start, rate)
+            fade = min(len(piece), round(_FADE * rate)) if channels == self._mixed else 0
+            before = mixed[:fade].copy() if self._taken is None or not fade else piece[:fade, self._taken]
+            if taken is not None:
+                mixed[:] = piece[:, taken]
+            if fade and taken != self._taken:
+                mixed[:fade] += (before - mixed[:fade]) * np.linspace(1, 0, fade, dtype=np.float32)
+            self._mixed, self._taken, start = channels, taken, end
         return mono
+
+    def _choose(
+        self, piece: NDArray[np.float32], mean: NDArray[np.float32], start: int, rate: int
+    ) -> int | None:
+        """Return the channel to take in a piece, None for the mean."""
+        channels = piece.shape[1]
+        before = self._taken if channels == self._mixed else None
+        if len(piece) < round(_PIECE * rate) // 2 and channels == self._mixed:
+            return before  # what is left at the end is too short to tell
+        values = piece.ravel()
+        if not float(mean @ mean) * channels**2 < _CANCELED * float(
+            values @ values
+        ):  # also of what is not finite
+            return None
+        powers = np.einsum("ij,ij->j", piece, piece)
+        taken = int(powers.argmax())
+        if before is not None and powers[before] > powers[taken] / 2:
+            taken = before  # no change without need
+        if powers[taken] > _AUDIBLE**2 * len(piece):
+            self._tell(self.begin + self.read + start / rate, len(piece) / rate, taken)
+        return taken
+
+    def _tell(self, start: float, seconds: float, channel: int) -> None:
+        """Note that a channel was taken, as part of the stretch before if it goes on."""
+        end = start + seconds
+        if self.canceled and self.canceled[-1][2] == channel and start - self.canceled[-1][1] < _PAUSE:
+            start, _, _ = self.canceled.pop()
+        self.canceled.append((start, end, channel))
 
     def _of_the_others(self, data: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         """Return samples with what is not finite in one channel replaced by the mean of those that are.
