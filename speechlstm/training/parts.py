@@ -113,20 +113,26 @@ def select(
         return acoustic.num_frames(round(seconds * cfg.sample_rate))
 
     train = part == "train"
-    problems = cheap_checks(utterances, tokenizer, frames) if train else cheap_checks(utterances)
-    reasons: dict[str, str] = {}
-    for problem in problems:
-        scored = problem.kind == "empty text" and not train  # whatever is recognized then counts as inserted
-        if problem.severity == "error" and problem.utterance is not None and not scored:
-            reasons.setdefault(problem.utterance, problem.message)
-    for utterance in utterances if train else ():
-        if not cfg.data.min_seconds <= utterance.duration <= cfg.data.max_seconds:
+    wanted = (tokenizer, frames) if train else ()
+    kept: list[Utterance] = []
+    reasons: list[str] = []
+    for utterance in utterances:  # each by itself: an id may stand in several manifests
+        found = [
+            problem.message
+            for problem in cheap_checks([utterance], *wanted)
+            # without a text, whatever is recognized counts as inserted
+            if problem.severity == "error" and (train or problem.kind != "empty text")
+        ]
+        if train and not cfg.data.min_seconds <= utterance.duration <= cfg.data.max_seconds:
             limits = (
                 f"{cfg.data.min_seconds:g} to {cfg.data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
             )
-            reasons.setdefault(utterance.id, f"{utterance.duration:.2f} s long, outside {limits}")
-    name_left_out(part, [f"{name}: {reason}" for name, reason in reasons.items()], len(utterances), cfg)
-    kept = [utterance for utterance in utterances if utterance.id not in reasons]
+            found.append(f"{utterance.duration:.2f} s long, outside {limits}")
+        if found:
+            reasons.append(f"{utterance.id}: {found[0]}")
+        else:
+            kept.append(utterance)
+    name_left_out(part, reasons, len(utterances), cfg)
     if not kept:
         raise ManifestError(
             f"no utterance of the {part} part can be used; run `speechlstm validate` for details"

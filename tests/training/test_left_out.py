@@ -84,3 +84,19 @@ def test_several_manifests_are_one_training_part(here: Path) -> None:
     cfg = load("data.train=[train.jsonl,dev.jsonl]")
     _, data = parts.prepare(cfg)
     assert len(data.train_set) == 8
+
+
+def test_an_id_that_stands_in_two_manifests(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("train", "dev"):
+        lines = [json.loads(line) for line in (here / f"{part}.jsonl").read_text().splitlines()]
+        numbered = (json.dumps({**line, "id": f"{k:03}"}) + "\n" for k, line in enumerate(lines))
+        (here / f"{part}.jsonl").write_text("".join(numbered))
+    (here / "train0.wav").unlink()
+    (here / "train1.wav").unlink()
+    (here / "dev1.wav").unlink()
+    _, data = parts.prepare(load("data.train=[train.jsonl,dev.jsonl]", "verbose=true"))
+    kept = [Path(utterance.audio_filepath).name for utterance in data.train_set.utterances]
+    assert kept == ["train2.wav", "train3.wav", "train4.wav", "train5.wav", "dev0.wav"]
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "train: left out 3 of 8 utterances:"
+    assert [line.split(": ")[0] for line in said[1:4]] == ["  000", "  001", "  001"]
