@@ -64,16 +64,19 @@ def _merged(results: list[Transcript | AudioError]) -> Transcript | AudioError:
         made.append(result)
     if len(made) == 1:
         return made[0]
-    words = sorted((word for each in made for word in each.words), key=lambda word: word.start)
-    return replace(
+    whole = replace(
         made[0],
-        text=" ".join(word.text for word in words),
-        words=words,
         score=sum(each.score for each in made),
         duration=max(each.duration for each in made),
         parts={},
         alternatives=[],
         tokens=[],
         warnings=list(dict.fromkeys(warning for each in made for warning in each.warnings)),
-        channels=made,
     )
+    return with_channels(whole, made)
+
+
+def with_channels(transcript: Transcript, channels: list[Transcript]) -> Transcript:
+    """Return a transcript with those of its channels; its words and text are theirs, by when they begin."""
+    words = sorted((word for each in channels for word in each.words), key=lambda word: word.start)
+    return replace(transcript, text=" ".join(word.text for word in words), words=words, channels=channels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from speechlstm.transcription.channels import with_channels
 from speechlstm.transcription.transcript import Transcript, Word
 from speechlstm.types import UsageError
 
@@ -46,7 +47,8 @@ def with_digits(transcript: Transcript, language: str) -> Transcript:
         from text_to_num import find_numbers
     except ImportError:
         raise UsageError("text.itn needs the extra numbers: pip install 'speechlstm[numbers]'") from None
-    channels = [with_digits(channel, language) for channel in transcript.channels]
+    if transcript.channels:  # of what two people say at once, no number is made
+        return with_channels(transcript, [with_digits(channel, language) for channel in transcript.channels])
     words, text, done = list[Word](), transcript.text, 0
     for number in find_numbers([_Token(word) for word in transcript.words], language):
         parts = transcript.words[number.start : number.end]
@@ -58,4 +60,4 @@ def with_digits(transcript: Transcript, language: str) -> Transcript:
     words += transcript.words[done:]
     if done:
         text = " ".join(word.text for word in words)
-    return replace(transcript, text=text, words=words, channels=channels)
+    return replace(transcript, text=text, words=words)

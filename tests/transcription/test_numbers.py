@@ -65,6 +65,19 @@ def test_each_channel_and_other_languages() -> None:
     assert with_digits(spoken("vierundzwanzig katzen"), "de").text == "24 katzen"
 
 
+def test_numbers_of_two_channels_stay_apart() -> None:
+    first, second = spoken("twenty one cats"), spoken("forty two")
+    words = sorted(first.words + second.words, key=lambda word: word.start)
+    mixed = Transcript("a.wav", "twenty forty one two cats", words, 0.0, 1.0, channels=[first, second])
+    after = with_digits(mixed, "en")
+    assert after.text == "21 42 cats" and [channel.text for channel in after.channels] == ["21 cats", "42"]
+    assert [(word.text, word.spoken) for word in after.words] == [
+        ("21", "twenty one"),
+        ("42", "forty two"),
+        ("cats", None),
+    ]
+
+
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "text_to_num", None)
     with pytest.raises(UsageError, match=r"pip install 'speechlstm\[numbers\]'"):
