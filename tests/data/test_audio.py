@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -89,6 +92,25 @@ def test_segment_reads_only_its_part(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     load_audio(path, RATE, offset=1.0, duration=0.5)
     assert sizes == [RATE // 2]
+
+
+def test_parts_of_an_open_file_are_read_at_once() -> None:
+    class Slow(io.BytesIO):
+        """Brings little at a time, and lets other threads go on meanwhile."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            time.sleep(1e-4)
+            return super().read(4096 if size is None or size < 0 else min(size, 4096))
+
+    content = io.BytesIO()
+    soundfile.write(content, chirp(), RATE, format="WAV", subtype="FLOAT")
+    file, parts = Slow(content.getvalue()), 8
+    count = len(chirp()) // parts
+    with ThreadPoolExecutor(parts) as pool:
+        work = [pool.submit(load_audio, file, RATE, k * count / RATE, count / RATE) for k in range(parts)]
+        sound = np.concatenate([each.result() for each in work])
+    np.testing.assert_allclose(sound, chirp()[: len(sound)], atol=1e-6)
+    assert len(sound) == parts * count and file.tell() == 0
 
 
 def test_channels_are_mixed_or_picked(tmp_path: Path) -> None:

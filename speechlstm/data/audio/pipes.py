@@ -8,6 +8,8 @@ import re
 import shutil
 import stat
 import tempfile
+import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +17,8 @@ from typing import IO, Any
 from speechlstm.types import AudioError, UsageError
 
 _STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+_LOCKS: weakref.WeakValueDictionary[int, threading.Lock] = weakref.WeakValueDictionary()  # of files by id()
+_LOCKING = threading.Lock()
 _OPEN_FILE = re.compile(r"/(dev|proc/self)/fd/\d+")  # as shells write it for <(...)
 
 
@@ -71,18 +75,21 @@ def goes_back(file: Any) -> bool:
 
 @contextlib.contextmanager
 def reading(file: Any, called: str) -> Iterator[Any]:
-    """Yield an open file that can be read, and name it in what is raised while it is.
+    """Yield an open file that can be read, to one thread at a time, and name it in what is raised while it is.
 
     Raises:
         UsageError: it is closed, or not open for reading bytes.
         AudioError: reading it fails.
     """
+    with _LOCKING:
+        lock = _LOCKS.setdefault(id(file), threading.Lock())
     try:
-        if getattr(file, "closed", False):
-            raise UsageError(f"{called}: the file is closed; open it in binary mode, 'rb'")
-        if (hasattr(file, "readable") and not file.readable()) or not isinstance(file.read(0), bytes):
-            raise UsageError(f"{called}: open it in binary mode, 'rb'")
-        yield file
+        with lock:  # several parts of it may be wanted at once, and it stands at one place only
+            if getattr(file, "closed", False):
+                raise UsageError(f"{called}: the file is closed; open it in binary mode, 'rb'")
+            if (hasattr(file, "readable") and not file.readable()) or not isinstance(file.read(0), bytes):
+                raise UsageError(f"{called}: open it in binary mode, 'rb'")
+            yield file
     except (UsageError, AudioError):
         raise
     except Exception as error:  # whatever a file that is none of Python's own may raise
