@@ -78,7 +78,7 @@ def examine(
     """
     entries, problems = _read(manifest)
     others = _read(against)[0] if against is not None else []
-    decoded = decode_all([*entries, *others], threads, channel)
+    decoded = decode_all([entries, others], threads, channel)
     first: dict[str, int] = {}
     for line, utterance in entries:
         found = [*_check_line(utterance, tokenizer, num_encoder_frames), *decoded[id(utterance)].problems]

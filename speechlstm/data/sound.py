@@ -33,14 +33,19 @@ class Decoded:
     problems: list[Problem]
 
 
-def decode_all(entries: Sequence[Entry], threads: int, channel: int | str | None) -> dict[int, Decoded]:
-    """Decode every utterance once; the keys are the utterances' `id()`."""
-    utterances = [utterance for _, utterance in entries]
-    files = Counter(utterance.audio_filepath for utterance in utterances)
+def decode_all(
+    manifests: Sequence[Sequence[Entry]], threads: int, channel: int | str | None
+) -> dict[int, Decoded]:
+    """Decode every utterance of some manifests once; the keys are the utterances' `id()`."""
+    utterances = [utterance for entries in manifests for _, utterance in entries]
+    alone: set[int] = set()  # with a file of their own in their manifest
+    for entries in manifests:
+        files = Counter(utterance.audio_filepath for _, utterance in entries)
+        alone |= {id(utterance) for _, utterance in entries if files[utterance.audio_filepath] == 1}
     length = cache(lambda path: audio_info(path).duration)
 
     def decode(each: Utterance) -> Decoded:
-        whole = files[each.audio_filepath] == 1 and not each.offset
+        whole = id(each) in alone and not each.offset
         return _decode(each, None if whole else length, channel)
 
     with ThreadPoolExecutor(threads) as pool:

@@ -174,6 +174,13 @@ def test_what_two_manifests_share(tmp_path: Path) -> None:
     assert examine(test.manifest).problems == []
 
 
+def test_a_wrong_duration_is_found_beside_another_manifest_with_the_file(tmp_path: Path) -> None:
+    train, test = Folder(tmp_path, "train"), Folder(tmp_path, "tested")
+    train.add("a", noise(1, 3.0), duration=3.0)
+    wrong = ("wrong duration", test.add("a", None))
+    assert test.found() == [wrong] and wrong in test.found(against=train.manifest)
+
+
 @settings(max_examples=60)
 @given(st.text("ab ", min_size=1, max_size=8).filter(str.strip), st.integers(0, 12))
 def test_alignment_agrees_with_the_loss(text: str, frames: int) -> None:
