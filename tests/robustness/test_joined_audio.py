@@ -12,6 +12,7 @@ import soundfile
 from speech_files import CODED, RATE, mux, read, shift, speech, strictly
 
 from speechlstm.data.audio import joined, load_audio
+from speechlstm.types import AudioError
 
 SPLIT = ["flac", "m4a", "mp4", "mov", "caf", "au", "aiff", "flv", "tta", "wv"]  # formats for one recording
 
@@ -101,3 +102,18 @@ def test_a_file_is_looked_through_once_and_again_when_it_has_changed(made: Any, 
         lengths = [len(load_audio(path, RATE)) for _ in range(3)]
         assert lengths == 3 * [times * len(speech())]
         assert joined._places.cache_info().misses == missed + 1
+
+
+def test_what_is_not_finite_is_where_it_is(tmp_path: Path) -> None:
+    samples = np.tile(speech(), 2)
+    samples[6 * RATE : 6 * RATE + RATE // 2] = np.nan
+    contents = []
+    for half in np.split(samples, 2):
+        soundfile.write(tmp_path / "half.au", half, RATE, subtype="FLOAT")
+        contents.append((tmp_path / "half.au").read_bytes())
+    path = tmp_path / "joined.au"
+    path.write_bytes(b"".join(contents))
+    assert read(path)[1] == ["0.50 s missing at 6.0 s"]
+    with pytest.raises(AudioError, match=r"not finite \(NaN or infinity\), 0.50 s missing at 6.0 s"):
+        load_audio(path, RATE, 5.0, 2.0)
+    assert len(load_audio(path, RATE, 1.0, 4.0)) == 4 * RATE

@@ -123,14 +123,14 @@ class _Chain:
         """Yield what can be read from sample `start` on."""
         begin, done = start / self.sample_rate, 0.0
         for link in self.links:
-            losses.base = done
+            its_losses = losses.of_part(done)
             with contextlib.ExitStack() as stack:
                 try:
                     source = self._open(link, stack)
                 except AudioError:  # its first pages are lost
-                    losses.add(0.0, None)
+                    its_losses.add(0.0, None)
                     continue
-                for data, rate in source.blocks(0, None, losses):
+                for data, rate in source.blocks(0, None, its_losses):
                     skip = round((begin - done) * rate)
                     done += len(data) / rate
                     if skip < len(data):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from speechlstm.types import AudioError
 
 GAP = 0.1  # seconds; what is closer together is one hole with crumbs in it
@@ -20,16 +22,22 @@ class Losses:
 
     def __init__(self, name: str, strict: bool, begin: float = 0.0, end: float = float("inf")) -> None:
         self.name, self.strict, self.begin, self.end = name, strict, begin, end
-        self.base = 0.0  # seconds at which the part of the recording begins whose losses are added
         self.stretches: list[tuple[float, float]] = []
+        self._base = 0.0  # seconds of the recording from which those that are added count
+
+    def of_part(self, start: float) -> Losses:
+        """Return the same losses for what reads a part of the recording and counts from its start."""
+        part = copy.copy(self)  # with the same list
+        part._base = start
+        return part
 
     def add(self, start: float, seconds: float | None, reason: str = "damaged or truncated") -> None:
-        """Note that `seconds` are missing at `start`, in seconds of the recording; None: nobody knows how much.
+        """Note that `seconds` are missing at `start`, in seconds of the recording or part; None: nobody knows how much.
 
         Raises:
             AudioError: losses are not allowed.
         """
-        start, length = self.base + start, 0.0 if seconds is None else seconds
+        start, length = self._base + start, 0.0 if seconds is None else seconds
         if start > self.end or start + length < self.begin:
             return
         if self.strict:
