@@ -69,6 +69,14 @@ def test_only_what_is_not_finite_is_missing(
     assert losses.messages() == (lines or [*many, "2 more stretches missing, 0.12 s in all"])
 
 
+def test_what_is_missing_is_told_in_order() -> None:
+    losses = Losses("a", strict=False)
+    for start, seconds in ((8.0, 2.0), (1.0, 0.5), (7.5, 0.45), (5.0, 1.0), (1.52, 0.1)):
+        losses.add(start, seconds)
+    lines = ["0.62 s missing at 1.0 s", "1.00 s missing at 5.0 s", "2.50 s missing at 7.5 s"]
+    assert losses.messages() == lines
+
+
 def test_whole_blocks_that_are_not_finite_are_missing_unless_all_are(tmp_path: Path) -> None:
     samples = np.full(300 * RATE, 0.1, np.float32)
     samples[40 * RATE : 200 * RATE] = np.nan

@@ -45,10 +45,17 @@ class Losses:
                 f"{self.name}: {reason}, {_text(start, length)}; copy or download it again, or set strict_audio=false "
                 "to use what can be read"
             )
-        if self.stretches and start - sum(self.stretches[-1]) < GAP:
+        later: list[
+            tuple[float, float]
+        ] = []  # told before by the reader, which is ahead of who looks at values
+        while self.stretches and start + length + GAP <= self.stretches[-1][0]:
+            later.append(self.stretches.pop())
+        while self.stretches and start - sum(self.stretches[-1]) < GAP:
             before = self.stretches.pop()
-            start, length = before[0], max(start + length, sum(before)) - before[0]
-        self.stretches.append((start, length))
+            end = max(start + length, sum(before))
+            start = min(start, before[0])
+            length = end - start
+        self.stretches += [(start, length), *reversed(later)]
 
     def messages(self) -> list[str]:
         """Return one line for each stretch, such as `1.02 s missing at 12.4 s`, and one for those beyond the tenth."""
