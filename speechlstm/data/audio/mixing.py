@@ -17,7 +17,7 @@ _CANCELED = (
     0.1  # of the power that channels have together if they are independent: below, they cancel each other
 )
 _PIECE = (
-    0.25  # seconds for which it is decided how channels are mixed, counted from the start of the recording
+    0.25  # seconds that are mixed in one way, counted from the start of the recording: longer loses words
 )
 _FADE = 0.01  # seconds in which one mix becomes another
 _AUDIBLE = 1e-3  # root mean square above which it is worth telling that channels cancel each other: -60 dB
