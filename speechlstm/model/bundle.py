@@ -57,7 +57,10 @@ class Bundle:
 
     def round(self, dtype: torch.dtype) -> None:
         """Round the weights to a type of fewer bits, in which `save` then stores them."""
-        state = {name: value.to(dtype).to(value.dtype) for name, value in self.model.state_dict().items()}
+        state = {
+            name: value.to(dtype).to(value.dtype) if value.is_floating_point() else value
+            for name, value in self.model.state_dict().items()
+        }
         self.model.load_state_dict(state)
         self.config = {**self.config, "dtype": str(dtype).removeprefix("torch.")}
 
@@ -73,7 +76,10 @@ class Bundle:
         folder = Path(folder)
         dtype = getattr(torch, self.config.get("dtype", "float32"))
         state = {
-            name: value.detach().cpu().to(dtype).contiguous()
+            # Counts stay whole numbers; tied weights get memory of their own, as the format wants it.
+            name: value.detach()
+            .to("cpu", dtype if value.is_floating_point() else value.dtype, copy=True)
+            .contiguous()
             for name, value in self.model.state_dict().items()
         }
         about = {"format": FORMAT, "speechlstm": __version__, "tokenizer": self.tokenizer.to_dict()}

@@ -54,9 +54,13 @@ class Contract:
 
     def make(self, **params: Any) -> Any:
         """Make the part with the settings of its YAML and its `params`; further ones go before them."""
+        return registry.create(self.stage, **{**self.settings(), **self.given(), **self.params, **params})
+
+    def settings(self) -> dict[str, Any]:
+        """Return what its YAML sets, and its `params` before that."""
         tree = {"lm": None, "sample_rate": SAMPLE_RATE, "part": installed.settings(self.stage, self.name)}
         settings: Any = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
-        return registry.create(self.stage, **{**settings["part"], **self.given(), **self.params, **params})
+        return {**settings["part"], **self.params}
 
     def given(self) -> dict[str, Any]:
         """Return what follows from other stages."""

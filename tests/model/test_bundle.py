@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small_bundle import RATE, log_probs_of, make
+from small_bundle import ENCODER, RATE, log_probs_of, make
 
 import speechlstm
+from speechlstm.model import encoder
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.selftest import save_bundle
 from speechlstm.model.selftest import verify as check
@@ -49,6 +51,29 @@ def test_half_precision_is_half_the_size_and_verifies(tmp_path: Path) -> None:
     assert 0 < (log_probs_of(loaded) - exact).abs().max() < 0.01
     sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
     assert sizes[1] < 0.65 * sizes[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_counts_and_tied_weights_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    """As batch normalization has a count of batches, and an output layer can be used twice."""
+
+    class Counting(encoder.Encoder):
+        def __init__(self, num_features: int, vocab_size: int, **settings: Any) -> None:
+            super().__init__(num_features, vocab_size, **settings)
+            self.register_buffer("batches", torch.tensor(0))
+            self.twin = self.output
+
+    monkeypatch.setattr(encoder, "Encoder", Counting)
+    bundle = make()
+    bundle.model.encoder = Counting(16, len(bundle.tokenizer), **ENCODER).eval()
+    bundle.model.encoder.batches.fill_(2001)  # which bfloat16 has not
+    save_bundle(bundle, tmp_path / "b", "", dtype)
+    loaded = load_bundle(tmp_path / "b")
+    assert torch.equal(log_probs_of(loaded), log_probs_of(bundle))
+    assert loaded.model.encoder.batches == bundle.model.encoder.batches == 2001
+    assert loaded.model.encoder.twin is loaded.model.encoder.output
 
 
 def test_an_older_bundle_is_replaced_and_nothing_else_is_left(small: Path) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import copy
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from speechlstm.model.contract import Contract, require, require_same
+from speechlstm.model.acoustic import AcousticModel
+from speechlstm.model.bundle import Bundle, load_bundle
+from speechlstm.model.contract import SAMPLE_RATE, Contract, require, require_same
+from speechlstm.model.features import LogMel
+from speechlstm.model.selftest import save_bundle
+from speechlstm.model.tokenizer import Characters
 
 FEATURES, TOKENS = 12, 7
 LENGTHS = (23, 0, 9, 1, 40)  # feature frames
@@ -113,6 +120,24 @@ class EncoderContract(Contract):
         wanted, _ = self._encode(encoder, self._rows())
         require_same(wanted, self._encode(other, self._rows())[0], "an encoder with this one's state dict")
         require_same(wanted, self._encode(copy.deepcopy(encoder), self._rows())[0], "a copy")
+
+    def test_a_bundle_keeps_it(self) -> None:
+        """Saved as a bundle and loaded again, which makes it from its settings, it gives the same."""
+        encoder, tokens = self._make(), Characters.from_texts(["abcde"])  # with blank and space
+        features = {"name": "logmel", "sample_rate": SAMPLE_RATE, "num_mels": FEATURES}
+        config = {
+            "name": "contract",
+            "sample_rate": SAMPLE_RATE,
+            "features": features,
+            "encoder": self.settings(),
+        }
+        model = AcousticModel(LogMel(SAMPLE_RATE, num_mels=FEATURES), encoder)
+        with tempfile.TemporaryDirectory() as folder:
+            save_bundle(Bundle(model, tokens, config), path := Path(folder) / "bundle", "")
+            loaded = load_bundle(path).model.encoder
+        require_same(
+            self._encode(encoder, self._rows())[0], self._encode(loaded, self._rows())[0], "once loaded"
+        )
 
     def test_half_precision_is_taken(self) -> None:
         """Under autocast to bfloat16 log-probabilities stay float32, and near."""
