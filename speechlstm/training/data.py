@@ -177,9 +177,9 @@ class SpeechData(pl.LightningDataModule):
         self.unread = 0  # lines of manifests and recordings that could not be read, and are left out
         self.ranks, self.rank = 1, 0  # how many devices share the batches, and which this one is
         self.sampler: BucketSampler | None = None  # of the training part
-        # Where a checkpoint's training goes on: epoch, batches of it that are done, batches done in all, and what
-        # the order of the batches was made from.
-        self.start = {"epoch": 0, "batches": 0, "total": 0, "order": 0}
+        # Where a checkpoint's training goes on: epoch, batches of it that are done, and what the order of the
+        # batches was made from.
+        self.start = {"epoch": 0, "batches": 0, "order": 0}
         self.train_set = UtteranceDataset(train, encode, sample_rate, cache, speed, change, strict_audio)
         self.dev_set = UtteranceDataset(
             dev, _spellable(encode), sample_rate, cache, strict_audio=strict_audio
@@ -248,10 +248,14 @@ class SpeechData(pl.LightningDataModule):
     def state_dict(self) -> dict[str, int]:
         """Return where the training stands: how many batches it has had, not how many the loaders have read ahead."""
         assert self.trainer is not None and self.sampler is not None
-        total = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        epochs, batches = divmod(self.start["batches"] + total - self.start["total"], len(self.sampler))
-        epoch = self.start["epoch"] + epochs
-        return {"epoch": epoch, "batches": batches, "total": total, "order": self.sampler.fingerprint()}
+        loop = self.trainer.fit_loop
+        counts, epoch, batches = loop.epoch_progress.current, self.trainer.current_epoch, 0
+        # Otherwise the epoch is about to begin, and the batches are of the one before.
+        if counts.started == counts.ready:  # type: ignore[attr-defined]
+            batches = loop.epoch_loop.batch_progress.current.ready
+        if batches >= loop.max_batches:  # not always those of the sampler: `limit_train_batches`
+            epoch, batches = epoch + 1, 0
+        return {"epoch": epoch, "batches": batches, "order": self.sampler.fingerprint()}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on where the checkpoint was written."""

@@ -245,6 +245,11 @@ def check_trainer(trainer: DictConfig) -> None:
         raise UsageError(f"trainer.max_epochs is {epochs!r}, but must be 1 or more, or -1 for no limit")
     if isinstance(devices, int) and not isinstance(devices, bool) and devices != -1 and devices < 1:
         raise UsageError(f"trainer.devices is {devices!r}, but must be 1 or more, or auto")
+    if trainer.get("max_time") and trainer.get("accumulate_grad_batches", 1) != 1:
+        raise UsageError(
+            f"trainer.max_time with trainer.accumulate_grad_batches={trainer.accumulate_grad_batches} can end the "
+            "training between two updates, where it cannot go on later; use trainer.max_steps"
+        )
     if trainer.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UsageError(
             f"trainer.accelerator={trainer.accelerator}: PyTorch sees no GPU on this machine; use trainer=cpu"

@@ -21,6 +21,10 @@ SETTINGS = [  # what is asked for, and what the answer names
     ("trainer.max_epochs=-5", "trainer.max_epochs is -5"),
     ("trainer.max_epochs=x", "trainer.max_epochs is 'x'"),
     ("trainer.max_epochs=1.5", "trainer.max_epochs is 1.5"),
+    (
+        "+trainer.max_time=00:00:10:00 +trainer.accumulate_grad_batches=2",
+        "can end the training between two updates, where it cannot go on later; use trainer.max_steps",
+    ),
     ("trainer.devices=0", "trainer.devices is 0, but must be 1 or more"),
     ("trainer.precision=bf16-true", "use bf16-mixed"),
     ("trainer.precision=16-mixed", "needs a GPU"),

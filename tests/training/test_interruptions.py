@@ -13,8 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Timer
 from tones import TINY, command, fit, last, same_end
 from warm import Server
 
@@ -28,6 +31,7 @@ LIVELY = [
     "augment=noisy", "scheduler=one_cycle", "encoder.dropout=0.2", "data.batch_seconds=1",
     "~scheduler.start_factor", "~scheduler.total_iters",
 ]  # fmt: skip
+EVEN = ["augment=noisy", "encoder.dropout=0.2", "data.batch_seconds=1", "scheduler=constant"]
 
 
 @functools.cache
@@ -92,6 +96,53 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     assert (last("parts")["global_step"] if left else None) == goes_on
     fit(*LIVELY, *settings, "out=parts")
     assert same_end(last("parts"), whole)
+
+
+@pytest.mark.parametrize(
+    ("settings", "cut", "stands"),
+    [
+        (["+trainer.limit_train_batches=2"], "trainer.max_epochs=2", (2, 0)),
+        ([], "+trainer.max_steps=7", (2, 1)),
+        (["+trainer.val_check_interval=2"], "+trainer.max_steps=8", (2, 2)),  # before the validation
+        (["trainer.check_val_every_n_epoch=2"], "+trainer.max_time=00:01:00:00", (1, 2)),
+    ],
+)
+def test_a_training_that_is_given_more_goes_on_as_if_it_had_been_longer(
+    here: Path, settings: list[str], cut: str, stands: tuple[int, int]
+) -> None:
+    """Lightning takes an epoch that it ends early for a whole one."""
+    fit(*EVEN, *settings, "out=whole")
+    with pytest.MonkeyPatch.context() as patch:
+
+        def be_late(self: Timer, trainer: pl.Trainer) -> None:
+            trainer.should_stop = trainer.global_step >= 5
+
+        patch.setattr(Timer, "_check_time_remaining", be_late)
+        fit(*EVEN, *settings, cut, "out=parts")
+    place: Any = last("parts")["SpeechData"]
+    assert (place["epoch"], place["batches"]) == stands
+    fit(*EVEN, *settings, "out=parts")
+    assert same_end(last("parts"), last("whole"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "stop", "batch"),
+    [
+        (["+trainer.max_steps=100"], None, 1),
+        (["+trainer.max_steps=10", "trainer.check_val_every_n_epoch=2"], signal.SIGTERM, 2),
+        (["+trainer.limit_train_batches=2"], signal.SIGTERM, 0),
+    ],
+)
+def test_a_training_of_so_many_updates_is_interrupted(
+    here: Path, settings: list[str], stop: int | None, batch: int
+) -> None:
+    fit(*EVEN, *settings, "out=whole")
+    with pytest.MonkeyPatch.context() as patch:
+        at(patch, "training_step", 2, batch, stop)
+        with pytest.raises((CrashError, SystemExit)):
+            fit(*EVEN, *settings, "out=parts")
+    fit(*EVEN, *settings, "out=parts")
+    assert same_end(last("parts"), last("whole"))
 
 
 def test_ctrl_c_twice_stops_at_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,8 @@ class LastCheckpoint(Checkpoint):
         self.every_minutes = every_minutes
         self.received = 0  # signal that has come
         self.place: Place | None = None  # where in the loops the checkpoint is being written
-        self.saved: tuple[int, str] = (0, "epoch")  # updates, and place, of the last checkpoint
+        self.saved: tuple[int, Place] = (0, "epoch")  # updates, and place, of the last checkpoint
+        self.cut = False  # whether the training ends within this epoch
         self.before = 0.0  # seconds of the sessions before this one
         self.begun = self.written = time.monotonic()
 
@@ -78,6 +79,11 @@ class LastCheckpoint(Checkpoint):
                 f"the ranks go on after {', '.join(map(str, updates))} updates; "
                 "out= must be a folder that all machines share"
             )
+        loop, epochs = trainer.fit_loop, trainer.fit_loop.epoch_progress.current
+        if epochs.ready == epochs.processed:  # type: ignore[attr-defined]
+            # With `max_steps`, Lightning goes on with the epoch that has ended, and leaves the next one out.
+            loop._restarting = loop.epoch_loop.restarting = False
+            loop.update_restart_stage()
         if threading.current_thread() is threading.main_thread():
             handle_signals(self._receive, SIGNALS)
 
@@ -87,14 +93,19 @@ class LastCheckpoint(Checkpoint):
         """Write between two updates, if it is time; before a validation or an epoch's end their own hooks do."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
             return
-        loop = trainer.fit_loop
+        loop, stops = trainer.fit_loop, trainer.should_stop
+        trainer.should_stop = False  # or Lightning would validate in any case, which is not repeated
         validates = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
-        self._act("batch", postponed=trainer.is_last_batch or validates)
+        trainer.should_stop = stops
+        # Lightning will take an epoch that ends here for a whole one; so its place is kept while it is known.
+        over = trainer.global_step == trainer.max_steps or (stops and loop._can_stop_early)
+        self.cut = over and not trainer.is_last_batch
+        self._act("batch", always=self.cut, postponed=trainer.is_last_batch or validates)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write before a validation, if it is time."""
         if not trainer.sanity_checking:
-            self._act("validation")
+            self._act("validation", always=self.cut and self.saved[0] < trainer.global_step)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Break a validation off when a signal asks."""
@@ -118,7 +129,7 @@ class LastCheckpoint(Checkpoint):
         epochs = trainer.current_epoch + 1
         over = trainer.should_stop or epochs == trainer.max_epochs or trainer.global_step == trainer.max_steps
         if over:
-            self._act("epoch", always=True)
+            self._act(self.saved[1] if self.cut else "epoch", always=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Return how long the training has taken, and where it stands."""
