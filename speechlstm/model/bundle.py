@@ -84,17 +84,28 @@ class Bundle:
         }
         about = {"format": FORMAT, "speechlstm": __version__, "tokenizer": self.tokenizer.to_dict()}
         about |= described(self.config, self.tokenizer.kind)
-        files: dict[str, str | bytes] = {
+        decoder, files = self._decoder_files()
+        files |= {
             "model.safetensors": save_tensors(state),
             "selftest.safetensors": save_tensors(dict(selftest)),
             "config.json": json.dumps({**self.config, **about}, ensure_ascii=False) + "\n",
             "tokens.txt": "".join(f"{token}\n" for token in self.tokenizer.tokens),
             "README.md": card,
         }
-        if self.decoder:
-            files["decoder.json"] = json.dumps(dict(self.decoder), ensure_ascii=False, indent=1) + "\n"
+        if decoder:
+            files["decoder.json"] = json.dumps(decoder, ensure_ascii=False, indent=1) + "\n"
         check_place(folder, files)
         _replace_folder(folder, files)
+
+    def _decoder_files(self) -> tuple[dict[str, Any], dict[str, str | bytes]]:
+        """Return the decoder's settings with bare names of the bundle's files, and what those files hold."""
+        settings, files = dict(self.decoder), dict[str, str | bytes]()
+        for key, value in self.decoder.items():
+            if key == "name" or not isinstance(value, str):
+                continue
+            if (path := Path(value)).parent == self.path and path.is_file():
+                settings[key], files[path.name] = path.name, path.read_bytes()
+        return settings, files
 
 
 def _replace_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:

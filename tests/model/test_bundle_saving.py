@@ -95,3 +95,14 @@ def test_what_was_added_to_a_bundle_is_not_lost(name: str, small: Path) -> None:
     assert (small / name).read_text() == "by hand"
     (small / name).unlink()
     save_bundle(make(seed=1), small, "")
+
+
+@pytest.mark.parametrize("again", ["other", "small"])
+def test_the_files_of_a_decoder_are_kept_and_named_as_before(small: Path, again: str) -> None:
+    (small / "words.txt").write_text("any\ntext\n")
+    (small / "decoder.json").write_text('{"name": "beam", "lexicon": "words.txt", "beam_size": 4}')
+    save_bundle(load_bundle(small), place := small.with_name(again), "")
+    loaded = load_bundle(place)
+    assert loaded.decoder == {"name": "beam", "lexicon": str(place / "words.txt"), "beam_size": 4}
+    assert (place / "words.txt").read_text() == "any\ntext\n"
+    assert '"lexicon": "words.txt"' in (place / "decoder.json").read_text()
