@@ -79,8 +79,8 @@ class Session:
         self._settings = _Settings(models.find(model))
         self._stream: Stream | None = None  # from the first audio to a commit
         self._resampler: Any = None
-        self._begun = self._time = 0.0  # seconds at which the stream began, and of audio so far
-        self._completed = 0.0  # seconds of audio up to the last item
+        # Seconds of audio: that have come, before the stream, that were recognized, and up to the last item.
+        self._received = self._begun = self._time = self._completed = 0.0
         self._words: list[Word] = []  # of this item
         self._partial = ""
         self._items = self._events = 0
@@ -130,21 +130,21 @@ class Session:
 
     def _append(self, event: Event) -> Iterator[Event]:
         samples = _samples(event.get("audio"))
-        if self._stream is None:
-            self._begin()
-        assert self._stream is not None
-        self._heard(len(samples) / self._settings.rate)
-        for update in self._stream.accept(self._resampler.resample_chunk(samples)):
+        stream = self._stream or self._begin()
+        self._heard(seconds := len(samples) / self._settings.rate)
+        self._received += seconds
+        for update in stream.accept(self._resampler.resample_chunk(samples)):
             yield from self._show(update)
             if update.endpoint and self._words and self._settings.pause is not None:
                 yield from self._complete()
 
-    def _begin(self) -> None:
+    def _begin(self) -> Stream:
         model, pause = self._settings.model, self._settings.pause
         decoder = model.find_decoder(self._settings.hotwords)
         self._stream = Stream(model.recognizer, decoder, **({} if pause is None else {"pause": pause}))
         self._resampler = soxr.ResampleStream(self._settings.rate, model.recognizer.sample_rate, 1)
-        self._begun = self._time
+        self._begun = self._received
+        return self._stream
 
     def _commit(self, event: Event) -> Iterator[Event]:
         if self._stream is None:
@@ -155,7 +155,7 @@ class Session:
 
     def _clear(self, event: Event) -> Iterator[Event]:
         self._stream, self._words, self._partial = None, [], ""
-        self._completed = self._time
+        self._time = self._completed = self._received
         yield self._event("input_audio_buffer.cleared")
 
     def _flush(self) -> Iterator[Event]:

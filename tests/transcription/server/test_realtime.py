@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 from live_client import COMMIT, COMPLETED, RATE, append, connect, packed, read, rest, send, spoken
 from service import Server, start
@@ -74,6 +75,20 @@ def test_keywords_are_favored() -> None:
     assert made == [("c", "e")] and session._stream is not None
     assert session._stream.decoder is model.find_decoder(("c", "e"))
     assert [event["transcript"] for event in events if event["type"] == COMPLETED][:1] == ["stop"]
+
+
+def test_times_go_on_after_audio_that_is_cleared() -> None:
+    """Also after audio that no word was looked for in."""
+    recognizer = speechlstm.load("small")
+    model = ServedModel("small", recognizer, recognizer, recognizer.decoder, lambda _: recognizer.decoder)
+    session, silence = Session(Models([model]), ""), np.zeros(RATE // 4, np.float32)
+    events: list[dict[str, Any]] = []
+    for event in [append(silence), {"type": "input_audio_buffer.clear"}] * 8 + [append(spoken(1)), COMMIT]:
+        events += session.take(json.dumps(event))
+    done = [event for event in events if event["type"] == COMPLETED]
+    (word,) = recognizer.transcribe((spoken(1), RATE)).words
+    assert done[0]["words"][0]["start"] == pytest.approx(2 + word.start, abs=0.05)
+    assert sum(each["usage"]["seconds"] for each in done) == pytest.approx(len(spoken(1)) / RATE, abs=0.01)
 
 
 def test_several_speak_at_once_while_files_are_transcribed(server: Server) -> None:
