@@ -69,22 +69,45 @@ def test_kaldi_refuses(tmp_path: Path, file: str, lines: list[str], message: str
         kaldi.read(tmp_path)
 
 
-def test_audiofolder_csv_with_commas_and_line_breaks(tmp_path: Path) -> None:
+def test_audiofolder_csv_with_commas(tmp_path: Path) -> None:
     sound(tmp_path / "sub" / "a.wav")
     sound(tmp_path / "left.wav")
     write(
         tmp_path / "metadata.csv",
         "file_name,transcription,speaker_id",
-        'sub/a.wav,"one, two\nthree",s1',
+        'sub/a.wav,"one, ""two""",s1',
+        "",
         "sub/b.wav,,s2",
     )
     corpus = audiofolder.read(tmp_path)
-    assert texts(corpus.splits["train"]) == {"sub/a": "one, two\nthree"}
+    assert texts(corpus.splits["train"]) == {"sub/a": 'one, "two"'}
     assert corpus.splits["train"][0].speaker == "s1"
     assert corpus.problems == [
         f"{tmp_path}/metadata.csv:4: no transcription",
         f"{tmp_path}/left.wav: not in metadata.csv",
     ]
+
+
+def test_audiofolder_csv_with_a_stray_quote(tmp_path: Path) -> None:
+    rows = [
+        "a.wav,one",
+        'b.wav,"two',
+        "c.wav,three",
+        'd.wav,four"',
+        "e.wav,five",
+        'f.wav,"six',
+        "g.wav,seven",
+    ]
+    write(tmp_path / "metadata.csv", "file_name,text", *rows)
+    corpus = audiofolder.read(tmp_path)
+    assert texts(corpus.splits["train"]) == {"a": "one", "e": "five"}
+    assert corpus.problems == [
+        f"{tmp_path}/metadata.csv:3: a row that goes on to line 5; is a quote missing?",
+        f"{tmp_path}/metadata.csv:7: a row that goes on to line 8; is a quote missing?",
+    ]
+    write(tmp_path / "metadata.csv", "file_name,text", *rows, *["h.wav,eight"] * 20_000)
+    with pytest.raises(UsageError, match=r"metadata.csv:7: field larger than .*; is a quote missing\?"):
+        audiofolder.read(tmp_path)
 
 
 @pytest.mark.parametrize("above", ["", "data"])

@@ -66,10 +66,7 @@ def _folder(metadata: Path, problems: list[str]) -> list[Utterance]:
 
 def _rows(metadata: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     if metadata.suffix == ".csv":
-        lines = text_lines(metadata, problems)  # also blank ones, which may be within quotes
-        rows = csv.DictReader(f"{line}\n" for _, line in lines)
-        for row in rows:
-            yield lines[rows.line_num - 1][0], {key: value or "" for key, value in row.items() if key}
+        yield from _table(metadata, problems)
         return
     for number, line in read_text(metadata, problems):
         try:
@@ -79,3 +76,23 @@ def _rows(metadata: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, 
         if not isinstance(entry, dict):
             raise UsageError(f"{metadata}:{number}: a JSON {type(entry).__name__}, but must be an object")
         yield number, {key: "" if value is None else str(value) for key, value in entry.items()}
+
+
+def _table(metadata: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a table; one of several lines, which a stray quote has made of them, is left out."""
+    lines = text_lines(metadata, problems)
+    records = csv.reader(f"{line}\n" for _, line in lines)
+    columns: list[str] = []
+    begin = 0
+    try:
+        for record in records:
+            (number, _), (end, _), begin = lines[begin], lines[records.line_num - 1], records.line_num
+            if any("\n" in value for value in record):
+                problems.append(f"{metadata}:{number}: a row that goes on to line {end}; is a quote missing?")
+            elif record and columns:
+                values = record + [""] * len(columns)
+                yield number, {key: value for key, value in zip(columns, values, strict=False) if key}
+            else:
+                columns = columns or record
+    except csv.Error as error:
+        raise UsageError(f"{metadata}:{lines[begin][0]}: {error}; is a quote missing?") from None
