@@ -106,7 +106,9 @@ def _onnx_session(model: bytes) -> Forward:
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def forward(waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
-        log_probs, frames = session.run(None, {"waveforms": waveforms.numpy(), "lengths": lengths.numpy()})
+        log_probs, frames = session.run(
+            None, {"waveforms": waveforms.numpy(), "lengths": lengths.long().numpy()}
+        )
         return torch.from_numpy(log_probs), torch.from_numpy(frames)
 
     return forward

@@ -50,6 +50,13 @@ def test_int8_gives_an_utterance_the_same_alone_and_in_any_batch() -> None:
         assert not together[row, int(count) :].any()
 
 
+def test_lengths_may_be_of_either_type() -> None:
+    for runtime in ("onnx", "onnx-int8"):
+        recognizer = speechlstm.load("small", runtime=runtime)
+        _, frames = recognizer.log_probs(torch.zeros(2, 9000), torch.tensor([9000, 5000], dtype=torch.int32))
+        assert frames.tolist() == [recognizer.bundle.model.num_frames(each) for each in (9000, 5000)]
+
+
 def test_long_recordings_and_known_texts_are_the_same() -> None:
     speech = load_audio(SAMPLES / "number.flac", 16_000)
     long = (np.tile(np.concatenate((speech, np.zeros(8000, np.float32))), 25), 16_000)  # over a minute
