@@ -42,8 +42,8 @@ def compute(
 ) -> LogProbs:
     """Return the log-probabilities of utterances, from the cache if these were computed before.
 
-    A cached file is known by the bundle's content and by place, size and time of change of each audio file. It is
-    written when all audio could be read whole.
+    A cached file is known by the bundle's content, by runtime and precision, and by place, size and time of change of
+    each audio file. It is written when all audio could be read whole.
 
     Raises:
         SpeechlstmError: none of the audio could be read.
@@ -79,7 +79,7 @@ def compute(
 
 def _key(bundle: Recognizer, utterances: Sequence[Utterance]) -> str:
     """Return a name for what these utterances give with this bundle."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(json.dumps([bundle.runtime, bundle.precision]).encode())
     for name in ("config.json", "model.safetensors"):
         digest.update(hashlib.sha256((bundle.path / name).read_bytes()).digest())
     for utterance in utterances:

@@ -45,7 +45,7 @@ class Recognizer:
 
     Attributes:
         bundle: the model and its tokenizer.
-        precision: of the encoder.
+        precision, runtime: as they were given.
 
     Raises:
         UsageError: the device cannot compute in this precision, or there is no such decoder or runtime.
@@ -62,7 +62,7 @@ class Recognizer:
         **params: Any,
     ) -> None:
         check_argument("precision", precision, Literal[tuple(PRECISIONS)])
-        self.bundle, self.precision = bundle, precision
+        self.bundle, self.precision, self.runtime = bundle, precision, runtime
         bundle.model.to(find_device(device))
         check_precision(precision, self.device)
         self._forward = find_runtime(bundle, runtime, self.device, precision)

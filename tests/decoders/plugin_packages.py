@@ -48,6 +48,8 @@ def plugin(folder: Path, name: str, source: str, config: str | None = None, pack
 class Bundle(SpellingBundle):
     """A spelling bundle with files, as those that are loaded have."""
 
+    runtime, precision = "torch", "32-true"
+
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path

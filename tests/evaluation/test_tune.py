@@ -145,6 +145,15 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_what_is_kept_is_of_one_runtime_and_precision(samples: Path) -> None:
+    recognizer, utterances = speechlstm.load("small"), read_manifest("dev.jsonl")[:1]
+    logprobs.compute(recognizer, utterances, Path("kept"))
+    for runtime, precision in (("torch", "bf16-mixed"), ("onnx-int8", "32-true"), ("torch", "32-true")):
+        recognizer.runtime, recognizer.precision = runtime, precision
+        logprobs.compute(recognizer, utterances, Path("kept"))
+    assert len(list(Path("kept").iterdir())) == 3
+
+
 def test_the_command_writes_an_option_of_decoder(samples: Path, run_command: Run) -> None:
     settings = [
         "manifest=dev.jsonl",
