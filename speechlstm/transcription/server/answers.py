@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -93,8 +94,11 @@ def word_entry(word: Word) -> dict[str, Any]:
 def _segments(made: Transcript) -> list[dict[str, Any]]:
     """Return the cues of subtitles as whisper's segments; what this recognizer has no figure for is zero."""
     found = []
+    words = sorted(made.words, key=lambda word: word.start)
+    starts = [round(1000 * word.start) for word in words]
     for number, cue in enumerate(cues(made.words)):
-        inside = [word.confidence for word in made.words if cue.start <= round(1000 * word.start) < cue.end]
+        within = slice(bisect_left(starts, cue.start), bisect_left(starts, cue.end))
+        inside = [word.confidence for word in words[within]]
         mean = sum(math.log(max(each, 1e-10)) for each in inside) / max(len(inside), 1)
         text = cue.text(newline=" ")
         raw = text.encode()
