@@ -98,6 +98,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     assert same_end(last("parts"), whole)
 
 
+@pytest.mark.filterwarnings("ignore:Be aware that when using .ckpt_path.:UserWarning")  # no longer `max_time`
 @pytest.mark.parametrize(
     ("settings", "cut", "stands"),
     [
