@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -57,6 +58,25 @@ def test_the_half_life_of_a_constant_gate_is_that_of_decay(share: float) -> None
     assert found == pytest.approx(0.04 * math.log(0.5) / math.log(share), rel=1e-4)
 
 
+@pytest.mark.parametrize("true", [0.5, 4.9, 5.1, 9.0, 9.9])
+def test_a_steady_half_life_is_found_up_to_the_length_of_the_recording(true: float) -> None:
+    """Most frames are too late to halve before the end, and say nothing about how long it takes."""
+    (found,) = direction(torch.full((250, 1), 0.5 ** (0.04 / true))).half_life().tolist()
+    assert found == pytest.approx(true, rel=1e-4)
+
+
+def test_a_half_life_beyond_the_recording_is_infinite() -> None:
+    (found,) = direction(torch.full((250, 1), 0.5 ** (0.04 / 10.1))).half_life().tolist()
+    assert found == math.inf
+
+
+def test_the_half_life_in_a_part_is_that_of_the_whole() -> None:
+    keep = 0.97 + 0.03 * torch.rand(8000, 40, generator=torch.Generator().manual_seed(1))
+    whole, part = direction(keep).half_life(), direction(keep[:80]).half_life()
+    assert whole.median().item() > 0.04 * 80 / 2
+    assert part.median().item() == pytest.approx(whole.median().item(), rel=0.05)
+
+
 @settings(max_examples=30)
 @given(seed=st.integers(0, 999), frames=st.integers(2, 30), name=st.sampled_from(["forward", "backward"]))
 def test_half_lives_are_what_multiplying_gates_gives(seed: int, frames: int, name: str) -> None:
@@ -65,7 +85,7 @@ def test_half_lives_are_what_multiplying_gates_gives(seed: int, frames: int, nam
     for unit in range(3):
         gates = keep[:, unit].tolist()
         gates = gates[::-1] if name == "backward" else gates
-        lives = []
+        lives, ends = [], []
         for start in range(frames - 1):
             left, life = 1.0, math.inf
             for step, gate in enumerate(gates[start + 1 :]):
@@ -74,7 +94,14 @@ def test_half_lives_are_what_multiplying_gates_gives(seed: int, frames: int, nam
                     break
                 left *= gate
             lives.append(life)
-        wanted = sorted(lives)[(len(lives) - 1) // 2] * 0.04
+            ends.append(frames - 1 - start)
+        wanted, share = math.inf, Fraction(1)  # that has more than half left, by Kaplan and Meier's product
+        for life in sorted(set(lives) - {math.inf}):
+            known = [min(each) >= life for each in zip(lives, ends, strict=True)]
+            share *= 1 - Fraction(lives.count(life), sum(known))
+            if share <= Fraction(1, 2):
+                wanted = life * 0.04
+                break
         assert found[unit].item() == pytest.approx(wanted, rel=1e-9)
 
 

@@ -46,8 +46,10 @@ class Direction:
         """Return for each unit the seconds in which it forgets half of its memory, `(units,)`.
 
         From each frame on, the memory is multiplied by the forget gates that follow. This is the median over the frames
-        of the time in which their product falls to a half, interpolated in its logarithm; infinite for a unit whose
-        product mostly does not fall so far. None without `keep` or a second frame.
+        of the time in which their product falls to a half, interpolated in its logarithm. Frames near the end, whose
+        product does not fall so far before it, tell only that it takes longer: it is the median of the product-limit
+        estimate (Kaplan and Meier: Nonparametric estimation from incomplete observations, JASA 53, 1958). Infinite
+        where the recording is too short for that, None without `keep` or a second frame.
         """
         if self.keep is None or len(self.keep) < 2:
             return None
@@ -60,8 +62,9 @@ class Direction:
         last = after.clamp(1, end)
         before = lost.gather(1, last - 1)
         part = (half - before) / (lost.gather(1, last) - before).clamp(min=1e-12)
-        frames = last - 1 + part - torch.arange(half.shape[1])
-        return frames.masked_fill(after > end, math.inf).median(1).values * self.frame_shift
+        start = torch.arange(end)
+        halved = after <= end
+        return _median(torch.where(halved, last - 1 + part - start, end - start), halved) * self.frame_shift
 
     def saturation(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Return by gate the share of frames in which each unit's is shut (below `LOW`) and open (above `HIGH`)."""
@@ -69,6 +72,18 @@ class Direction:
             name: ((gate < LOW).double().mean(0), (gate > HIGH).double().mean(0))
             for name, gate in self.openings.items()
         }
+
+
+def _median(times: Tensor, halved: Tensor) -> Tensor:
+    """Return each unit's median time to a half, `(units,)`, from `(units, frames)` times.
+
+    Where not `halved`, the time is that until the recording ends.
+    """
+    order = (times + 1e-6 * ~halved).argsort(1)  # those that end at a time come after those that halve then
+    at_risk = torch.arange(times.shape[1], 0, -1)  # frames whose time is not shorter
+    survival = (1 - halved.gather(1, order) / at_risk.double()).cumprod(1)
+    median = (survival > 0.5 + 1e-9).sum(1, keepdim=True)  # the first at which no more than a half are left
+    return nn.functional.pad(times.gather(1, order), (0, 1), value=math.inf).gather(1, median)[:, 0]
 
 
 def recurrent(encoder: nn.Module) -> dict[int, RecurrentLayer]:

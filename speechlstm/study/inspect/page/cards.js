@@ -17,10 +17,10 @@ const CARDS = [
       const shift = Math.round(1000 * chosen().shift);
       const kept = (frames) => (0.5 ** (1 / frames)).toFixed(2);
       return (
-        "Share of units with at most this half-life: the time in which a unit forgets half of its memory (the median over " +
-        `the frames). A frame is ${shift} ms, so a half-life of ${shift} ms means that half is gone one frame later, with the ` +
+        "Share of units with at most this half-life: the time in which a unit forgets half of its memory (the Kaplan-Meier " +
+        `median over the frames). A frame is ${shift} ms, so a half-life of ${shift} ms means that half is gone one frame later, with the ` +
         `forget gate at 0.5; ${5 * shift} ms take a gate of ${kept(5)}, ${25 * shift} ms one of ${kept(25)}. Where a line ends below ` +
-        "100 %, the other units remember for longer than the recording."
+        "100 %, the recording is too short for the half-lives of the other units."
       );
     },
     legend: () => data.layers.map((each) => [nameOf(each), inkOf(each), dashesOf(each)]),
