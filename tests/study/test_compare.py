@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from speechlstm.study.compare import results
 from speechlstm.study.compare.complexity import products
 from speechlstm.study.compare.networks import NETWORKS, SequenceNetwork, matched, nearest, positions
-from speechlstm.study.compare.tasks import Adding
+from speechlstm.study.compare.reber import Reber
+from speechlstm.study.compare.tasks import Adding, Task
 from speechlstm.study.compare.trials import Trial, attempt, errors, gradient_flow, make
 from speechlstm.types import SpeechlstmError
 
@@ -122,13 +123,37 @@ def test_gradients_of_a_plain_network_vanish_and_those_of_an_open_lstm_do_not() 
     assert vanishing[59] < 1e-10 * vanishing[0]
 
 
-def test_the_gradient_is_that_of_the_step_it_is_said_to_be_of() -> None:
+@pytest.mark.parametrize("task", [Adding(30), Reber(30)])
+def test_the_gradient_is_that_of_the_step_it_is_said_to_be_of(task: Task) -> None:
     """A network that looks at the last step alone has no gradient by those before."""
-    network = SequenceNetwork("rnn", 2, 1, 6)
+    network = SequenceNetwork("rnn", task.input_size, task.output_size, 6)
     with torch.no_grad():
         network.core.rnn.weight_hh_l0.zero_()
-    flow = gradient_flow(network, Adding(30), 3)
+    flow = gradient_flow(network, task, 3)
     assert flow[0] > 0 and not any(flow[1:])
+
+
+class Delay(torch.nn.Module):
+    """Outputs the input 40 steps before."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(x, (0, 0, 40, 0))[:, : x.shape[1]]
+
+
+def test_gradients_reach_the_lag_and_are_averaged_over_the_strings_that_are_so_long() -> None:
+    task = Reber(50)
+    flow = gradient_flow(Delay(), task, 1)
+    assert len(flow) == 50 and [k for k, norm in enumerate(flow) if norm] == [40]
+    batch = task.sample(64, np.random.default_rng([1, 50, 2]))
+    norms = []
+    for inputs, length, targets in zip(batch.inputs, batch.lengths.tolist(), batch.targets, strict=True):
+        step = length - 2  # whose target repeats the second symbol
+        if step >= 40:
+            error = inputs[step - 40].softmax(-1)
+            error[targets[step, 0]] -= 1
+            norms.append(error.norm().item())
+    assert 8 < len(norms) < 64
+    assert flow[40] == pytest.approx(np.mean(norms), rel=1e-3)
 
 
 def test_errors_are_counted_by_the_criterion() -> None:

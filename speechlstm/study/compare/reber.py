@@ -50,8 +50,12 @@ class Reber(Task):
 
     def late_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return the loss of the symbol that repeats the second."""
-        before = Batch(batch.inputs, batch.lengths - 1, batch.targets)
+        before = Batch(batch.inputs, self.late(batch), batch.targets)
         return F.cross_entropy(last(outputs, before), last(batch.targets, before)[:, 0])
+
+    def late(self, batch: Batch) -> Tensor:
+        """See `Task.late`; after that step, only the E that ends a string is to come."""
+        return batch.lengths - 1
 
     def wrong(self, outputs: Tensor, batch: Batch) -> Tensor:
         """See `Task.wrong`."""

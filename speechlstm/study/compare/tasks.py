@@ -65,8 +65,12 @@ class Task(ABC):
         """Return which sequences do not meet the criterion, `(batch,)`."""
 
     def late_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of the last step alone, whose gradient `gradient_flow` follows."""
+        """Return the loss of one late step alone, whose gradient `gradient_flow` follows."""
         return self.loss(outputs, batch)
+
+    def late(self, batch: Batch) -> Tensor:
+        """Return how many steps of each sequence there are up to that of `late_loss`, `(batch,)`."""
+        return batch.lengths
 
     def lengths(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
         """Draw lengths from T to 1.1 T."""

@@ -31,6 +31,7 @@ TASKS: dict[str, type[Task]] = {
 }
 MAX_LAG = 10_000  # steps; a batch of longer sequences does not fit into memory
 _FLOW = 64  # sequences over which a gradient is averaged
+_LONG = 8  # of them at least must be as long as a step that is averaged
 _CLIP = 1.0  # largest norm of a gradient
 _POINTS = 50  # of a learning curve that takes all updates
 
@@ -111,14 +112,20 @@ def errors(network: SequenceNetwork, task: Task, test: Any) -> float:
 
 
 def gradient_flow(network: SequenceNetwork, task: Task, seed: int) -> list[float]:
-    """Return the mean norm of the gradient of the late loss by the input k steps before the end, for k from 0."""
+    """Return the mean norm of the gradient of the late loss by the input k steps before it, for k from 0.
+
+    Each is the mean over the sequences that reach so far. There are as many as the shortest sequence has steps up to
+    that loss, or, where that is more, as the lag; but of those only as far as `_LONG` sequences reach.
+    """
     batch = task.sample(_FLOW, np.random.default_rng([seed, task.lag, 2]))
     inputs = batch.inputs.requires_grad_()
     (gradient,) = torch.autograd.grad(task.late_loss(network(inputs), batch) * _FLOW, inputs)
     norms = gradient.double().norm(dim=-1).numpy()
-    steps = int(batch.lengths.min())
-    aligned = [row[:length][::-1][:steps] for row, length in zip(norms, batch.lengths.tolist(), strict=True)]
-    return [float(f"{value:.4g}") for value in np.mean(aligned, axis=0)]
+    late = task.late(batch).tolist()
+    steps = max(min(late), min(sorted(late)[-_LONG], task.lag))
+    aligned = [row[:length][::-1] for row, length in zip(norms, late, strict=True)]
+    means = [np.mean([row[k] for row in aligned if len(row) > k]) for k in range(steps)]
+    return [float(f"{value:.4g}") for value in means]
 
 
 def make(trials: Sequence[Trial], path: Path, workers: int) -> Iterator[dict[str, Any]]:

@@ -39,7 +39,7 @@ function flowChart({ flows }, when) {
     bottom = Math.max(Math.floor(Math.log10(Math.min(...all))), top - 14);
   const chart = plot({
     name: `Gradients ${when} training`,
-    x: { low: 0, high: flows[0].before.length - 1, label: "steps before the end" },
+    x: { low: 0, high: flows[0].before.length - 1, label: "steps before the loss" },
     y: { low: 10 ** bottom, high: 10 ** top, log: true, label: "norm of the gradient" },
   });
   for (const each of flows)
@@ -50,7 +50,7 @@ function flowChart({ flows }, when) {
 function drawTask() {
   const group = data.groups[place("task", "select").value];
   if (!group) return;
-  const gradient = "Norm of the gradient of the last loss with respect to the input that many steps before, averaged over sequences and seeds.";
+  const gradient = "Norm of the gradient of the last loss that needs memory with respect to the input that many steps before, averaged over the sequences that are so long, and over seeds.";
   place("task", ".cards").replaceChildren(
     ...(group.learning.length
       ? [figure("Learning curves", "Training loss, one line per seed. A ring marks where the task is solved.", learningChart(group))]
