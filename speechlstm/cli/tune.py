@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -43,46 +44,41 @@ def main(cfg: DictConfig) -> int:
     if not any(utterance.text.strip() for utterance in dev.utterances):
         raise SpeechlstmError(f"{cfg.manifest}: no texts, so that there is nothing to count errors against")
 
-    trials: list[tuning.Trial] = []
-    best: tuning.Trial | None = None
-    known = flat(settings)
-    start = {name: float(known[name]) for name in spans if isinstance(known[name], int | float)}
-
     def make(params: dict[str, float]) -> Decoder:
         decoder: Decoder = configs.build_part(
             "decoder", tuning.with_values(settings, params), tokenizer=bundle.tokenizer
         )
         return decoder
 
-    tried = tuning.tune(make, dev, spans, start, cfg.trials, cfg.seed)
-    for trial in progress.track(tried, "tuning", cfg.trials, unit="trial"):
-        trials.append(trial)
-        if best is None or trial.rank < best.rank:
-            best = trial
-            shown = " ".join(f"{name}={value:.{_PLACES}g}" for name, value in trial.params.items())
-            progress.write(
-                f"{len(trials):>4}  WER {trial.score.wer:7.2%}  CER {trial.score.cer:7.2%}  {shown}"
-            )
-    assert best is not None
-    low, high = best.score.interval()
+    before = tuning.Trial({}, tuning.score(make({}), dev))
+    known = flat(settings)
+    start = {name: float(known[name]) for name in spans if isinstance(known[name], int | float)}
+    trials, best = _search(tuning.tune(make, dev, spans, start, cfg.trials, cfg.seed), before, cfg.trials)
     rounded = {name: float(f"{value:.{_PLACES}g}") for name, value in best.params.items()}
     chosen = tuning.with_values(settings, rounded)
+    calibrated = None
     if "confidence_power" in chosen:
-        plain = make(best.params | {"confidence_power": 1.0})
-        power, before, after = tuning.calibrate(plain, dev)
-        chosen["confidence_power"] = float(f"{power:.{_PLACES}g}")
+        calibrated = tuning.calibrate(make(best.params | {"confidence_power": 1.0}), dev)
+        chosen["confidence_power"] = float(f"{calibrated[0]:.{_PLACES}g}")
+    low, high = best.score.interval()
+    many = counted(len(trials), "trial")
     head = (
         f"# Tuned on {printable(f'{cfg.manifest} with {bundle.name}')}: WER {best.score.wer:.2%} "
-        f"({low:.2%} to {high:.2%}), {counted(len(trials), 'trial')}, seed {cfg.seed}.\n"
+        f"({low:.2%} to {high:.2%}), {many}{'' if best.params else ', none of them better'}, seed {cfg.seed}.\n"
     )
     write_atomically(out, head + OmegaConf.to_yaml(OmegaConf.create(chosen)))
     if plot is not None:
         tuning.plot(trials, f"{cfg.manifest}: {counted(len(dev.rows), 'utterance')}, {bundle.name}", plot)
     words = best.score.words.length
     print(f"best: WER {best.score.wer:.2%} (95 % {low:.2%} to {high:.2%}, {counted(words, 'word')})")
-    print(f"before: WER {trials[0].score.wer:.2%}")
-    if "confidence_power" in chosen:
-        print(f"confidences: to the power {power:.3g}, cross-entropy {before:.3f} -> {after:.3f} nat a word")
+    print(f"before: WER {before.score.wer:.2%}")
+    if not best.params:
+        print(f"{many}, none of them better: {', '.join(spans)} as before")
+    if calibrated is not None:
+        power, *nats = calibrated
+        print(
+            f"confidences: to the power {power:.3g}, cross-entropy {nats[0]:.3f} -> {nats[1]:.3f} nat a word"
+        )
     found_there = printable(f"--config-dir {out.parent.parent} decoder={out.stem}")
     print(f"settings: {printable(str(out))}\n\n  speechlstm evaluate manifest=TEST.jsonl {found_there}")
     return SOME_FAILED if bad or dev.problems else 0
@@ -96,6 +92,22 @@ def _check(cfg: DictConfig, utterances: list[Utterance], out: Path, plot: Path |
             outputs.check(path)
     if plot is not None:
         check_plots()
+
+
+def _search(
+    tried: Iterator[tuning.Trial], before: tuning.Trial, total: int
+) -> tuple[list[tuning.Trial], tuning.Trial]:
+    """Return all trials, and the best one: that of before, if none is better."""
+    trials, best = [], before
+    for trial in progress.track(tried, "tuning", total, unit="trial"):
+        trials.append(trial)
+        if trial.rank < best.rank:
+            best = trial
+            shown = " ".join(f"{name}={value:.{_PLACES}g}" for name, value in trial.params.items())
+            progress.write(
+                f"{len(trials):>4}  WER {trial.score.wer:7.2%}  CER {trial.score.cer:7.2%}  {shown}"
+            )
+    return trials, best
 
 
 def _refuse_training_data(bundle: Recognizer, utterances: list[Utterance], manifest: str) -> None:

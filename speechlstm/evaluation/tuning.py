@@ -37,7 +37,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 class Trial:
     """Numbers that were tried: parameters by name, and the errors they gave."""
 
-    params: dict[str, float]
+    params: dict[str, float]  # empty: the decoder's own
     score: Score
 
     @property
@@ -98,10 +98,11 @@ def tune(
     trials: int,
     seed: int,
 ) -> Iterator[Trial]:
-    """Try numbers, first those that the decoder has, then where Optuna's tree of Parzen estimators expects the best.
+    """Try numbers in their ranges, at last where Optuna's tree of Parzen estimators expects the best.
 
     Bergstra et al., "Algorithms for hyper-parameter optimization", 2011. Each of `spans` is the least and greatest
-    value of a parameter; `start` is tried first.
+    value of a parameter. The first trial has the values of `start`, those outside a range at its nearer end, and
+    random ones for what `start` lacks; so it need not be what the decoder has.
 
     Yields:
         each trial, as it is done.
@@ -120,12 +121,16 @@ def tune(
     for _ in range(trials):
         asked = study.ask()
         params = {name: asked.suggest_float(name, low, high) for name, (low, high) in spans.items()}
-        decoder = make(params)
-        references = [decoder.tokenizer.normalize(utterance.text) for utterance in dev.utterances]
-        trial = Trial(params, measure(decoder, dev.rows, references).score)
+        trial = Trial(params, score(make(params), dev))
         # A character is a small part of a word, so this only decides between equal numbers of word errors.
         study.tell(asked, trial.score.wer + 1e-3 * trial.score.cer)
         yield trial
+
+
+def score(decoder: Decoder, dev: LogProbs) -> Score:
+    """Return the errors of a decoder on a development set."""
+    references = [decoder.tokenizer.normalize(utterance.text) for utterance in dev.utterances]
+    return measure(decoder, dev.rows, references).score
 
 
 def calibrate(decoder: Decoder, dev: LogProbs) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import speechlstm
+from speechlstm import configs
 from speechlstm.cli import evaluate, tune
 from speechlstm.data.manifest import read_manifest, write_manifest
 from speechlstm.decoders import Decoder
@@ -86,7 +87,7 @@ def test_tuning_finds_better_numbers_and_repeats_with_its_seed() -> None:
         return list(tuning.tune(make, data, spans, {"word_bonus": -8.0}, 12, seed))
 
     found = trials(1)
-    assert found[0].params == {"word_bonus": -8.0}, "what the decoder has is tried first"
+    assert found[0].params == {"word_bonus": -8.0}, "the start is tried first"
     assert min(trial.rank for trial in found) < found[0].rank
     assert [trial.params for trial in found] == [trial.params for trial in trials(1)]
     assert [trial.params for trial in found] != [trial.params for trial in trials(2)]
@@ -173,6 +174,20 @@ def test_the_command_writes_an_option_of_decoder(samples: Path, run_command: Run
     status, out, err = run_command(evaluate, *chosen)
     assert status == 0, err
     assert json.loads(out)["decoder"] == "beam"
+
+
+def test_settings_are_kept_when_no_trial_is_better(samples: Path, run_command: Run) -> None:
+    rate = json.loads(run_command(evaluate, "manifest=dev.jsonl", "decoder=beam", "format=json")[1])["wer"]
+    worse = ["search={word_bonus:[-20,-15]}", "trials=2", "cache=kept", "plot=tuning.png"]
+    status, out, err = run_command(tune, "manifest=dev.jsonl", *worse)
+    assert status == 0, err
+    assert f"best: WER {rate:.2%} (95 %" in out and f"\nbefore: WER {rate:.2%}\n" in out
+    assert "\n2 trials, none of them better: word_bonus as before\n" in out
+    file = samples / "conf/decoder/tuned.yaml"
+    assert "2 trials, none of them better, seed 1." in file.read_text()
+    assert OmegaConf.load(file).word_bonus == configs.load("evaluate", ["decoder=beam"]).decoder.word_bonus
+    again = ("--config-dir", "conf", "manifest=dev.jsonl", "decoder=tuned", "format=json")
+    assert json.loads(run_command(evaluate, *again)[1])["wer"] == rate
 
 
 @pytest.mark.parametrize("key", ["out", "plot"])
