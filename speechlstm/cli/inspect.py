@@ -8,6 +8,8 @@ from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.cli.devices import make_decoder
+from speechlstm.configs.arguments import as_typed, given_keys
+from speechlstm.configs.folders import given_conf_folders
 from speechlstm.data import progress
 from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs, folder_path
@@ -18,6 +20,7 @@ from speechlstm.study.inspect.page import choose, render
 from speechlstm.transcription.inputs import find, output_paths
 from speechlstm.types import OutputError, SpeechlstmError, UsageError, report_failures
 
+_OWN = ("inputs", "text", "offset", "duration")  # settings that are of one recording, or one part of it
 _USAGE = "usage: speechlstm inspect FILE|FOLDER ... [KEY=VALUE ...]"
 
 
@@ -53,7 +56,7 @@ def main(cfg: DictConfig) -> int:
             )
             progress.warn(seen.transcript.audio, seen.transcript.warnings)
             index = choose(seen, cfg.layer, cfg.direction)
-            outputs.write(page, render(seen, cfg.layer, cfg.direction))
+            outputs.write(page, render(seen, cfg.layer, cfg.direction, _shared()))
             if cfg.png:
                 outputs.write(page.with_suffix(".png"), figures.draw_signals(seen, index))
                 outputs.write(page.with_name(f"{page.stem}-memory.png"), figures.draw_memory(seen, index))
@@ -69,3 +72,11 @@ def main(cfg: DictConfig) -> int:
             progress.write(f"{printable(seen.transcript.audio)}: showing {shown}; {hint}", sys.stderr)
         progress.write(str(page), sys.stdout)
     return report_failures(failed, given)
+
+
+def _shared() -> list[str]:
+    """Return the arguments of this command that are also meant for another part of a recording."""
+    flags = [f"--config-dir={folder}" for folder in given_conf_folders(sys.argv[1:])]
+    given = configs.task_overrides()
+    kept = [each for each, key in zip(given, given_keys(given), strict=True) if key not in _OWN]
+    return [*flags, *map(as_typed, kept)]

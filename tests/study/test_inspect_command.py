@@ -119,12 +119,14 @@ def test_of_a_long_recording_the_page_shows_a_stretch_and_offers_others(run: Run
     sound = np.zeros(70 * 8000, np.float32)
     sound[30 * 8000 : 31 * 8000] = 0.5
     soundfile.write(tmp_path / "long one.wav", sound, 8000)
-    status, out, err = run("long one.wav", "png=false", "bundle=null")
-    assert (status, out) == (0, "inspect/long one.html\n")
+    settings = ["out=my pages", "png=false", "decoder=greedy", "layer=1"]
+    status, out, err = run("long one.wav", *settings, "offset=0")
+    assert (status, out) == (0, "my pages/long one.html\n")
     assert err == "long one.wav: showing 0 to 20 s of 70 s; on the page you can choose another part\n"
-    with open_page(tmp_path / "inspect/long one.html") as page:
+    with open_page(tmp_path / "my pages/long one.html") as page:
         command = "document.querySelector('#stretch code').textContent"
-        assert page.evaluate(command) == "speechlstm inspect 'long one.wav' offset=0.0 duration=20.0"
+        wanted = ["speechlstm", "inspect", "long one.wav", *settings, "offset=0.0", "duration=20.0"]
+        assert shlex.split(page.evaluate(command)) == wanted
         assert "The recording is 70.0 s long" in page.evaluate(
             "document.querySelector('#stretch p').textContent"
         )
@@ -141,11 +143,24 @@ def test_of_a_long_recording_the_page_shows_a_stretch_and_offers_others(run: Run
             page.call("Input.dispatchMouseEvent", **event, button="left", buttons=1, clickCount=1)
         arguments = shlex.split(page.evaluate(command))[2:]
         assert page.errors == []
-    status, _, err = run(*arguments, "png=false")
-    assert (status, err) == (0, "")
-    content = embedded(tmp_path / "inspect/long one.html")
+    assert run(*arguments) == (0, "my pages/long one.html\n", "")
+    content = embedded(tmp_path / "my pages/long one.html")
+    assert content["layers"][content["first"]]["layer"] == 1
     assert content["overview"]["offset"] == pytest.approx(28, abs=0.2)
     assert content["seconds"] == pytest.approx(8, abs=0.2)
+
+
+def test_the_command_for_another_part_keeps_what_is_not_of_this_one(run: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.wav", np.zeros(30 * 8000, np.float32), 8000)
+    (tmp_path / "conf/decoder").mkdir(parents=True)
+    (tmp_path / "conf/decoder/mine.yaml").write_text("name: greedy\n")
+    kept = ["decoder=mine", "strict_audio=true", "out=é, it's", "png=false"]
+    given = ["inputs=[long.wav]", "--config-dir", "conf", *kept, "text=stop", "duration=2", "offset=5"]
+    status, out, err = run(*given)
+    assert (status, out, err) == (0, "é, it's/long.html\n", "")
+    command = embedded(tmp_path / "é, it's/long.html")["overview"]["command"]
+    assert shlex.split(command) == ["speechlstm", "inspect", "long.wav", "--config-dir=conf", *kept]
+    assert run(*shlex.split(command)[2:], "offset=7.0", "duration=3.0")[:2] == (0, out)
 
 
 def test_silence_and_a_very_short_recording(run: Run, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,13 @@ _SCRIPTS = ("state.js", "panels.js", "unit.js", "cards.js", "main.js")
 _BINS = 40  # of the histograms of gates
 
 
-def render(seen: Observation, layer: int | None = None, direction: str = "forward") -> bytes:
-    """Return the page; see `choose` for the layer and direction that are shown first."""
+def render(
+    seen: Observation, layer: int | None = None, direction: str = "forward", settings: Sequence[str] = ()
+) -> bytes:
+    """Return the page; see `choose` for the layer and direction that are shown first.
+
+    `settings` are arguments of `speechlstm inspect` that a page of another part of the recording needs, too.
+    """
     content = {
         "name": Path(seen.transcript.audio).name,
         "about": about(seen),
@@ -36,7 +42,7 @@ def render(seen: Observation, layer: int | None = None, direction: str = "forwar
         "sampleRate": seen.sample_rate,
         "frameShift": seen.frame_shift,
         "featureShift": seen.reaches[0].frame_shift if seen.reaches else seen.frame_shift,
-        "overview": _overview(seen),
+        "overview": _overview(seen, settings),
         "words": [
             {"text": w.text, "start": w.start, "end": w.end, "confidence": w.confidence}
             for w in seen.transcript.words
@@ -120,7 +126,7 @@ def _sound(seen: Observation) -> bytes:
     return content.getvalue()
 
 
-def _overview(seen: Observation) -> dict[str, Any] | None:
+def _overview(seen: Observation, settings: Sequence[str]) -> dict[str, Any] | None:
     if seen.overview is None:
         return None
     peak = float(np.abs(seen.overview).max()) or 1.0
@@ -129,7 +135,7 @@ def _overview(seen: Observation) -> dict[str, Any] | None:
         "offset": seen.offset,
         "most": MAX_SECONDS,
         "envelope": _packed(seen.overview, -peak, peak),
-        "command": f"speechlstm inspect {shlex.quote(seen.transcript.audio)}",
+        "command": shlex.join(["speechlstm", "inspect", seen.transcript.audio, *settings]),
     }
 
 
