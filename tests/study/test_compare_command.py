@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from browser import open_page
 from omegaconf import DictConfig
 
@@ -219,6 +220,16 @@ def test_a_training_on_speech_is_made_once(tmp_path: Path) -> None:
         SpeechlstmError, match=r"speechlstm train experiment=overfit .*exit status 2: error: "
     ):
         list(speech.make([broken], tmp_path / "o"))
+
+
+@pytest.mark.slow
+def test_the_time_of_an_epoch_is_that_of_those_trained(tmp_path: Path) -> None:
+    few = f"{spoken(tmp_path)} trainer.max_epochs=50 +trainer.max_steps=2"
+    result = speech.train(speech.SpeechTrial("overfit", "rnn", 1, few), tmp_path / "o")
+    last = torch.load(tmp_path / "o/checkpoints/last.ckpt", weights_only=True)
+    (seconds,) = (state["seconds"] for state in last["callbacks"].values() if "seconds" in state)
+    assert [epoch for epoch, _ in result["rates"]] == [1, 2], "an update each"
+    assert result["seconds_per_epoch"] == pytest.approx(seconds / 2)
 
 
 def test_experiments_with_more_than_one_dev_manifest_are_refused(tmp_path: Path) -> None:

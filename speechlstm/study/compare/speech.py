@@ -76,6 +76,8 @@ def train(trial: SpeechTrial, folder: Path) -> dict[str, Any]:
     _, megabytes = _speechlstm("train", *sizes, f"seed={trial.seed}", f"out={folder}")
     last = read_checkpoint(folder / "checkpoints" / LAST)
     (seconds,) = (state["seconds"] for state in last["callbacks"].values() if "seconds" in state)
+    # A training may end before the last of trainer.max_epochs.
+    epochs = last["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     printed, _ = _speechlstm(
         "evaluate", f"manifest={cfg.data.dev}", f"bundle={folder / 'bundle'}", "format=json", "threads=1"
     )
@@ -85,7 +87,7 @@ def train(trial: SpeechTrial, folder: Path) -> dict[str, Any]:
         "wer": score["wer"],
         "wer_interval": score["wer_interval"],
         "rates": rates(folder),
-        "seconds_per_epoch": seconds / cfg.trainer.max_epochs,
+        "seconds_per_epoch": seconds / epochs,
         "megabytes": megabytes,
         "speed": 1 / score["real_time_factor"],
     }
