@@ -96,6 +96,10 @@ STARTS = {
         ("speechlstm transcribe a", r"transcribe a\ call.wav "),
         ("speechlstm transcribe out=ta", "out=talks/"),
         ("speechlstm train encoder=bgru encoder.hid", "encoder.hidden_size="),
+        ("true && speechlstm transc", "speechlstm transcribe "),
+        ("A='b c' speechlstm transc", "speechlstm transcribe "),
+        (r"cd talks/.. && speechlstm transcribe a\ call.wav decoder=be", "decoder=beam "),
+        ("true; speechlstm train 'encoder=bgru' encoder.hid", "encoder.hidden_size="),
     ],
 )
 def test_a_shell_completes_on_tab(folder: Path, shell: str, line: str, completed: str) -> None:
@@ -105,6 +109,13 @@ def test_a_shell_completes_on_tab(folder: Path, shell: str, line: str, completed
     assert completed in shown and not shown.endswith("= "), shown
 
 
+def test_zsh_completes_in_an_open_quote(folder: Path) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    line, completed = "true && speechlstm transcribe 'a c", "'a call.wav' "
+    assert completed in typed("zsh", STARTS["zsh"], line, completed, folder)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -112,6 +123,8 @@ def test_a_shell_completes_on_tab(folder: Path, shell: str, line: str, completed
         ("speechlstm transcribe decoder=be", "decoder=beam"),
         ("speechlstm transcribe a", "a call.wav"),
         ("speechlstm train encoder=bgru encoder.hid", "encoder.hidden_size="),
+        ("true && speechlstm transc", "transcribe"),
+        ("A=1 speechlstm transc", "transcribe"),
     ],
 )
 def test_fish_completes(folder: Path, line: str, words: str) -> None:
