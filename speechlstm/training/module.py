@@ -19,7 +19,7 @@ from speechlstm.training import ranks
 from speechlstm.training.loggers import log_transcripts
 from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
-from speechlstm.training.optimization import LENGTHS, make_optimizer, make_schedule
+from speechlstm.training.optimization import LENGTHS, make_optimizer, make_schedule, retrace
 from speechlstm.training.validation import Validation
 from speechlstm.types import Batch, SpeechlstmError, UsageError, counted
 
@@ -55,6 +55,7 @@ class TrainingModule(pl.LightningModule):
         self.lost = False  # whether the loss of one of them was not finite
         self.skipped = 0  # updates in a row that were skipped, because their gradient was not finite
         self.planned = 0  # updates of the whole training, as last planned
+        self.replanned = False  # whether a resumed training has had another number of them
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths.
@@ -64,6 +65,12 @@ class TrainingModule(pl.LightningModule):
         augment = self.augment if self.training else None
         outputs: tuple[Tensor, ...] = self.acoustic(waveforms, lengths, augment)
         return outputs
+
+    def on_train_start(self) -> None:
+        """Give a training that was resumed in another length the learning rate of that length."""
+        if self.replanned:
+            for config in self.trainer.lr_scheduler_configs:
+                retrace(config.scheduler)
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Return the batch's loss, summed over its tokens, and log the loss per token."""
@@ -236,7 +243,8 @@ class TrainingModule(pl.LightningModule):
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = make_schedule(self.scheduler, optimizer, steps)
-        if self.planned not in (0, steps):
+        self.replanned = self.planned not in (0, steps)
+        if self.replanned:
             say(
                 f"the training was planned with {counted(self.planned, 'update')} and now has {steps}; "
                 f"from here on the learning rate is that of a training of {steps}"

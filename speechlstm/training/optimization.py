@@ -51,6 +51,20 @@ def make_schedule(make: Callable[..., LRScheduler], optimizer: Optimizer, steps:
         raise UsageError(f"a setting under scheduler. does not fit: {error}") from error
 
 
+def retrace(schedule: Any) -> None:
+    """Give a schedule whose length has changed the rate that it would have, had it been so long from the beginning.
+
+    PyTorch's cosine makes each rate of the one before: after a training has ended at zero, all would be zero.
+    """
+    if not any(hasattr(schedule, name) for name in LENGTHS):
+        return
+    done, schedule.last_epoch = schedule.last_epoch, 0
+    for group in schedule.optimizer.param_groups:
+        group["lr"] = group["initial_lr"]
+    for _ in range(done):
+        schedule.step()
+
+
 def _check_numbers(make: Callable[..., Any], group: str) -> None:
     """Raise a UsageError for what is no number where a part of PyTorch has one as default: it would compare the two."""
     while isinstance(make, partial) and isinstance(make.func, partial):  # as Hydra makes them

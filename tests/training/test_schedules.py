@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
 from tones import fit
 
 from speechlstm import configs
+from speechlstm.training import parts
 from speechlstm.training.optimization import make_schedule
 from speechlstm.types import UsageError
 
@@ -53,6 +57,40 @@ def test_a_resumed_training_of_other_length_takes_the_schedule_of_that_length(na
     (config,) = trainer.lr_scheduler_configs
     length = config.scheduler.state_dict()["total_steps" if name == "one_cycle" else "T_max"]
     assert config.scheduler.last_epoch == trainer.global_step == length
+
+
+class Rates(Callback):
+    """Keeps the rate of each update."""
+
+    def __init__(self) -> None:
+        self.found: list[float] = []
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.found.append(float(optimizer.param_groups[0]["lr"]))
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "cosine"])
+def test_a_finished_training_that_gets_more_epochs_learns_at_the_rates_of_all(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [f"scheduler={name}", "~scheduler.start_factor", "~scheduler.total_iters"]
+    seen: list[list[float]] = []
+    build = parts.make_trainer
+
+    def watched(cfg: DictConfig) -> pl.Trainer:
+        trainer, rates = build(cfg), Rates()
+        trainer.callbacks.append(rates)  # type: ignore[attr-defined]
+        seen.append(rates.found)
+        return trainer
+
+    monkeypatch.setattr(parts, "make_trainer", watched)
+    fit(*settings, "out=run", "trainer.max_epochs=2")
+    fit(*settings, "out=run", "trainer.max_epochs=6")
+    fit(*settings, "out=whole", "trainer.max_epochs=6")
+    _, resumed, whole = seen
+    assert resumed == pytest.approx(whole[-len(resumed) :]) and 0 < len(resumed) < len(whole)
 
 
 def test_a_setting_that_does_not_fit_is_named(here: Path) -> None:
