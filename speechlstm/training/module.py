@@ -83,7 +83,7 @@ class TrainingModule(pl.LightningModule):
         tokens = int(batch.target_lengths.sum())
         self.tokens += tokens
         accumulated = self._trainer.accumulate_grad_batches if self._trainer else 1  # Lightning divides by it
-        summed = loss * (tokens * accumulated)
+        summed = loss * (max(tokens, 1) * accumulated)  # the loss of a batch without speech is its sum
         if not math.isfinite(float(loss.detach())):
             self.lost = True
             # Reaches every rank with the gradients, which an infinite loss may leave finite.

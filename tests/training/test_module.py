@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import hydra
@@ -133,6 +134,23 @@ def test_the_number_of_unalignable_utterances_is_logged(monkeypatch: pytest.Monk
     values = logged(model, monkeypatch)
     model.training_step(batch(["ab" * 20, "a"]), 0)  # half a second has 13 frames
     assert values["train/unalignable"][0] == 1 and math.isfinite(values["train/loss"][0])
+
+
+def test_a_batch_without_speech_teaches_what_it_does_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gradient(*batches: Batch) -> Tensor:
+        model = recognizer(
+            encoder=Encoder(8, len(TOKENIZER), hidden_size=4, num_layers=1, dropout=0.0)
+        ).train()
+        logged(model, monkeypatch)
+        for each in batches:
+            model.training_step(each, 0)["loss"].backward()
+        found: Tensor = model.acoustic.encoder.output.weight.grad
+        return found
+
+    both, silent, spoken = batch(["ab", "b"], targets=[[], [3]]), batch(["ab"], targets=[[]]), batch(["b"])
+    spoken = replace(spoken, waveforms=both.waveforms[1:])
+    assert gradient(silent).abs().sum() > 0
+    torch.testing.assert_close(gradient(silent, spoken), gradient(both))
 
 
 def test_a_fused_optimizer_sees_unscaled_gradients_in_fp16() -> None:
