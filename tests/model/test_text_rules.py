@@ -51,6 +51,8 @@ def test_normalize_table(text: str, case: str, expected: str) -> None:
             "tis rock n roll well-known and so on",
         ),
         ("¿Qué? $5 + 3%", {"punctuation": "strip"}, "qué 5 3"),
+        ("धीरे-धीरे, बार-बार।", {"punctuation": "strip"}, "धीरे-धीरे बार-बार"),
+        ("x\u0301-ray -\u0301", {"punctuation": "strip"}, "x\u0301-ray \u0301"),
         ("A, b.", {"punctuation": "keep"}, "a, b."),
         ("...", {"punctuation": "strip"}, ""),
     ],

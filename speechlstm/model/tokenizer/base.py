@@ -187,7 +187,12 @@ def normalize(text: str, case: str = "lower", punctuation: str = "keep", languag
 
 def _is_within_word(text: str, place: int) -> bool:
     around = text[max(0, place - 1) : place], text[place + 1 : place + 2]
-    return text[place] in WITHIN_WORDS and all(each.isalnum() for each in around)
+    return text[place] in WITHIN_WORDS and all(map(_is_of_letter, around))
+
+
+def _is_of_letter(character: str) -> bool:
+    """Whether this is a letter, a digit, or of one: the vowels of Indic scripts are marks after a consonant."""
+    return character.isalnum() or (character != "" and unicodedata.category(character)[0] == "M")
 
 
 def encodable(text: str) -> bool:
