@@ -156,6 +156,16 @@ def test_text_files(tmp_path: Path) -> None:
     ]
 
 
+def test_two_folders_for_one_split_are_both_read(tmp_path: Path) -> None:
+    for name in ("dev", "train", "valid"):
+        write(sound(tmp_path / name / f"{name}.wav").with_suffix(".txt"), name)
+        write(tmp_path / name / "wav.scp", f"{name} {name}.wav")
+        write(tmp_path / name / "text", f"{name} {name}")
+    for splits in (kaldi.read(tmp_path).splits, text_files.read(tmp_path).splits):
+        assert texts(splits["dev"]) == {"dev": "dev", "valid": "valid"}
+        assert texts(splits["train"]) == {"train": "train"}
+
+
 def test_lossless_audio_is_preferred(tmp_path: Path) -> None:
     for suffix in (".mp3", ".FLAC", ".opus", ".txt"):
         write(tmp_path / f"a.b{suffix}", "?")

@@ -217,5 +217,5 @@ def read_text(path: Path, problems: list[str]) -> list[tuple[int, str]]:
 
 
 def split_name(folder: str) -> str:
-    """Return our word for a split: `dev` for what others call valid, val, eval_dev or validation."""
+    """Return our word for a split: `dev` for what others call valid, val, validation or development."""
     return "dev" if folder.lower() in ("dev", "val", "valid", "validation", "development") else folder

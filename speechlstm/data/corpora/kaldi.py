@@ -24,7 +24,9 @@ def read(root: str | Path) -> Corpus:
     single = (root / "wav.scp").is_file()
     folders = {"train": root} if single else {p.parent.name: p.parent for p in sorted(root.glob("*/wav.scp"))}
     problems: list[str] = []
-    splits = {split_name(name): _directory(folder, problems) for name, folder in folders.items()}
+    splits: dict[str, list[Utterance]] = {}
+    for name, folder in folders.items():  # dev and valid may both be there
+        splits.setdefault(split_name(name), []).extend(_directory(folder, problems))
     return Corpus(splits, problems)
 
 

@@ -21,17 +21,17 @@ def read(root: str | Path, speaker_from_folder: bool = False) -> Corpus:
     root = Path(root)
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; root= must be the folder of the audio and its .txt files")
-    names = {path.name: split_name(path.name) for path in sorted(root.iterdir()) if path.is_dir()}
-    folders = {name: root / folder for folder, name in names.items() if name in ("train", "dev", "test")}
-    if "train" not in folders:
-        folders = {"train": root}
-    splits: dict[str, list[Utterance]] = {name: [] for name in folders}
+    names = {path: split_name(path.name) for path in sorted(root.iterdir()) if path.is_dir()}
+    folders = {folder: name for folder, name in names.items() if name in ("train", "dev", "test")}
+    if "train" not in folders.values():
+        folders = {root: "train"}
+    splits: dict[str, list[Utterance]] = {name: [] for name in folders.values()}
     problems: list[str] = []
-    files = {name: audio_files(folder) for name, folder in folders.items()}
+    files = {folder: audio_files(folder) for folder in folders}
     if not any(files.values()):
         raise UsageError(f"{root}: no audio files in it; expected audio and a .txt of the same name for each")
-    for name, folder in folders.items():
-        for audio in files[name]:
+    for folder, name in folders.items():
+        for audio in files[folder]:
             transcript = audio.with_suffix(".txt")
             if not transcript.is_file():
                 problems.append(f"{audio}: no {transcript.name} beside it")
@@ -46,7 +46,7 @@ def read(root: str | Path, speaker_from_folder: bool = False) -> Corpus:
             speaker = audio.parent.name if speaker_from_folder else None
             identity = audio.relative_to(folder).with_suffix("").as_posix()
             splits[name].append(Utterance(str(audio), 0.0, text, identity, speaker=speaker))
-        spoken = {audio.with_suffix("") for audio in files[name]}
+        spoken = {audio.with_suffix("") for audio in files[folder]}
         texts = sorted(path for path in folder.rglob("*.txt") if path.with_suffix("") not in spoken)
         problems += [f"{path}: no audio of that name beside it" for path in texts]
     return Corpus(splits, problems)
