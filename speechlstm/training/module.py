@@ -241,13 +241,14 @@ class TrainingModule(pl.LightningModule):
             optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         if self.scheduler is None:
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = self.trainer.estimated_stepping_batches
         schedule = make_schedule(self.scheduler, optimizer, steps)
-        self.replanned = self.planned not in (0, steps)
+        planned = 0 if steps == math.inf else int(steps)
+        self.replanned = 0 not in (self.planned, planned) and self.planned != planned
         if self.replanned:
             say(
                 f"the training was planned with {counted(self.planned, 'update')} and now has {steps}; "
                 f"from here on the learning rate is that of a training of {steps}"
             )
-        self.planned = steps
+        self.planned = planned
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -31,22 +32,28 @@ def make_optimizer(make: Callable[[Any], Optimizer], weights: Sequence[nn.Parame
         raise UsageError(f"a setting under optimizer. does not fit: {error}") from error
 
 
-def make_schedule(make: Callable[..., LRScheduler], optimizer: Optimizer, steps: int) -> LRScheduler:
-    """Return the learning-rate schedule of a training of so many updates.
+def make_schedule(make: Callable[..., LRScheduler], optimizer: Optimizer, steps: float) -> LRScheduler:
+    """Return the learning-rate schedule of a training of so many updates, infinity if it has no end.
 
     A schedule that has need of the updates of the whole training has a parameter `total_steps` or `T_max`, as PyTorch's
     have.
 
     Raises:
-        UsageError: its settings are of the wrong kind, or out of range.
+        UsageError: its settings are of the wrong kind, or out of range, or it needs an end and there is none.
     """
     _check_numbers(make, "scheduler")
     try:
         parameters = inspect.signature(make).parameters
     except ValueError:  # there is a setting that it lacks; the call tells which
         parameters = MappingProxyType({})
+    lengths = [name for name in LENGTHS if name in parameters]
+    if lengths and steps == math.inf:
+        raise UsageError(
+            "this schedule goes by the number of updates, but the training has no end: set trainer.max_epochs or "
+            "trainer.max_steps (trainer.max_time can end it before), or use scheduler=constant"
+        )
     try:
-        return make(optimizer, **{name: steps for name in LENGTHS if name in parameters})
+        return make(optimizer, **dict.fromkeys(lengths, steps))
     except (TypeError, ValueError, ArithmeticError) as error:  # the last: no end, or a rise of one update
         raise UsageError(f"a setting under scheduler. does not fit: {error}") from error
 

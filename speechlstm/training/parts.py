@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,7 +162,8 @@ def prepare(cfg: DictConfig) -> tuple[TrainingModule, SpeechData]:
     optimizer, scheduler = build(cfg.optimizer), build(cfg.scheduler)
     tried = make_optimizer(optimizer, [torch.nn.Parameter(torch.zeros(1))])
     if scheduler is not None:
-        make_schedule(scheduler, tried, _UPDATES)
+        endless = cfg.trainer.get("max_epochs") == -1 and cfg.trainer.get("max_steps", -1) == -1
+        make_schedule(scheduler, tried, math.inf if endless else _UPDATES)
     loss, augment = build(cfg.loss), build(cfg.augment.features)
     features = build_part("features", cfg.features)
     if features.sample_rate != cfg.sample_rate:

@@ -42,9 +42,9 @@ def beginning(trainer: pl.Trainer, model: TrainingModule, data: SpeechData) -> l
     device = trainer.strategy.root_device
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     devices = f"{trainer.world_size} x {where}" if trainer.world_size > 1 else where
-    updates = (
-        f"{counted(trainer.max_epochs or 0, 'epoch')} of {counted(data.batches(trainer.world_size), 'batch')}"
-    )
+    most = trainer.max_epochs or 0
+    epochs = counted(most, "epoch") if most >= 0 else "any number of epochs"
+    updates = f"{epochs} of {counted(data.batches(trainer.world_size), 'batch')}"
     return [
         f"tokens: {len(tokens)} ({shown})",
         "; ".join(hours),

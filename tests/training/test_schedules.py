@@ -93,6 +93,14 @@ def test_a_finished_training_that_gets_more_epochs_learns_at_the_rates_of_all(
     assert resumed == pytest.approx(whole[-len(resumed) :]) and 0 < len(resumed) < len(whole)
 
 
+def test_a_training_without_an_end_goes_on_until_its_time_is_over(here: Path) -> None:
+    endless = ["out=run", "trainer.max_epochs=-1", "+trainer.max_time=00:00:00:01"]
+    _, trainer = fit(*endless)
+    assert trainer.global_step > 0
+    with pytest.raises(UsageError, match=r"the training has no end: set trainer\.max_epochs"):
+        fit(*endless, "out=other", "scheduler=one_cycle", "~scheduler.start_factor", "~scheduler.total_iters")
+
+
 def test_a_setting_that_does_not_fit_is_named(here: Path) -> None:
     settings = ["scheduler=one_cycle", "~scheduler.start_factor", "~scheduler.total_iters", "out=run"]
     with pytest.raises(UsageError, match=r"a setting under scheduler\. does not fit: .* pct_start"):
