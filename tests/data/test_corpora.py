@@ -210,6 +210,19 @@ def test_common_voice(tmp_path: Path) -> None:
     assert len(measured.problems) == 3  # and the two clips that are not there
 
 
+def test_common_voice_takes_every_line_for_a_row(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    rows = ["one.mp3\ta carriage\rreturn", "two.mp3", f"three.mp3\t{'x' * 200_000}", "four.mp3\tfour\tmore"]
+    write(tmp_path / "train.tsv", "path\tsentence", *rows)
+    corpus = common_voice.read(tmp_path)
+    assert texts(corpus.splits["train"]) == {
+        "one": "a carriage\rreturn",
+        "three": "x" * 200_000,
+        "four": "four",
+    }
+    assert corpus.problems == [f"{tmp_path}/train.tsv:3: no sentence"]
+
+
 IMPORTERS = [an4, audiofolder, common_voice, fsdd, kaldi, librispeech, speech_commands, text_files, yesno]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from speechlstm.data.corpora.base import Corpus, expect, read_text
@@ -29,15 +28,16 @@ def read(root: str | Path) -> Corpus:
 
 def _table(table: Path, problems: list[str]) -> list[Utterance]:
     lines = read_text(table, problems)
-    rows = csv.DictReader((line for _, line in lines), delimiter="\t", quoting=csv.QUOTE_NONE)
-    absent = [column for column in _COLUMNS if column not in (rows.fieldnames or [])]
+    columns = lines[0][1].split("\t") if lines else []
+    absent = [column for column in _COLUMNS if column not in columns]
     if absent:
-        problems.append(f"{table}:1: no column {' and no column '.join(absent)}; found {rows.fieldnames}")
+        problems.append(f"{table}:1: no column {' and no column '.join(absent)}; found {columns}")
         return []
     utterances = []
-    for (number, _), row in zip(lines[1:], rows, strict=True):
-        if not row["path"] or not row["sentence"]:
-            problems.append(f"{table}:{number}: no {'sentence' if row['path'] else 'path'}")
+    for number, line in lines[1:]:
+        row = dict(zip(columns, line.split("\t"), strict=False))  # nothing is quoted
+        if not row.get("path") or not row.get("sentence"):
+            problems.append(f"{table}:{number}: no {'sentence' if row.get('path') else 'path'}")
             continue
         clip = table.parent / "clips" / row["path"]
         if not clip.suffix:  # early releases leave it out
