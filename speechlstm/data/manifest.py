@@ -151,14 +151,14 @@ def read_entries(path: str | Path) -> tuple[list[Entry], list[tuple[int, Manifes
 
 
 def _ids(utterances: Sequence[Utterance]) -> list[str]:
-    """Return the ids, and for those without one as many parts of their path as tell it from the others."""
+    """Return the ids; without one as much of the path as tells it from others, and the place in the file."""
     parts = [PurePath(utterance.audio_filepath).with_suffix("").parts for utterance in utterances]
     used = [0 if utterance.id else 1 for utterance in utterances]  # parts of the path
     while True:
         ids = []
-        for utterance, each, count in zip(utterances, parts, used, strict=True):
-            name = _plain("/".join(each[-count:]))
-            ids.append(utterance.id or (f"{name}@{utterance.offset:g}" if utterance.offset else name))
+        for one, each, count in zip(utterances, parts, used, strict=True):
+            name = _plain("/".join(each[-count:])) + (f"@{one.offset:.10g}" if one.offset else "")
+            ids.append(one.id or (name if one.channel is None else f"{name}-{one.channel}"))
         counts = Counter(name for name, _ in {*zip(ids, parts, strict=True)})  # one file twice has one name
         longer = [
             0 < count < len(each) and counts[name] > 1

@@ -64,6 +64,17 @@ def test_nemo_manifests_are_read_as_they_are(tmp_path: Path) -> None:
     assert third == Utterance("/b.wav", 1.5, "", "b")
 
 
+def test_ids_tell_channels_and_places_of_a_file_apart(tmp_path: Path) -> None:
+    places = [(0, 0), (0, 1), (12000.01, 0), (12000.04, 0), (12000.04, None)]
+    lines = [
+        json.dumps({"audio_filepath": "call.wav", "duration": 1, "offset": offset, "channel": channel})
+        for offset, channel in places
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(lines))
+    ids = [utterance.id for utterance in read_manifest(tmp_path / "m.jsonl")]
+    assert ids == ["call-0", "call-1", "call@12000.01-0", "call@12000.04-0", "call@12000.04"]
+
+
 def test_ids_take_as_many_parts_of_the_path_as_needed(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     names = ("x/a/001.wav", "y/a/001.wav", "y/b/001.wav", "002.wav", "b/003.wav", "c/003.wav")
