@@ -27,7 +27,7 @@ from speechlstm.training.messages import say
 from speechlstm.training.next_word import next_word_loss
 from speechlstm.types import SpeechlstmError, UsageError
 
-LONGEST = 64  # words; longer sentences are cut
+LONGEST = 64  # words; longer sentences are cut, and what is cut off goes on from the word before
 _TOKENS = 1280  # in a batch, padding included
 _NEAR = 8192  # sentences among which those of about the same length are looked for
 _RISE = 200  # updates until the learning rate is at its peak
@@ -97,17 +97,21 @@ class Batches(Dataset[Batch]):
         return len(self.plan)
 
     def __getitem__(self, index: int) -> Batch:
-        """Return the words that are read, `<s>` first, and those that follow them, `</s>` last, `(batch, time)`."""
+        """Return the words that are read, `<s>` first, and those that follow them, `</s>` last, `(batch, time)`.
+
+        Where a sentence is cut there are no such marks, which would teach that it ends there, and begins anew.
+        """
         chosen = self.plan[index]
         longest = int(self.lengths[chosen].max()) + 1
         read = torch.full((len(chosen), longest), MARKS.index("<s>"))
         follow = torch.full((len(chosen), longest), _PADDING)
         for row, each in enumerate(chosen):
             begin, length = self.begins[each], self.lengths[each]
-            sentence = torch.from_numpy(self.stream[begin : begin + length])
-            read[row, 1 : length + 1] = sentence
-            follow[row, :length] = sentence
-            follow[row, length] = MARKS.index("</s>")
+            words = torch.from_numpy(self.stream[begin - 1 : begin + length + 1])  # with those around them
+            read[row, : length + 1] = words[:-1]
+            follow[row, :length] = words[1:-1]
+            if words[-1] == MARKS.index("</s>"):
+                follow[row, length] = words[-1]
         return read, follow
 
     def fingerprint(self) -> int:

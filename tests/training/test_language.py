@@ -92,8 +92,21 @@ def test_every_epoch_has_every_sentence_once_in_batches_of_a_size() -> None:
         assert read.shape == follow.shape and read.numel() <= language._TOKENS
         padding += int((follow == language._PADDING).sum())
         real += int((follow != language._PADDING).sum())
-    assert real == corpus.num_words + count
+    assert real == corpus.num_words + corpus.num_sentences
     assert padding < 0.2 * real
+
+
+def test_a_sentence_that_is_cut_neither_ends_nor_begins_there() -> None:
+    words = [f"w{number}" for number in range(2 * LONGEST + 3)]
+    batches = Batches(make_corpus([words]), 1, 1)
+    pairs = [
+        (batches.words[before], batches.words[after])
+        for number in range(len(batches))
+        for read, follow in zip(*batches[number], strict=True)
+        for before, after in zip(read.tolist(), follow.tolist(), strict=True)
+        if after != language._PADDING
+    ]
+    assert sorted(pairs) == sorted(zip(["<s>", *words], [*words, "</s>"], strict=True))
 
 
 def test_a_batch_reads_what_comes_before_and_predicts_what_follows() -> None:
