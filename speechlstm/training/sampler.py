@@ -51,9 +51,11 @@ class BucketSampler(Sampler[list[Key]]):
         self.jitter = self.JITTER if shuffle else 0.0
         slowest = self.durations / (speed.low if speed else 1.0)
         if slowest.max(initial=0.0) > batch_seconds:
+            # Only the training part, which is shuffled, is selected by length.
+            without = "lower data.max_seconds to train without it" if shuffle else "take it out of data.dev"
             raise UsageError(
                 f"data.batch_seconds is {batch_seconds:g}, but the longest utterance has "
-                f"{slowest.max():.1f} s; raise data.batch_seconds, or lower data.max_seconds to train without it"
+                f"{slowest.max():.1f} s; raise data.batch_seconds, or {without}"
             )
         # Where batches begin, after the first.
         self.cuts = self._shared(self._cut(np.sort(slowest), batch_seconds))

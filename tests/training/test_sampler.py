@@ -128,6 +128,12 @@ def test_the_batches_of_one_step_are_of_similar_length() -> None:
     assert order != sorted(order), "while the steps are shuffled"
 
 
+def test_what_can_be_done_about_a_long_utterance_depends_on_the_part() -> None:
+    for shuffle, advice in ((True, r"or lower data\.max_seconds"), (False, r"or take it out of data\.dev")):
+        with pytest.raises(UsageError, match=advice):
+            BucketSampler([20.0], 10.0, shuffle)
+
+
 def test_more_devices_than_utterances_is_an_error() -> None:
     with pytest.raises(UsageError, match=r"3 utterances cannot be shared .* 4 devices; use fewer"):
         BucketSampler([1.0] * 3, 10.0, ranks=4)
