@@ -93,6 +93,14 @@ def test_a_finished_training_that_gets_more_epochs_learns_at_the_rates_of_all(
     assert resumed == pytest.approx(whole[-len(resumed) :]) and 0 < len(resumed) < len(whole)
 
 
+def test_a_resumed_training_that_is_longer_than_its_schedule_is_refused(here: Path) -> None:
+    settings = ["scheduler=one_cycle", "~scheduler.start_factor", "~scheduler.total_iters", "out=run"]
+    _, trainer = fit(*settings, "trainer.max_epochs=2", "data.batch_seconds=0.7")
+    done = trainer.global_step
+    with pytest.raises(UsageError, match=rf"{done} updates are done, but the training now has 3 in all"):
+        fit(*settings, "trainer.max_epochs=3")
+
+
 def test_a_training_without_an_end_goes_on_until_its_time_is_over(here: Path) -> None:
     endless = ["out=run", "trainer.max_epochs=-1", "+trainer.max_time=00:00:00:01"]
     _, trainer = fit(*endless)
