@@ -107,7 +107,7 @@ def windows(
             else:
                 closes = joined == MOST_WINDOWS
                 cut = longest - overlap
-                shared = overlap // 2
+                shared = overlap // 2 // step * step
                 yield Window(held[:longest], start, before, longest - overlap + shared, closes, shared)
                 before, joined = shared, joined % MOST_WINDOWS + 1
             held, start = held[cut:], start + cut

@@ -70,6 +70,14 @@ def test_log_probs_are_those_of_the_whole(pause: int, batch: int, threads: int) 
 
 
 @pytest.mark.usefixtures("short")
+def test_windows_that_share_an_odd_number_of_frames_begin_with_whole_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(long, "OVERLAP", 7 * FRAME / RATE)
+    test_log_probs_are_those_of_the_whole(pause=0, batch=1, threads=1)
+
+
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("pause", [0, 5])
 def test_an_interrupted_recording_goes_on_exactly(pause: int, tmp_path: Path) -> None:
     waveform = spell("yes no oh now " * 12, pause)
