@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Protocol
 
 import numpy as np
@@ -159,7 +159,7 @@ class Stream:
         The decoder's first pass says up to where; further passes, which take long, are for what is final, and say what
         it is.
         """
-        rate = self.model.sample_rate
+        rate, begun = self.model.sample_rate, self._last.end
         now = self._at / rate
         words = [word for word in next(passes, []) if self._follows(word)]
         quiet = now - words[-1].end if words else now - self._last.end
@@ -184,7 +184,9 @@ class Stream:
         begin = now - self.pause / 2 if endpoint else min(self._begins, default=0.0)
         self._line = max(self._line, self._whole(begin))
         self._trim(now if endpoint else rest[0].start if rest else self._last.end, late)
-        return Update(self._end / rate, done, " ".join(self._before), ended)
+        # This recognition may give a word a little of what another has given to the one before it.
+        new = [replace(word, start=max(word.start, begun)) for word in done]
+        return Update(self._end / rate, new, " ".join(self._before), ended)
 
     def _words(self, held: NDArray[np.float32], start: int, log_probs: Tensor) -> Iterator[list[Word]]:
         """Decode what is held from a sample on, in the passes of the decoder."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from speechlstm.decoders.greedy import GreedyDecoder
 from speechlstm.transcription import live
 from speechlstm.transcription.live import Stream, Update
+from speechlstm.transcription.transcript import Word
 from speechlstm.types import UsageError
 
 GREEDY = GreedyDecoder(tokenizer=TOKENS)
@@ -101,6 +102,19 @@ def test_memory_does_not_grow_in_silence_or_in_speech_that_never_settles() -> No
         stream = Stream(SpellingBundle(), GREEDY, step=1.0)
         for _ in stream.accept(waveform):
             assert len(stream._held) <= (live.LONGEST + live.CONTEXT + 1) * RATE
+
+
+def test_a_final_word_begins_no_earlier_than_the_one_before_has_ended() -> None:
+    """Another recognition, with more audio, draws the line between two words elsewhere."""
+    stream = Stream(SpellingBundle(), GREEDY)
+    stream._at = 2 * RATE
+    recognitions = [[Word("five", 0.45, 0.5, 1.0)], [Word("six", 0.4, 0.9, 1.0), Word("a", 0.9, 1.0, 1.0)]]
+    final = [word for words in recognitions for word in stream._update(iter([words]), last=False).words]
+    assert [(word.text, word.start, word.end) for word in final] == [
+        ("five", 0.45, 0.5),
+        ("six", 0.5, 0.9),
+        ("a", 0.9, 1.0),
+    ]
 
 
 def test_wrong_use_is_explained() -> None:
