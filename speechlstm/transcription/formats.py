@@ -81,7 +81,8 @@ def to_ctm(transcript: Transcript) -> str:
     """
     name = recording_name(transcript.audio)
     lines = []
-    for channel, (_, words) in enumerate(parts(transcript), 1):
+    channels = [(str(number), words) for number, (_, words) in enumerate(parts(transcript), 1)]
+    for channel, words in sorted(channels, key=lambda pair: pair[0]):  # as text, as scorers demand
         for word, start, end in timed(words):
             times = f"{start / 1000:.3f} {(end - start) / 1000:.3f}"
             text = re.sub(r"\s+", "_", word.text.strip())
@@ -90,13 +91,18 @@ def to_ctm(transcript: Transcript) -> str:
 
 
 def to_stm(transcript: Transcript) -> str:
-    """Return NIST's segment time marks: `file channel speaker start end text`; speakers are named after channels."""
+    """Return NIST's segment time marks: `file channel speaker start end text`; speakers are named after channels.
+
+    They are sorted by channel, then by time. Left out are brackets, which mark alternatives there, and `<` at the
+    beginning of a text, which would begin a label.
+    """
     name = recording_name(transcript.audio)
     lines = []
-    for each in segments(transcript):
-        channel = 1 + (each.channel or 0)
+    found = [(str(1 + (each.channel or 0)), each) for each in segments(transcript)]
+    for channel, each in sorted(found, key=lambda pair: pair[0]):
         times = f"{each.start:.3f} {max(each.end, each.start + 1e-3):.3f}"
-        lines.append(f"{name} {channel} {name}-{channel} {times} {flat(each.text)}\n")
+        text = _without_brackets(each.text).lstrip("< ")
+        lines.append(f"{name} {channel} {name}-{channel} {times} {text}\n")
     return "".join(lines) or f";; {name}: no words\n"
 
 
@@ -108,9 +114,13 @@ def to_trn(transcript: Transcript) -> str:
     name = recording_name(transcript.audio)
     named = [(f"{name}-{number}", each) for number, each in enumerate(transcript.channels, 1)]
     return "".join(
-        flat(f"{re.sub(r'[(){}]|^[; ]+', ' ', flat(each.text))} ({label})") + "\n"
+        flat(f"{_without_brackets(each.text).lstrip('; ')} ({label})") + "\n"
         for label, each in named or [(name, transcript)]
     )
+
+
+def _without_brackets(text: str) -> str:
+    return flat(re.sub(r"[(){}]", " ", text))
 
 
 def to_tsv(transcript: Transcript) -> str:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_transcripts import transcripts
 
+from speechlstm.transcription.channels import with_channels
 from speechlstm.transcription.formats import FORMATS, styled
 from speechlstm.transcription.segments import MOST, segments
 from speechlstm.transcription.subtitles import MAX_PAUSE, Style
@@ -78,8 +79,8 @@ def test_json_has_segments() -> None:
         ),
         (
             "stm",
-            "my_call 1 my_call-1 0.500 1.500 no (go)\nmy_call 1 my_call-1 3.000 3.250 yes\n",
-            "call 2 call-2 1.000 1.500 hi\ncall 1 call-1 2.000 2.500 bye\n",
+            "my_call 1 my_call-1 0.500 1.500 no go\nmy_call 1 my_call-1 3.000 3.250 yes\n",
+            "call 1 call-1 2.000 2.500 bye\ncall 2 call-2 1.000 1.500 hi\n",
         ),
         ("trn", "no go yes (my_call)\n", "bye (call-1)\nhi (call-2)\n"),
         (
@@ -93,6 +94,25 @@ def test_json_has_segments() -> None:
 def test_lines_of_one_and_of_two_channels(kind: str, one: str, two: str) -> None:
     assert FORMATS[kind](CALL) == one
     assert FORMATS[kind](TWO) == two
+
+
+@pytest.mark.parametrize("kind", ["ctm", "stm"])
+def test_scorers_get_channels_sorted_as_text(kind: str) -> None:
+    """Their manual: by the first and second columns in ASCII order, then by time."""
+    channels = [
+        Transcript("a", "b", [Word("b", 20.0 - number, 21.0 - number, 1.0)], 0, 30) for number in range(11)
+    ]
+    made = with_channels(Transcript("a", "", [], 0, 30), channels)
+    found = [line.split()[1] for line in FORMATS[kind](made).splitlines()]
+    assert found == sorted(found) and len(found) == 11
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("<unk> {a / b}", "unk> a / b"), ("( <", ""), ("a <unk>", "a <unk>")]
+)
+def test_text_is_no_notation_in_stm(text: str, shown: str) -> None:
+    line = FORMATS["stm"](spoken((text, 1.0, 2.0)))
+    assert line.split("2.000 ")[1] == f"{shown}\n"
 
 
 @given(transcripts())
