@@ -84,6 +84,7 @@ class Session:
         self._words: list[Word] = []  # of this item
         self._partial = ""
         self._items = self._events = 0
+        self._before: str | None = None  # the last item that was completed
 
     def created(self) -> Event:
         """Return the event with which the server begins."""
@@ -154,7 +155,8 @@ class Session:
         yield from self._complete()
 
     def _clear(self, event: Event) -> Iterator[Event]:
-        self._stream, self._words, self._partial = None, [], ""
+        # A client adds up the deltas of an item, so those of what is dropped must be another's.
+        self._items, self._stream, self._words, self._partial = self._items + 1, None, [], ""
         self._time = self._completed = self._received
         yield self._event("input_audio_buffer.cleared")
 
@@ -181,17 +183,15 @@ class Session:
             yield self._transcription("delta", delta=delta, partial=update.partial)
 
     def _complete(self) -> Iterator[Event]:
-        before = f"item_{self._items - 1}" if self._items else None
-        yield self._event(
-            "input_audio_buffer.committed", item_id=f"item_{self._items}", previous_item_id=before
-        )
+        item, before = f"item_{self._items}", self._before
+        yield self._event("input_audio_buffer.committed", item_id=item, previous_item_id=before)
         yield self._transcription(
             "completed",
             transcript=" ".join(word.text for word in self._words),
             words=[word_entry(word) for word in self._words],
             usage={"type": "duration", "seconds": round(self._time - self._completed, 3)},
         )
-        self._items += 1
+        self._items, self._before = self._items + 1, item
         self._words, self._partial, self._completed = [], "", self._time
 
     def _transcription(self, kind: str, **content: Any) -> Event:

@@ -91,6 +91,24 @@ def test_times_go_on_after_audio_that_is_cleared() -> None:
     assert sum(each["usage"]["seconds"] for each in done) == pytest.approx(len(spoken(1)) / RATE, abs=0.01)
 
 
+def test_deltas_of_what_is_cleared_are_of_another_item() -> None:
+    recognizer = speechlstm.load("small")
+    model = ServedModel("small", recognizer, recognizer, recognizer.decoder, lambda _: recognizer.decoder)
+    session, said = Session(Models([model]), ""), [append(spoken(1)), COMMIT]
+    whole = {"type": "session.update", "session": {"audio": {"input": {"turn_detection": None}}}}
+    events: list[dict[str, Any]] = []
+    for event in [whole, *said, append(spoken(2)), {"type": "input_audio_buffer.clear"}, *said]:
+        events += session.take(json.dumps(event))
+    texts: dict[str, str] = {}
+    for each in events:
+        if each["type"].endswith(".delta"):
+            texts[each["item_id"]] = texts.get(each["item_id"], "") + each["delta"]
+    done = {each["item_id"]: each["transcript"] for each in events if each["type"] == COMPLETED}
+    assert done == {"item_0": "stop", "item_2": "stop"} and texts == done | {"item_1": "stop stop"}
+    befores = [each["previous_item_id"] for each in events if "previous_item_id" in each]
+    assert befores == [None, "item_0"]
+
+
 def test_several_speak_at_once_while_files_are_transcribed(server: Server) -> None:
     def speak(words: int) -> str:
         with connect(server) as socket:
