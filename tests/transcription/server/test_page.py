@@ -272,6 +272,26 @@ def test_the_microphone_is_transcribed_live(
         assert [error for error in opened.errors if "401" not in error] == []
 
 
+def test_a_recording_is_over_when_all_that_was_spoken_is_there(server: Server) -> None:
+    """Also where the server is behind, so that items that pauses have ended come after the end."""
+    ended = """(() => {
+      const recording = new Recording({}, () => {}, () => {}), sent = [];
+      recording.media = { getTracks: () => [] };
+      recording.socket = {
+        readyState: WebSocket.OPEN, close: () => sent.push(recording.final),
+        send: (text) => sent.push(JSON.parse(text).type.split(".").at(-1)),
+      };
+      recording.stop();
+      const completed = "conversation.item.input_audio_transcription.completed";
+      for (const transcript of ["one", "two"]) recording.take({ type: completed, transcript, words: [] });
+      recording.take({ type: "input_audio_buffer.cleared" });
+      return sent.join();
+    })()"""
+    with open_page(f"http://127.0.0.1:{server.port}/") as opened:
+        wait(opened, "$('model').textContent")
+        assert opened.evaluate(ended) == "commit,clear,one two "
+
+
 def test_a_recording_that_cannot_begin_says_why(server: Server) -> None:
     with open_page(f"http://127.0.0.1:{server.port}/") as opened:  # without a microphone
         wait(opened, "$('model').textContent")

@@ -92,7 +92,8 @@ class Recording {
       this.items.push(event.words);
       this.final += event.transcript && `${event.transcript} `;
       this.line = "";
-      if (this.stopped) this.socket.close();
+    } else if (kind === "cleared") {
+      this.socket.close();
     } else if (kind === "error") {
       this.problem = event.error.message;
       if (this.stopped || !this.blocks.length) this.socket.close();
@@ -104,6 +105,7 @@ class Recording {
     this.stopped = true;
     this.release();
     this.send({ type: "input_audio_buffer.commit" });
+    this.send({ type: "input_audio_buffer.clear" }); // its answer comes last: items of pauses may still be under way
   }
 
   release() {
