@@ -89,7 +89,7 @@ def at_least(spans: Sequence[Span], least: float, duration: float) -> list[Span]
         start, end = made[index]
         if end <= limit:
             break
-        made[index] = (min(start, limit - least), limit)
+        made[index] = (max(min(start, limit - least), 0.0), limit)  # which rounding may leave a little below
         limit = made[index][0]
     return made
 

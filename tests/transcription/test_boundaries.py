@@ -168,3 +168,9 @@ def test_no_word_is_shorter_than_a_frame(
         last = end
     if all(end - start >= wanted for start, end in spans):
         np.testing.assert_allclose(np.array(found), np.array(spans), atol=1e-9)
+
+
+def test_no_word_begins_before_the_audio_where_there_is_no_room() -> None:
+    """Where rounding would have the first one begin at -2e-17 s, which JSON shows as -0.0."""
+    spans = [(0.15, 0.16)] * 12
+    assert at_least(spans, 0.032, 0.16)[0][0] == 0 and str(at_least(spans, 0.032, 0.16)[0][0]) == "0.0"

@@ -125,7 +125,7 @@ def assemble(
     text = " ".join(word.text for word in words)
     spelled = [tokenizer.tokens[index] for each in placed for index in each.word.ids]
     transcript = Transcript(audio, text, words, path.score, duration, tokens=spelled)
-    return Alignment(transcript, scores, tokens, missing, _extra(placed, path, frame_shift))
+    return Alignment(transcript, scores, tokens, missing, _extra(placed, path, frame_shift, duration))
 
 
 def longest_guess(word: WrittenWord) -> float:
@@ -212,8 +212,8 @@ def _score(each: Placed, path: Path) -> float:
     return float(path.log_probs[path.starts[each.first] : path.ends[each.after - 1]].mean())
 
 
-def _extra(placed: Sequence[Placed], path: Path, frame_shift: float) -> list[Span]:
-    """Return the stretches of speech that is not in the text, if they are as long as words."""
+def _extra(placed: Sequence[Placed], path: Path, frame_shift: float, duration: float) -> list[Span]:
+    """Return the stretches of speech that is not in the text, if they are as long as words, within the audio."""
     edges = np.flatnonzero(np.diff(path.extra, prepend=False, append=False)).reshape(-1, 2).tolist()
     groups: list[list[list[int]]] = []
     for first, after in edges:
@@ -225,4 +225,4 @@ def _extra(placed: Sequence[Placed], path: Path, frame_shift: float) -> list[Spa
     sizes = [len(each.word.ids) for each in placed if each.word.ids]
     least = max(2.0, _WORDLIKE * sum(sizes) / max(len(sizes), 1))  # a single spike may be noise
     kept = [group for group in groups if len(group) >= least]
-    return [(group[0][0] * frame_shift, group[-1][1] * frame_shift) for group in kept]
+    return [(group[0][0] * frame_shift, min(group[-1][1] * frame_shift, duration)) for group in kept]

@@ -89,3 +89,11 @@ def test_words_around_one_that_cannot_be_spelled_stay_where_they_are() -> None:
         assert begins[word] == pytest.approx(begin * 3 * FRAME / RATE, abs=0.15)
     assert found.missing == []
     assert sum(end - start for start, end in found.extra) > 0.8 * len(page) * 3 * FRAME / RATE
+
+
+def test_speech_that_is_not_in_the_text_ends_with_the_audio() -> None:
+    """Also where the audio ends within a frame."""
+    waveform = spell("yes no oh")[: -2 * FRAME - FRAME // 2]
+    ((_, found),) = align(SpellingBundle(), [((waveform, RATE), "yes")])
+    assert isinstance(found, Alignment)
+    assert found.extra[-1][1] == found.transcript.duration == len(waveform) / RATE
