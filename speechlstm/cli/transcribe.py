@@ -114,8 +114,8 @@ def main(cfg: DictConfig) -> int:
         outputs.write(out, "".join(joined)) if isinstance(out, RemotePath) else write_atomically(
             out, "".join(joined)
         )
-        for recording in recordings:
-            journals.remove(recording.path)
+    for recording in () if apart else recordings:
+        journals.remove(recording.path)
     return report_failures(failed, given) if where.is_first else 0
 
 

@@ -155,6 +155,16 @@ def test_a_long_recording_that_found_the_disk_full_is_not_recognized_again(
     assert [path.name for path in Path("o").iterdir()] == ["a.json"]
 
 
+@pytest.mark.parametrize("out", ["o", "o/a.json"])
+def test_a_long_recording_that_fails_leaves_nothing_behind(out: str, transcribe: Run) -> None:
+    soundfile.write("a.wav", np.tile(np.pad(spell("the quick brown fox"), (0, 2 * RATE)), 50), RATE)
+    content = Path("a.wav").read_bytes()
+    Path("a.wav").write_bytes(content[: len(content) * 3 // 4])
+    status, _, err = transcribe("a.wav", "format=json", "strict_audio=true", f"out={out}")
+    assert status == 1 and "truncated" in err
+    assert list(Path("o").glob("*")) == []
+
+
 def test_a_full_disk_is_named(transcribe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     write(Path("a.wav"), "a")
 
