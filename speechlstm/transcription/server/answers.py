@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,8 @@ def _segments(made: Transcript) -> list[dict[str, Any]]:
     words = sorted(made.words, key=lambda word: word.start)
     starts = [round(1000 * word.start) for word in words]
     for number, cue in enumerate(cues(made.words)):
-        within = slice(bisect_left(starts, cue.start), bisect_left(starts, cue.end))
+        first = bisect_right(starts, cue.start) - 1  # which may have begun in the cue before
+        within = slice(max(first, 0), bisect_left(starts, cue.end))
         inside = [word.confidence for word in words[within]]
         mean = sum(math.log(max(each, 1e-10)) for each in inside) / max(len(inside), 1)
         text = cue.text(newline=" ")

@@ -40,3 +40,10 @@ def test_segments_have_the_certainty_of_their_words() -> None:
     for line, segment in enumerate(segments):
         assert segment["avg_logprob"] == pytest.approx(math.log(1 - line / 100), abs=1e-4)
     assert words.times < 10, "or a long recording takes words times segments"
+
+
+def test_a_word_counts_in_each_segment_that_it_goes_on_in() -> None:
+    """One of a script without spaces may be longer than a subtitle."""
+    made = Transcript("a.wav", "語" * 60, [Word("語" * 60, 0.0, 8.0, 0.5)], -1.0, 8.0)
+    segments = document(made, WISH)["segments"]
+    assert [segment["avg_logprob"] for segment in segments] == [pytest.approx(math.log(0.5), abs=1e-4)] * 2
