@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
@@ -140,7 +141,9 @@ async def _form(request: Request, body: bytes) -> Any:
     async def whole() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = MultiPartParser(request.headers, whole(), max_files=_FIELDS, max_fields=_FIELDS)
+    # Not the client's own: its charset may be any codec of Python's, some of which take quadratic time.
+    headers = Headers(raw=[(b"content-type", b'multipart/form-data; boundary="' + boundary + b'"')])
+    parser = MultiPartParser(headers, whole(), max_files=_FIELDS, max_fields=_FIELDS)
     parser.spool_max_size = len(body) + 1  # never onto the disk
     try:
         return await parser.parse()

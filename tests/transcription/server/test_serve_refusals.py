@@ -97,6 +97,12 @@ def test_uploads_without_audio_are_refused_by_name(server: Server, content: byte
             "multipart/form-data; boundary=b",
             "2 files in one request",
         ),
+        # Bytes of a charset would be read by any codec of Python's, such as punycode, in quadratic time.
+        (
+            b'--b\r\nContent-Disposition: form-data; name="language"\r\n\r\nen\r\n' * 2 + form(b"x")[0],
+            "multipart/form-data; boundary=b; charset=utf-16",
+            "language is given 2 times: send it once",
+        ),
         (
             b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nx\r\n'
             + b'--b\r\nContent-Disposition: form-data; name="language"\r\n\r\nen\r\n' * 2
