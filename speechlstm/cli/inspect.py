@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from speechlstm import configs
 from speechlstm.cli.devices import make_decoder
 from speechlstm.configs.arguments import as_typed, given_keys
-from speechlstm.configs.folders import given_conf_folders
+from speechlstm.configs.folders import conf_flags
 from speechlstm.data import progress
 from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs, folder_path
@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> int:
     if recordings:
         bundle = checkpoint.load(cfg.bundle)
         decoder = make_decoder(cfg, bundle)
-    work = zip(recordings, pages, strict=True)
+    work, shared = zip(recordings, pages, strict=True), _shared()
     for recording, page in progress.track(work, "inspecting", len(recordings), unit="recording"):
         try:
             outputs.check(page)  # now, not after the work
@@ -56,7 +56,7 @@ def main(cfg: DictConfig) -> int:
             )
             progress.warn(seen.transcript.audio, seen.transcript.warnings)
             index = choose(seen, cfg.layer, cfg.direction)
-            outputs.write(page, render(seen, cfg.layer, cfg.direction, _shared()))
+            outputs.write(page, render(seen, cfg.layer, cfg.direction, shared))
             if cfg.png:
                 outputs.write(page.with_suffix(".png"), figures.draw_signals(seen, index))
                 outputs.write(page.with_name(f"{page.stem}-memory.png"), figures.draw_memory(seen, index))
@@ -76,7 +76,6 @@ def main(cfg: DictConfig) -> int:
 
 def _shared() -> list[str]:
     """Return the arguments of this command that are also meant for another part of a recording."""
-    flags = [f"--config-dir={folder}" for folder in given_conf_folders(sys.argv[1:])]
     given = configs.task_overrides()
     kept = [each for each, key in zip(given, given_keys(given), strict=True) if key not in _OWN]
-    return [*flags, *map(as_typed, kept)]
+    return [*conf_flags(sys.argv[1:]), *map(as_typed, kept)]

@@ -20,6 +20,11 @@ def given_conf_folders(arguments: Sequence[str]) -> Iterator[Path]:
             yield Path(value if equals else following)
 
 
+def conf_flags(arguments: Sequence[str]) -> list[str]:
+    """Return the flag by which another command line finds the same folder; flags stand before overrides."""
+    return [f"--config-dir={folder}" for folder in given_conf_folders(arguments)]
+
+
 def without_flags(arguments: Sequence[str]) -> Iterator[str]:
     """Yield the overrides of a command line, flags and their values left out."""
     rest = iter(arguments)

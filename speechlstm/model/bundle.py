@@ -58,7 +58,7 @@ class Bundle:
     def round(self, dtype: torch.dtype) -> None:
         """Round the weights to a type of fewer bits, in which `save` then stores them."""
         state = {
-            name: value.to(dtype).to(value.dtype) if value.is_floating_point() else value
+            name: value.to(_stored(value, dtype)).to(value.dtype)
             for name, value in self.model.state_dict().items()
         }
         self.model.load_state_dict(state)
@@ -76,10 +76,8 @@ class Bundle:
         folder = Path(folder)
         dtype = getattr(torch, self.config.get("dtype", "float32"))
         state = {
-            # Counts stay whole numbers; tied weights get memory of their own, as the format wants it.
-            name: value.detach()
-            .to("cpu", dtype if value.is_floating_point() else value.dtype, copy=True)
-            .contiguous()
+            # Tied weights get memory of their own, as the format wants it.
+            name: value.detach().to("cpu", _stored(value, dtype), copy=True).contiguous()
             for name, value in self.model.state_dict().items()
         }
         about = {"format": FORMAT, "speechlstm": __version__, "tokenizer": self.tokenizer.to_dict()}
@@ -106,6 +104,11 @@ class Bundle:
             if (path := Path(value)).parent == self.path and path.is_file():
                 settings[key], files[path.name] = path.name, path.read_bytes()
         return settings, files
+
+
+def _stored(value: Tensor, dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which a tensor is stored: counts, such as those of batch normalization, stay whole numbers."""
+    return dtype if value.is_floating_point() else value.dtype
 
 
 def _replace_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:

@@ -21,7 +21,7 @@ from pytorch_lightning.strategies.launchers.launcher import _Launcher
 
 from speechlstm.configs import arguments_again
 from speechlstm.configs.arguments import quoted
-from speechlstm.configs.folders import given_conf_folders
+from speechlstm.configs.folders import conf_flags
 from speechlstm.data import console
 from speechlstm.training import ranks
 from speechlstm.types import SpeechlstmError, UsageError
@@ -182,8 +182,8 @@ def _command() -> list[str]:
             "several devices can only be used from the command line, by `speechlstm COMMAND`"
         )
     hydra = HydraConfig.get()
-    # Flags stand before overrides; these are, in a sweep, only those of this job.
-    flags = [f"--config-dir={folder}" for folder in given_conf_folders(sys.argv[1:])]
     folder = quoted(f"hydra.run.dir={hydra.runtime.output_dir}")
-    command = [sys.executable, "-P", "-m", "speechlstm", str(hydra.job.config_name), *flags]
-    return [*command, folder, "hydra.output_subdir=null", *arguments_again()]
+    command = [sys.executable, "-P", "-m", "speechlstm", str(hydra.job.config_name)]
+    flags = conf_flags(sys.argv[1:])
+    # In a sweep, the overrides are only those of this job.
+    return [*command, *flags, folder, "hydra.output_subdir=null", *arguments_again()]

@@ -45,9 +45,7 @@ class Losses:
                 f"{self.name}: {reason}, {_text(start, length)}; copy or download it again, or set strict_audio=false "
                 "to use what can be read"
             )
-        later: list[
-            tuple[float, float]
-        ] = []  # told before by the reader, which is ahead of who looks at values
+        later: list[tuple[float, float]] = []  # told by the reader, which is ahead of who looks at values
         while self.stretches and start + length + GAP <= self.stretches[-1][0]:
             later.append(self.stretches.pop())
         while self.stretches and start - sum(self.stretches[-1]) < GAP:

@@ -13,12 +13,9 @@ from speechlstm.data.audio.losses import GAP, Losses
 from speechlstm.types import AudioError, counted
 
 MAX_PEAK = 64.0  # full scale is 1; integers stored as floats reach 32767
-_CANCELED = (
-    0.1  # of the power that channels have together if they are independent: below, they cancel each other
-)
-_PIECE = (
-    0.25  # seconds that are mixed in one way, counted from the start of the recording: longer loses words
-)
+# Channels cancel each other below this share of the power that they have together if they are independent.
+_CANCELED = 0.1
+_PIECE = 0.25  # seconds, from the recording's start, that are mixed in one way: longer loses words
 _FADE = 0.01  # seconds in which one mix becomes another
 _AUDIBLE = 1e-3  # root mean square above which it is worth telling that channels cancel each other: -60 dB
 _PAUSE = 1.0  # seconds between two stretches that are told as one
@@ -174,9 +171,8 @@ class Mixer:
         if len(piece) < round(_PIECE * rate) // 2 and channels == self._mixed:
             return before  # what is left at the end is too short to tell
         values = piece.ravel()
-        if not float(mean @ mean) * channels**2 < _CANCELED * float(
-            values @ values
-        ):  # also of what is not finite
+        power, together = float(mean @ mean) * channels**2, float(values @ values)
+        if not power < _CANCELED * together:  # also of what is not finite
             return None
         powers = np.einsum("ij,ij->j", piece, piece)
         taken = int(powers.argmax())

@@ -88,10 +88,15 @@ def _write(place: Path, key: dict[str, Any], model: NGram) -> None:
     write_atomically(place, bytes(line + content))
 
 
+def _open(place: Path) -> BufferedReader:
+    """Open a file without waiting if it is a pipe."""
+    return os.fdopen(os.open(place, os.O_RDONLY | os.O_NONBLOCK), "rb")
+
+
 def _tidy(folder: Path) -> None:
     """Remove the caches of ARPA files that are gone, and those that do not tell their file."""
     for place in folder.glob("*.ngram.cache"):
-        with suppress(OSError), os.fdopen(os.open(place, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with suppress(OSError), _open(place) as file:
             try:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     continue
@@ -106,7 +111,7 @@ def _tidy(folder: Path) -> None:
 def _read(place: Path, key: dict[str, int]) -> NGram | None:
     """Return the model in a cache; None when there is none, it is another file's or user's, or it is damaged."""
     try:
-        with os.fdopen(os.open(place, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # no waiting for a pipe
+        with _open(place) as file:
             status = os.fstat(file.fileno())
             magic, checksum, text = (
                 file.read(_ALIGNMENT).split() if stat.S_ISREG(status.st_mode) else [b""] * 3
