@@ -16,6 +16,7 @@ from speechlstm.decoders import Decoder
 from speechlstm.model.acoustic import AcousticModel, Stages
 from speechlstm.model.tokenizer import Tokenizer
 from speechlstm.training import ranks
+from speechlstm.training.data import SpeechData
 from speechlstm.training.loggers import log_transcripts
 from speechlstm.training.loss import CtcLoss
 from speechlstm.training.messages import say
@@ -56,6 +57,11 @@ class TrainingModule(pl.LightningModule):
         self.skipped = 0  # updates in a row that were skipped, because their gradient was not finite
         self.planned = 0  # updates of the whole training, as last planned
         self.replanned = False  # whether a resumed training has had another number of them
+        self.done = {
+            "updates": 0,
+            "epochs": 0,
+            "batches": 0,
+        }  # before it was resumed; batches of the running epoch
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths.
@@ -202,6 +208,12 @@ class TrainingModule(pl.LightningModule):
         """Refuse weights that were trained for other tokens; the length of the schedule is this training's."""
         self.check_tokens(checkpoint)
         self.planned = checkpoint.get("planned", 0)
+        place = checkpoint.get(SpeechData.__name__, {})
+        self.done = {
+            "updates": checkpoint.get("global_step", 0),
+            "epochs": place.get("epoch", 0),
+            "batches": place.get("batches", 0),
+        }
         for state in checkpoint.get("lr_schedulers", []):
             for name in (*LENGTHS, "_schedule_phases"):
                 state.pop(name, None)
@@ -228,6 +240,27 @@ class TrainingModule(pl.LightningModule):
             "with init_from= to begin with its weights"
         )
 
+    def updates(self) -> float:
+        """Return how many updates the training has in all, infinity if it has no end.
+
+        In a resumed training, those that are done and those of the epochs that are left, which may have more batches or
+        fewer than the epochs before, as with other data.
+        """
+        trainer = self.trainer
+        steps, done, epochs = (
+            trainer.estimated_stepping_batches,
+            self.done["updates"],
+            trainer.max_epochs or 0,
+        )
+        if not done or epochs < 0:
+            return steps
+        of_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        left = (epochs - self.done["epochs"]) * of_epoch
+        left -= self.done["batches"] // trainer.accumulate_grad_batches
+        if trainer.max_steps >= 0:
+            left = min(left, trainer.max_steps - done)
+        return done + max(left, 0)
+
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule.
 
@@ -241,7 +274,7 @@ class TrainingModule(pl.LightningModule):
             optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         if self.scheduler is None:
             return optimizer
-        steps = self.trainer.estimated_stepping_batches
+        steps = self.updates()
         schedule = make_schedule(self.scheduler, optimizer, steps)
         planned = 0 if steps == math.inf else int(steps)
         self.replanned = 0 not in (self.planned, planned) and self.planned != planned

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from speechlstm.model.settings import shown
-from speechlstm.types import UsageError, counted
+from speechlstm.types import UsageError
 
 LENGTHS = ("total_steps", "T_max")  # what PyTorch's schedules call the updates of a training
 
@@ -62,19 +62,10 @@ def retrace(schedule: Any) -> None:
     """Give a schedule whose length has changed the rate that it would have, had it been so long from the beginning.
 
     PyTorch's cosine makes each rate of the one before: after a training has ended at zero, all would be zero.
-
-    Raises:
-        UsageError: the training has had more updates than that.
     """
-    lengths = [getattr(schedule, name) for name in LENGTHS if hasattr(schedule, name)]
-    if not lengths:
+    if not any(hasattr(schedule, name) for name in LENGTHS):
         return
     done, schedule.last_epoch = schedule.last_epoch, 0
-    if done > lengths[0]:
-        raise UsageError(
-            f"{counted(done, 'update')} are done, but the training now has {lengths[0]} in all, at whose end the "
-            "schedule ends; raise trainer.max_epochs, use the data and data.batch_seconds it had, or another out="
-        )
     for group in schedule.optimizer.param_groups:
         group["lr"] = group["initial_lr"]
     for _ in range(done):

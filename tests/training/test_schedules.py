@@ -49,14 +49,19 @@ def test_constant_stays_after_its_rise() -> None:
     assert found == pytest.approx([0.5, 1.0, 1.5] + [2.0] * 5)
 
 
+def at_its_end(name: str, trainer: pl.Trainer) -> bool:
+    """Return whether a training and its schedule have ended together."""
+    (config,) = trainer.lr_scheduler_configs
+    length = config.scheduler.state_dict()["total_steps" if name == "one_cycle" else "T_max"]
+    return bool(config.scheduler.last_epoch == trainer.global_step == length)
+
+
 @pytest.mark.parametrize("name", ["one_cycle", "cosine"])
 def test_a_resumed_training_of_other_length_takes_the_schedule_of_that_length(name: str, here: Path) -> None:
     settings = [f"scheduler={name}", "~scheduler.start_factor", "~scheduler.total_iters", "out=run"]
     fit(*settings, "trainer.max_epochs=2")
     _, trainer = fit(*settings, "trainer.max_epochs=6")
-    (config,) = trainer.lr_scheduler_configs
-    length = config.scheduler.state_dict()["total_steps" if name == "one_cycle" else "T_max"]
-    assert config.scheduler.last_epoch == trainer.global_step == length
+    assert at_its_end(name, trainer)
 
 
 class Rates(Callback):
@@ -93,12 +98,22 @@ def test_a_finished_training_that_gets_more_epochs_learns_at_the_rates_of_all(
     assert resumed == pytest.approx(whole[-len(resumed) :]) and 0 < len(resumed) < len(whole)
 
 
-def test_a_resumed_training_that_is_longer_than_its_schedule_is_refused(here: Path) -> None:
-    settings = ["scheduler=one_cycle", "~scheduler.start_factor", "~scheduler.total_iters", "out=run"]
-    _, trainer = fit(*settings, "trainer.max_epochs=2", "data.batch_seconds=0.7")
-    done = trainer.global_step
-    with pytest.raises(UsageError, match=rf"{done} updates are done, but the training now has 3 in all"):
-        fit(*settings, "trainer.max_epochs=3")
+@pytest.mark.parametrize("name", ["one_cycle", "cosine"])
+@pytest.mark.parametrize(("before", "after"), [(0.7, 60.0), (60.0, 0.7)])
+def test_a_training_resumed_with_other_batches_comes_to_the_end_of_its_schedule(
+    name: str, before: float, after: float, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [f"scheduler={name}", "~scheduler.start_factor", "~scheduler.total_iters", "out=run"]
+    _, trainer = fit(*settings, "trainer.max_epochs=2", f"data.batch_seconds={before}")
+    first = trainer.global_step
+    model, trainer = fit(*settings, "trainer.max_epochs=3", f"data.batch_seconds={after}")
+    batches = trainer.num_training_batches
+    assert trainer.global_step == first + batches == model.planned and first != 2 * batches
+    assert (
+        f"the training was planned with {first} updates and now has {first + batches}"
+        in capsys.readouterr().err
+    )
+    assert at_its_end(name, trainer)
 
 
 def test_a_training_without_an_end_goes_on_until_its_time_is_over(here: Path) -> None:

@@ -52,7 +52,8 @@ class Progress(UpdatesBar):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin the bar."""
-        planned = float(trainer.estimated_stepping_batches)
+        assert isinstance(pl_module, TrainingModule)
+        planned = pl_module.updates()
         self.show(trainer, _epoch(trainer), int(planned) if planned < float("inf") else None)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
