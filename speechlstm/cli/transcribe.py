@@ -59,8 +59,7 @@ _JOINED = ("txt", "json", *_NAMING)  # one file can hold several recordings
 @configs.main("transcribe")
 def main(cfg: DictConfig) -> int:
     """Transcribe the inputs. Exit status 3 when some of them failed, 1 when all did."""
-    inputs = configs.inputs(cfg)
-    if not inputs:
+    if not (inputs := configs.inputs(cfg)):
         raise UsageError("no audio given; usage: speechlstm transcribe FILE|FOLDER ... [KEY=VALUE ...]")
     out = None if cfg.out is None else target(str(cfg.out))
     formats = styled(Style(**cfg.subtitles))
@@ -72,6 +71,7 @@ def main(cfg: DictConfig) -> int:
     _check_fit(cfg, where, channel == "each", any(map(is_pipe, inputs)))
     recordings, problems, notes = find(inputs)
     if kinds[0] in _NAMING and (out is None or one_file):
+        recordings.sort(key=lambda each: recording_name(each.path))  # as `sclite` demands
         notes += _alike(recordings)
     given = len(recordings) + len(problems)
     if one_file and given > 1 and kinds[0] not in _JOINED:

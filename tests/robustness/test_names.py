@@ -24,3 +24,13 @@ def test_recordings_that_scorers_would_take_for_one_are_named(warm: Server, work
         assert warm.run(work, "transcribe", "d1", "d2", f"out=all.{kind}").err == note
         assert warm.run(work, "transcribe", "d1", "d2", f"out={kind}", f"format={kind}").err == ""
     assert warm.run(work, "transcribe", "d1", "d2").err == ""
+
+
+def test_the_lines_of_a_folder_are_in_the_order_of_their_names(warm: Server, work: Path) -> None:
+    for name in ("d1/z.flac", "d2/a.flac", "d2/B.flac"):
+        (work / name).parent.mkdir(exist_ok=True)
+        shutil.copy(work / "stop.flac", work / name)
+    for kind in ("ctm", "stm"):
+        lines = warm.run(work, "transcribe", "d1", "d2", f"format={kind}").out.splitlines()
+        names = [line.split()[0] for line in lines if not line.startswith(";;")]
+        assert names == sorted(names) and set(names) == {"B", "a", "z"}
