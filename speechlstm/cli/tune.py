@@ -23,8 +23,6 @@ from speechlstm.model.settings import flat
 from speechlstm.transcription.recognizer import Recognizer
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, Utterance, counted
 
-_PLACES = 3  # decimals of the numbers that are tried
-
 
 @configs.main("tune")
 def main(cfg: DictConfig) -> int:
@@ -54,12 +52,11 @@ def main(cfg: DictConfig) -> int:
     known = flat(settings)
     start = {name: float(known[name]) for name in spans if isinstance(known[name], int | float)}
     trials, best = _search(tuning.tune(make, dev, spans, start, cfg.trials, cfg.seed), before, cfg.trials)
-    rounded = {name: float(f"{value:.{_PLACES}g}") for name, value in best.params.items()}
-    chosen = tuning.with_values(settings, rounded)
+    chosen = tuning.with_values(settings, best.params)
     calibrated = None
     if "confidence_power" in chosen:
         calibrated = tuning.calibrate(make(best.params | {"confidence_power": 1.0}), dev)
-        chosen["confidence_power"] = float(f"{calibrated[0]:.{_PLACES}g}")
+        chosen["confidence_power"] = tuning.rounded(calibrated[0])
     low, high = best.score.interval()
     many = counted(len(trials), "trial")
     head = (
@@ -103,7 +100,7 @@ def _search(
         trials.append(trial)
         if trial.rank < best.rank:
             best = trial
-            shown = " ".join(f"{name}={value:.{_PLACES}g}" for name, value in trial.params.items())
+            shown = " ".join(f"{name}={value:g}" for name, value in trial.params.items())
             progress.write(
                 f"{len(trials):>4}  WER {trial.score.wer:7.2%}  CER {trial.score.cer:7.2%}  {shown}"
             )

@@ -102,7 +102,7 @@ def tune(
 
     Bergstra et al., "Algorithms for hyper-parameter optimization", 2011. Each of `spans` is the least and greatest
     value of a parameter. The first trial has the values of `start`, those outside a range at its nearer end, and
-    random ones for what `start` lacks; so it need not be what the decoder has.
+    random ones for what `start` lacks; so it need not be what the decoder has. Numbers are tried as `rounded`.
 
     Yields:
         each trial, as it is done.
@@ -120,11 +120,19 @@ def tune(
     study.enqueue_trial(first)
     for _ in range(trials):
         asked = study.ask()
-        params = {name: asked.suggest_float(name, low, high) for name, (low, high) in spans.items()}
+        params = {
+            name: min(max(rounded(asked.suggest_float(name, low, high)), low), high)
+            for name, (low, high) in spans.items()
+        }
         trial = Trial(params, score(make(params), dev))
         # A character is a small part of a word, so this only decides between equal numbers of word errors.
         study.tell(asked, trial.score.wer + 1e-3 * trial.score.cer)
         yield trial
+
+
+def rounded(number: float) -> float:
+    """Return a number with three digits, as it is written: more would only seem exact."""
+    return float(f"{number:.3g}")
 
 
 def score(decoder: Decoder, dev: LogProbs) -> Score:

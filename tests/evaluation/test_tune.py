@@ -89,6 +89,9 @@ def test_tuning_finds_better_numbers_and_repeats_with_its_seed() -> None:
     found = trials(1)
     assert found[0].params == {"word_bonus": -8.0}, "the start is tried first"
     assert min(trial.rank for trial in found) < found[0].rank
+    assert all(float(f"{number:.3g}") == number for trial in found for number in trial.params.values()), (
+        "what is tried is what will be written"
+    )
     assert [trial.params for trial in found] == [trial.params for trial in trials(1)]
     assert [trial.params for trial in found] != [trial.params for trial in trials(2)]
 
