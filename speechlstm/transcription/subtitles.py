@@ -199,8 +199,12 @@ def to_vtt(transcript: Transcript, style: Style = DEFAULT) -> str:
     """Return WebVTT subtitles, with `&`, `<` and `>` escaped; channels are voices, karaoke is times inside of cues."""
 
     def shown(cue: Cue) -> str:
+        lit = cue.start
+
         def timed_unit(unit: Unit) -> str:
-            inside = style.karaoke and cue.start < unit.start < cue.end
+            nonlocal lit
+            inside = style.karaoke and lit < unit.start < cue.end  # times must grow, also within a short word
+            lit = max(lit, unit.start)
             return (f"<{clock(unit.start, '.')}>" if inside else "") + html.escape(unit.text, quote=False)
 
         voice = f"<v {cue.channel}>" if cue.channel else ""

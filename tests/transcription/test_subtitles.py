@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import re
 import unicodedata
 
@@ -100,6 +101,17 @@ def test_scripts_without_spaces_keep_the_limits(text: str, seconds: float, kind:
                 or "abc" in line
             )
             assert unicodedata.category(line[0])[0] != "M" or line is lines[0]
+
+
+@given(st.text(st.sampled_from("日本語ab "), min_size=1, max_size=40), st.floats(0.001, 2))
+def test_the_times_within_a_cue_grow(text: str, seconds: float) -> None:
+    """More characters than milliseconds share them."""
+    words = [Word(word, seconds * at, seconds * (at + 1), 1.0) for at, word in enumerate(text.split())]
+    document = styled(module.Style(karaoke=True))["vtt"](Transcript("a", text, words, 0.0, 80.0))
+    for start, end, shown in cues(document):
+        times = re.findall(r"<(\d+):(\d+):(\d+)\.(\d+)>", shown)
+        inside = [((int(h) * 60 + int(m)) * 60 + int(s)) * 1000 + int(ms) for h, m, s, ms in times]
+        assert all(before < after for before, after in itertools.pairwise([start, *inside, end]))
 
 
 def test_a_cue_wraps_at_spaces() -> None:
