@@ -166,6 +166,18 @@ def test_two_folders_for_one_split_are_both_read(tmp_path: Path) -> None:
         assert texts(splits["train"]) == {"train": "train"}
 
 
+def test_splits_are_known_however_they_are_written(tmp_path: Path) -> None:
+    for name in ("Training", "DEV", "Test"):
+        write(sound(tmp_path / name / "a.wav").with_suffix(".txt"), name)
+    lost = sound(tmp_path / "more" / "b.wav")
+    corpus = text_files.read(tmp_path)
+    found = {name: list(texts(split).values()) for name, split in corpus.splits.items()}
+    assert found == {"train": ["Training"], "dev": ["DEV"], "test": ["Test"]}
+    assert corpus.problems == [
+        f"{tmp_path}: 1 audio file outside DEV/, Test/, Training/, such as {lost}; left out"
+    ]
+
+
 def test_lossless_audio_is_preferred(tmp_path: Path) -> None:
     for suffix in (".mp3", ".FLAC", ".opus", ".txt"):
         write(tmp_path / f"a.b{suffix}", "?")

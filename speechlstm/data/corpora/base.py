@@ -216,6 +216,13 @@ def read_text(path: Path, problems: list[str]) -> list[tuple[int, str]]:
     return [(number, line) for number, line in text_lines(path, problems) if line.strip()]
 
 
+_SPLITS = {
+    "train": ("train", "training"),
+    "dev": ("dev", "val", "valid", "validation", "development"),
+    "test": ("test", "testing"),
+}
+
+
 def split_name(folder: str) -> str:
-    """Return our word for a split: `dev` for what others call valid, val, validation or development."""
-    return "dev" if folder.lower() in ("dev", "val", "valid", "validation", "development") else folder
+    """Return our word for a split, such as `dev` for what others call `Valid`, or the name itself."""
+    return next((ours for ours, theirs in _SPLITS.items() if folder.lower() in theirs), folder)

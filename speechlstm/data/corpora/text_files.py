@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from speechlstm.data.corpora.base import Corpus, audio_files, read_text, split_name
-from speechlstm.types import UsageError, Utterance
+from speechlstm.types import UsageError, Utterance, counted
 
 
 def read(root: str | Path, speaker_from_folder: bool = False) -> Corpus:
     """Read every audio file below a folder; `train/`, `dev/` and `test/` are splits, or all is `train`.
+
+    With splits, audio beside their folders is of none of them, which is a problem.
 
     Args:
         root: the folder.
@@ -26,8 +29,8 @@ def read(root: str | Path, speaker_from_folder: bool = False) -> Corpus:
     if "train" not in folders.values():
         folders = {root: "train"}
     splits: dict[str, list[Utterance]] = {name: [] for name in folders.values()}
-    problems: list[str] = []
     files = {folder: audio_files(folder) for folder in folders}
+    problems = _beside(root, folders)
     if not any(files.values()):
         raise UsageError(f"{root}: no audio files in it; expected audio and a .txt of the same name for each")
     for folder, name in folders.items():
@@ -50,3 +53,12 @@ def read(root: str | Path, speaker_from_folder: bool = False) -> Corpus:
         texts = sorted(path for path in folder.rglob("*.txt") if path.with_suffix("") not in spoken)
         problems += [f"{path}: no audio of that name beside it" for path in texts]
     return Corpus(splits, problems)
+
+
+def _beside(root: Path, folders: Iterable[Path]) -> list[str]:
+    """Return as a problem the audio below a folder that is in none of the folders of its splits."""
+    beside = [path for path in audio_files(root) if not any(map(path.is_relative_to, folders))]
+    if not beside:
+        return []
+    names = ", ".join(f"{folder.name}/" for folder in folders)
+    return [f"{root}: {counted(len(beside), 'audio file')} outside {names}, such as {beside[0]}; left out"]
