@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,6 +258,12 @@ def test_what_a_document_names_exists(document: Path) -> None:
         assert name == "conf/decoder/tuned.yaml" or (ROOT / name).exists(), name  # that one `tune` makes
     for name in re.findall(r"`speechlstm ([a-z]+)", text):
         assert name in cli.commands(), name
+
+
+def test_every_extra_is_explained() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    table = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    assert sorted(table) == sorted(extras)
 
 
 def test_the_readme_is_short() -> None:
