@@ -1,7 +1,8 @@
-"""What a command works with: the devices and the decoder that its settings name, the threads of the processor."""
+"""What a command works with: the devices, the model, and the decoder that its settings name, and the threads."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from speechlstm import configs
 from speechlstm.configs.mistakes import settings as dotted
 from speechlstm.decoders import Decoder
+from speechlstm.model import registry
 from speechlstm.model.bundle import naming_decoder_file
 from speechlstm.transcription.cluster import Cluster, Pool, Setup
 from speechlstm.transcription.devices import Devices, OneDevice
@@ -44,6 +46,16 @@ def choose_devices(trainer: DictConfig) -> Devices:
         raise UsageError(f"trainer.accelerator is {trainer.accelerator!r}, but must be {', '.join(kinds)}")
     kind = kinds[trainer.accelerator]
     return OneDevice(f"cuda:{gpu}" if kind == "cuda" else kind, str(trainer.precision))
+
+
+def about_the_default(bundle: str | None) -> list[str]:
+    """Return what someone at a terminal should know who has chosen no model and gets the small one."""
+    if bundle is not None or not sys.stderr.isatty() or registry.default_bundle() != registry.SMALL:
+        return []
+    return [
+        "this is the bundled model, which knows only letters, digits, numbers, and a few commands; for general "
+        "English, install plugins/speechlstm-english; bundle=small hides this note"
+    ]
 
 
 def choose_cluster(

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import choose_devices, make_decoder
+from speechlstm.cli.devices import about_the_default, choose_devices, make_decoder
 from speechlstm.transcription.devices import OneDevice
 from speechlstm.transcription.formats import find_format
 from speechlstm.transcription.live import Stream, Update
@@ -42,6 +42,8 @@ def main(cfg: DictConfig) -> int:
     else:
         blocks = from_microphone(cfg.device, model.sample_rate)
         print("listening; Ctrl-C ends it", file=sys.stderr)
+    for note in about_the_default(cfg.bundle):
+        print(f"note: {note}", file=sys.stderr)
     show = _json if kind == "json" else _Text()
     try:
         # Closed here, or nanobind reports soxr's objects as leaks if the reader goes away.

@@ -12,7 +12,13 @@ from omegaconf import DictConfig
 
 import speechlstm
 from speechlstm import configs
-from speechlstm.cli.devices import batch_threads, choose_cluster, choose_devices, make_decoder
+from speechlstm.cli.devices import (
+    about_the_default,
+    batch_threads,
+    choose_cluster,
+    choose_devices,
+    make_decoder,
+)
 from speechlstm.data import progress
 from speechlstm.data.audio import is_pipe, parse_channel
 from speechlstm.data.console import printable
@@ -87,7 +93,7 @@ def main(cfg: DictConfig) -> int:
         work = _left(list(zip(recordings, paths, strict=True)), out, cfg.overwrite, where.is_first)
     failed = len(problems)
     if where.is_first:
-        _report(notes, problems)
+        _report([*about_the_default(cfg.bundle), *notes], problems)
     if not work:
         return report_failures(failed, given) if where.is_first else 0
     bundle = speechlstm.load(cfg.bundle, device=where.device, precision=where.precision, runtime=cfg.runtime)

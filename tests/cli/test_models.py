@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import speechlstm
-from speechlstm.cli import models, plugins
+from speechlstm.cli import models, plugins, transcribe
 from speechlstm.model import catalog, installed, registry
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.description import read_about
@@ -79,6 +79,21 @@ def test_without_others_the_small_one_is_the_default_with_the_figures_of_its_car
         low, high = figure.interval
         assert f"{figure.wer:.2%} of {figure.words} words".replace("%", " %") in card
         assert f"{low:.2%} to {high:.2%})".replace("%", "") in card
+
+
+def test_whoever_chose_no_model_is_told_how_little_the_small_one_knows(
+    site: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audio = str(Path(speechlstm.__file__).parent / "data/samples/stop.flac")
+    note = "note: this is the bundled model, which knows only letters, digits, numbers, and a few commands; for general"
+    assert run_command(transcribe, audio)[1:] == ("stop\n", ""), (
+        "a program that reads the messages is not told"
+    )
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert note in run_command(transcribe, audio)[2]
+    assert note not in run_command(transcribe, audio, "bundle=small")[2]
+    package(site, "mine")
+    assert note not in run_command(transcribe, audio)[2]
 
 
 def test_the_english_one_has_the_figures_of_its_card() -> None:
