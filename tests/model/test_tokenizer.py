@@ -185,6 +185,13 @@ def test_an_alphabet_is_taken_as_given_and_other_characters_are_unknown() -> Non
         Characters.from_texts(["text"], alphabet=" ")
 
 
+@pytest.mark.parametrize("alphabet", ["'-DENOT-", "-denot '", "'denot!,-"])
+def test_an_alphabet_keeps_the_marks_that_stand_within_words(alphabet: str) -> None:
+    made = Characters.from_texts(["text"], alphabet=alphabet, punctuation="strip")
+    assert "".join(made.tokens[2:]) == "'-denot"
+    assert made.decode(made.encode("Don't! - note-to-end")) == "don't note-to-end"
+
+
 @pytest.mark.parametrize("token", ["\ud83d", "a\udc80", "\udfff\ud800"])
 def test_tokens_that_are_no_text_are_refused(token: str) -> None:
     with pytest.raises(TokenizerError, match="is no text: it has half a surrogate pair"):

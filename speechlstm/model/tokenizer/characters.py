@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-from speechlstm.model.tokenizer.base import Tokenizer, split
+from speechlstm.data.characters import WITHIN_WORDS
+from speechlstm.model.tokenizer.base import BLANK, Tokenizer, normalize, split
 
 SPACE = "<space>"  # longer than a character, so it is never mistaken for one
 
@@ -27,7 +28,12 @@ class Characters(Tokenizer):
         Raises:
             TokenizerError: there is no text.
         """
-        return super().from_texts(texts if alphabet is None else [alphabet], **rules)
+        if alphabet is None:
+            return super().from_texts(texts, **rules)
+        # Marks that texts keep within words would not be kept here, where they stand between any characters.
+        folded = normalize(alphabet, **{**rules, "punctuation": "keep"})
+        kept = [each for each in folded if each in WITHIN_WORDS or normalize(each, **rules)]
+        return cls([BLANK, *cls.collect(kept)], **rules)
 
     @classmethod
     def collect(cls, texts: Iterable[str]) -> list[str]:
