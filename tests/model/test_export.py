@@ -100,6 +100,8 @@ def check(made: Bundle, lengths: tuple[int, ...] | list[int] = LENGTHS, model: b
         {"name": "pcen", "num_mels": 20},
         {"name": "pcen", "num_mels": 20, "time_constant": 0.05, "gain": 0.5, "bias": 1.0, "power": 0.25},
         {"name": "spectrogram"},
+        {"name": "logmel", "num_mels": 20, "floor": 1},
+        {"name": "pcen", "num_mels": 20, "gain": 1, "bias": 2, "power": 1, "time_constant": 1, "eps": 1},
     ],
     ids=lambda each: " ".join(map(str, each.values())),
 )

@@ -101,9 +101,11 @@ def _compressed(graph: Graph, features: Pcen, energies: str, speech: str) -> str
     smoothed = _smoothed(graph, spoken, graph("Squeeze", start, [1]), features.share)
     latest = graph("Max", graph("Sub", graph("CumSum", count, 1), 1), 0)
     level = graph("GatherElements", smoothed, graph("Expand", latest, shape), axis=1)
-    gains = graph("Pow", graph("Add", level, features.eps), -features.gain)
-    raised = graph("Pow", graph("Add", graph("Mul", energies, gains), features.bias), features.power)
-    return graph("Sub", raised, features.bias**features.power)
+    # A setting such as 2 is a whole number, which these operators do not take.
+    gain, bias, power, eps = map(float, (features.gain, features.bias, features.power, features.eps))
+    gains = graph("Pow", graph("Add", level, eps), -gain)
+    raised = graph("Pow", graph("Add", graph("Mul", energies, gains), bias), power)
+    return graph("Sub", raised, bias**power)
 
 
 def _smoothed(graph: Graph, energies: str, start: str, share: float) -> str:
@@ -125,9 +127,9 @@ def _filters(features: Features) -> tuple[Tensor, float]:
     if isinstance(features, KaldiFbank):
         return features.mel.float(), torch.finfo(torch.float32).eps
     if isinstance(features, LogMel):
-        return features.mel.float(), features.floor
+        return features.mel.float(), float(features.floor)
     assert isinstance(features, Spectrogram)
-    return torch.eye(features.num_features), features.floor
+    return torch.eye(features.num_features), float(features.floor)
 
 
 def _kernel(features: Features) -> NDArray[np.float32]:
