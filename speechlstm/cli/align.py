@@ -16,6 +16,7 @@ from speechlstm.data.audio import Piped, audio_name, holders, is_pipe, is_stdin
 from speechlstm.data.files import Outputs, is_folder, write_atomically
 from speechlstm.data.lines import STDIN, read_lines
 from speechlstm.data.manifest import file_names, read_usable
+from speechlstm.data.names import expanded
 from speechlstm.transcription.align import FORMATS, Alignment, align
 from speechlstm.transcription.formats import find_formats
 from speechlstm.types import SpeechlstmError, UsageError, Utterance, report_failures
@@ -28,7 +29,7 @@ _ENDS = 40  # characters that it shows of a long text at either end
 @configs.main("align")
 def main(cfg: DictConfig) -> int:
     """Align `cfg.manifest`, or `cfg.audio`. Exit status 3 when some utterances failed, 1 when all did."""
-    out = Path(str(cfg.out)).expanduser()
+    out = expanded(cfg.out)
     kinds, one_file = find_formats(cfg.format, str(cfg.out), FORMATS, "TextGrid")
     if "ctm" in kinds:  # holds all utterances
         if is_folder(cfg.out) or len(kinds) > 1:
@@ -88,7 +89,7 @@ def _given(cfg: DictConfig) -> tuple[list[Utterance], int]:
             if keys
             else "nothing to align: set manifest=FILE, or audio=FILE and text=FILE"
         )
-    audio, file = (str(Path(str(cfg[key])).expanduser()) for key in keys)
+    audio, file = (str(expanded(cfg[key])) for key in keys)
     if is_stdin(audio) and is_stdin(file):
         raise UsageError("audio and text are both the standard input: name a file for one of them")
     if is_stdin(file) and os.isatty(0):

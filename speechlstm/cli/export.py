@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from omegaconf import DictConfig
 
 from speechlstm import configs
 from speechlstm.data.files import Outputs, folder_path, is_folder
+from speechlstm.data.names import expanded
 from speechlstm.model.bundle import load_bundle
 from speechlstm.types import UsageError
 
@@ -18,7 +17,7 @@ def main(cfg: DictConfig) -> int:
     from speechlstm.model.export import symbols, to_onnx  # an extra
 
     bundle = load_bundle(cfg.bundle)
-    out = Path(str(cfg.out)).expanduser()
+    out = expanded(cfg.out)
     if out.suffix == ".onnx" and not is_folder(cfg.out):
         path = out
     else:

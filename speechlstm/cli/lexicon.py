@@ -14,6 +14,7 @@ from speechlstm.data import progress
 from speechlstm.data.audio import holders
 from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.data.manifest import read_usable
+from speechlstm.data.names import expanded
 from speechlstm.decoders.lm.corpus import EOS_ID, read_corpus, splitter
 from speechlstm.decoders.pronunciation import Pronouncer, count_heard, fits, with_probabilities
 from speechlstm.evaluation import logprobs, metrics
@@ -36,8 +37,7 @@ def main(cfg: DictConfig) -> int:
     if cfg.test is not None:
         return _measure(known, cfg.test)
     paths = [
-        str(Path(str(each)).expanduser())
-        for each in (cfg.words if isinstance(cfg.words, ListConfig) else [cfg.words])
+        str(expanded(each)) for each in (cfg.words if isinstance(cfg.words, ListConfig) else [cfg.words])
     ]
     out = file_path(cfg.out)
     Outputs(configs.reads(cfg), cfg.overwrite).check(out)
@@ -65,7 +65,7 @@ def _check(cfg: DictConfig) -> None:
 
 def _known(cfg: DictConfig) -> Pronunciations:
     if cfg.bundle is None:
-        return read_lexicon(Path(str(cfg.lexicon)).expanduser(), lambda word: normalize(word, cfg.case))
+        return read_lexicon(expanded(cfg.lexicon), lambda word: normalize(word, cfg.case))
     return _phones(speechlstm.load(cfg.bundle), cfg.bundle).lexicon.entries
 
 

@@ -14,6 +14,7 @@ import speechlstm
 from speechlstm import configs
 from speechlstm.configs.arguments import given_keys
 from speechlstm.data.files import Outputs, file_path, write_atomically
+from speechlstm.data.names import expanded
 from speechlstm.decoders.lm import NGram, Trie, estimate, write_arpa
 from speechlstm.decoders.lm.corpus import EOS_ID, UNK_ID, Corpus, Split, read_corpus, splitter
 from speechlstm.decoders.lm.kneser_ney import FALLBACK, OrderSummary
@@ -147,7 +148,7 @@ def _fitted(
 
 def _paths(value: Any) -> list[str]:
     values = [] if value is None else value if isinstance(value, ListConfig) else [value]
-    return [str(Path(str(each)).expanduser()) for each in values]
+    return [str(expanded(each)) for each in values]
 
 
 def _check(cfg: DictConfig, texts: list[str], manifests: list[str], out: Path) -> None:

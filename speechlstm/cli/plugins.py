@@ -20,6 +20,7 @@ from speechlstm.data import progress
 from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs, file_path
 from speechlstm.data.manifest import read_usable
+from speechlstm.data.names import expanded
 from speechlstm.model import installed, registry
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError, counted
 
@@ -160,7 +161,7 @@ def bench(cfg: DictConfig) -> int:
         if name not in names():
             registry.entry("decoder", name)  # raises, naming what there is
     bundle = speechlstm.load(cfg.bundle, device=cfg.device)
-    place = None if cfg.cache is None else Path(cfg.cache).expanduser()
+    place = None if cfg.cache is None else expanded(cfg.cache)
     utterances, bad = read_usable(cfg.bench)
     computed = logprobs.compute(bundle, utterances, place, cfg.batch_seconds, batch_threads(cfg.threads))
     references = [bundle.tokenizer.normalize(utterance.text) for utterance in computed.utterances]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -12,6 +11,7 @@ from speechlstm.data.audio import holder, parse_channel
 from speechlstm.data.corpora.base import Corpus, measure, with_dev
 from speechlstm.data.files import Outputs, folder_path
 from speechlstm.data.manifest import write_manifest
+from speechlstm.data.names import expanded
 from speechlstm.types import SOME_FAILED, SpeechlstmError, Utterance, counted
 
 
@@ -19,7 +19,7 @@ from speechlstm.types import SOME_FAILED, SpeechlstmError, Utterance, counted
 def main(cfg: DictConfig) -> int:
     """Read the corpus, measure its audio, write the manifests, show a table."""
     out = folder_path(cfg.out)
-    corpus: Corpus = configs.build(cfg.corpus, root=Path(cfg.root).expanduser())
+    corpus: Corpus = configs.build(cfg.corpus, root=expanded(cfg.root))
     audio = [holder(utterance.audio_filepath) for split in corpus.splits.values() for utterance in split]
     outputs = Outputs(audio, cfg.overwrite)
     for name in {*corpus.splits, "dev"}:

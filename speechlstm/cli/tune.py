@@ -15,6 +15,7 @@ from speechlstm.data.audio import holders
 from speechlstm.data.console import printable
 from speechlstm.data.files import Outputs, file_path, write_atomically
 from speechlstm.data.manifest import read_usable
+from speechlstm.data.names import expanded
 from speechlstm.decoders import Decoder
 from speechlstm.evaluation import logprobs, tuning
 from speechlstm.evaluation.plots import check_plots
@@ -36,7 +37,7 @@ def main(cfg: DictConfig) -> int:
     spans = tuning.ranges(settings, cfg.search)
     if not cfg.on_training_data:
         _refuse_training_data(bundle, utterances, cfg.manifest)
-    place = None if cfg.cache is None else Path(cfg.cache).expanduser()
+    place = None if cfg.cache is None else expanded(cfg.cache)
     options = (cfg.batch_seconds, batch_threads(cfg.threads), cfg.strict_audio)
     dev = logprobs.compute(bundle, utterances, place, *options)
     if not any(utterance.text.strip() for utterance in dev.utterances):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from speechlstm.configs import folders
 from speechlstm.configs.help import read
+from speechlstm.data.names import expanded
 from speechlstm.model import registry
 
 # Each asks `speechlstm --complete SHELL LINE` with the line up to the cursor, and gets whole words, one a line.
@@ -72,7 +73,7 @@ def _models(beginning: str) -> list[str]:
 def _files(beginning: str) -> list[str]:
     """Return the files and folders whose path begins like this; hidden ones only if a dot is typed."""
     folder, slash, name = beginning.rpartition("/")
-    place = Path(f"{folder}{slash}" or ".").expanduser()
+    place = expanded(f"{folder}{slash}" or ".")
     if not place.is_dir():
         return []
     found = (path for path in place.iterdir() if path.name.startswith(name))

@@ -30,6 +30,7 @@ from speechlstm.configs.urls import refuse_urls
 from speechlstm.data.console import Output, data_on_stdout, note_failures, status_without_reader, stopped
 from speechlstm.data.files import folder_path, is_stdout
 from speechlstm.data.lines import MOST_DIGITS
+from speechlstm.data.names import expanded
 from speechlstm.types import SOME_FAILED, SpeechlstmError, UsageError
 
 Task = Callable[[DictConfig], int | float | None]
@@ -197,7 +198,7 @@ def _check_files(cfg: DictConfig, config_name: str) -> None:
     keys: dict[str, str] = {}
     for key in _FILES:
         if (value := cfg.get(key)) is not None:
-            path = "-" if is_stdout(value) else os.path.realpath(Path(str(value)).expanduser())
+            path = "-" if is_stdout(value) else os.path.realpath(expanded(value))
             other = keys.setdefault(path, key)
             if other != key:
                 raise UsageError(f"{other} and {key} are the same file, {value}: give each a name of its own")

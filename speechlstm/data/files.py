@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from speechlstm.data.console import results
+from speechlstm.data.names import expanded
 from speechlstm.data.remote import RemotePath
 from speechlstm.types import OutputError, SpeechlstmError, UsageError
 
@@ -139,7 +140,7 @@ def is_stdout(name: object) -> bool:
 def is_folder(name: str | Path) -> bool:
     """Return whether a name on the command line is that of a folder: it is there, or the name ends in a slash."""
     text = str(name)
-    return text.endswith(("/", "/.", "/..")) or Path(text).expanduser().is_dir()
+    return text.endswith(("/", "/.", "/..")) or expanded(text).is_dir()
 
 
 def file_path(name: str | Path) -> Path:
@@ -150,7 +151,7 @@ def file_path(name: str | Path) -> Path:
     """
     if is_folder(name):
         raise OutputError(f"{name}: a folder, but must be a file")
-    return Path(str(name)).expanduser()
+    return expanded(name)
 
 
 def folder_path(name: str | Path, wanted: str = "a folder") -> Path:
@@ -159,7 +160,7 @@ def folder_path(name: str | Path, wanted: str = "a folder") -> Path:
     Raises:
         UsageError: the name, or that of a folder above it, is a file's.
     """
-    path = Path(str(name)).expanduser()
+    path = expanded(name)
     for each in (path, *path.parents):
         if each.exists() and not each.is_dir():
             which = f"out={name} is a file" if each is path else f"out={name}: {each} is a file"
@@ -286,4 +287,4 @@ def _holder(folder: Path) -> str:
 def user_cache() -> Path:
     """Return the folder for what can be computed again: `SPEECHLSTM_CACHE`, else the system's place for caches."""
     own = os.environ.get("SPEECHLSTM_CACHE")
-    return Path(own).expanduser() if own else user_cache_path("speechlstm")
+    return expanded(own) if own else user_cache_path("speechlstm")

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+from speechlstm.data.names import expanded
 from speechlstm.data.unreachable import SECONDS, SLOWEST, explained, too_slow
 from speechlstm.types import AudioError, SpeechlstmError, UsageError
 
@@ -106,7 +107,7 @@ def target(name: str | Path | RemotePath) -> Target:
         return name
     text = str(name)
     if not is_url(text):
-        return Path(text).expanduser()
+        return expanded(text)
     scheme, _, rest = text.partition("://")
     if scheme.lower() in ("file", "local"):
         return Path(unquote(rest))

@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+from speechlstm.data.names import expanded
 from speechlstm.model import registry
 from speechlstm.model.description import Figure, check_part, read_about, read_config, read_decoder
 from speechlstm.model.headers import read_tensor_header
@@ -90,7 +91,7 @@ def find(name_or_path: str) -> Entry:
         folder = registry.find_bundle(name_or_path)
     except (SpeechlstmError, OSError) as error:
         return Entry(name_or_path, problem=_reason(error))
-    if Path(name_or_path).expanduser().is_dir():
+    if expanded(name_or_path).is_dir():
         return _described(Entry(name_or_path), folder)
     return entry_of(registry.entry("bundle", name_or_path))
 

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from speechlstm.data.names import expanded
 from speechlstm.model import settings
 from speechlstm.types import BundleError, PluginError, SpeechlstmError, UsageError
 
@@ -243,7 +244,7 @@ def find_bundle(name_or_path: str | Path | None = None) -> Path:
     if name_or_path is None:
         return bundle_folder(entry("bundle", default_bundle()))
     settings.check_argument("bundle", name_or_path, settings.FileName)
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if path.is_dir():
         return path
     known = names("bundle")

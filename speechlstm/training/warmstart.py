@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from speechlstm.configs.arguments import given_keys
+from speechlstm.data.names import expanded
 from speechlstm.model.acoustic import acoustic_state, has_row_per_token, is_encoder_weight
 from speechlstm.model.bundle import load_bundle
 from speechlstm.model.restore import restore
@@ -40,7 +41,7 @@ def read(name: str | Path) -> Source:
         SpeechlstmError: it is damaged, or neither.
         OSError: it cannot be read.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file():
         checkpoint = read_checkpoint(path)
         weights = acoustic_state(checkpoint["state_dict"], ACOUSTIC)

@@ -18,6 +18,7 @@ from rapidfuzz.distance import OSA
 
 from speechlstm.data.audio import AUDIO_SUFFIXES
 from speechlstm.data.files import folder_path, is_folder, is_stdout
+from speechlstm.data.names import expanded
 from speechlstm.data.remote import is_url
 from speechlstm.transcription.segments import segments
 from speechlstm.transcription.subtitles import Style, flat, parts, timed, to_ass, to_srt, to_vtt
@@ -199,7 +200,7 @@ def find_formats(
         UsageError: there is no such format, or `out` does not fit it, or is a file of another kind by its name.
     """
     known = {each.lower(): each for each in formats}
-    path = None if out is None or is_folder(out) else Path(out).expanduser()
+    path = None if out is None or is_folder(out) else expanded(out)
     ending = None if path is None else known.get(path.suffix.removeprefix(".").lower())
     if given is None:
         names = [ending or default]

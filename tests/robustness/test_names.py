@@ -1,4 +1,4 @@
-"""Recordings whose names an output cannot tell apart."""
+"""Recordings whose names an output cannot tell apart, and names that begin like those of homes."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ def test_the_lines_of_a_folder_are_in_the_order_of_their_names(warm: Server, wor
         lines = warm.run(work, "transcribe", "d1", "d2", f"format={kind}").out.splitlines()
         names = [line.split()[0] for line in lines if not line.startswith(";;")]
         assert names == sorted(names) and set(names) == {"B", "a", "z"}
+
+
+def test_a_name_that_begins_like_the_home_of_nobody_is_a_plain_name(warm: Server, work: Path) -> None:
+    ended = warm.run(work, "transcribe", "stop.flac", "bundle='~nobodyhere/model'")
+    assert (ended.status, ended.err.partition("; ")[0]) == (
+        1,
+        "error: ~nobodyhere/model: no such folder, and no installed model of that name",
+    )
+    ended = warm.run(work, "transcribe", "stop.flac", "out='~nobodyhere/'")
+    assert (ended.status, (work / "~nobodyhere/stop.txt").is_file()) == (0, True)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from string import Template
 
+from speechlstm.data.names import expanded
 from speechlstm.model import registry
 from speechlstm.types import UsageError
 
@@ -27,7 +28,7 @@ def write(stage: str, name: str, folder: Path | None = None) -> Path:
     if name in registry.names(stage):
         package = registry.package_of(registry.entry(stage, name))
         raise UsageError(f"{package} already has {stage} {name!r}; choose another name")
-    folder = Path(name) if folder is None else folder.expanduser()
+    folder = Path(name) if folder is None else expanded(folder)
     if folder.exists():
         raise UsageError(f"{folder}: already exists; choose another folder with out=")
     values = {

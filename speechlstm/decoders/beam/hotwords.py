@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlstm.data.lines import read_lines
+from speechlstm.data.names import expanded
 from speechlstm.decoders.beam.fusion import BEGINS, CONTINUES, SEPARATES
 from speechlstm.decoders.beam.trie import Trie, build_trie
 from speechlstm.types import DecoderError, UsageError
@@ -32,7 +33,7 @@ def read_hotwords(given: str | Path | Iterable[Any] | Mapping[Any, Any], boost: 
             `path:line`.
     """
     if isinstance(given, str | Path):
-        if not os.path.exists(path := Path(given).expanduser()):  # noqa: PTH110 (never raises)
+        if not os.path.exists(path := expanded(given)):  # noqa: PTH110 (never raises)
             raise UsageError(
                 f"{str(given)[:60]}: no such file; phrases are given as a list, hotwords=[{str(given)[:60]}]"
             )

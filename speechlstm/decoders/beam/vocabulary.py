@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlstm.data.lines import read_lines
+from speechlstm.data.names import expanded
 from speechlstm.decoders.beam.fusion import BEGINS, CONTINUES, SEPARATES, Rules
 from speechlstm.decoders.beam.hotwords import Hotwords, read_hotwords
 from speechlstm.decoders.beam.lookahead import successors
@@ -224,7 +225,7 @@ def _usable(entries: list[Entry], source: str | Path) -> list[Entry]:
 
 def read_words(path: str | Path) -> list[str]:
     """Read a list of words: the first of each line, so that a pronunciation lexicon will do as well."""
-    lines = (line for _, line in read_lines(Path(path).expanduser()))
+    lines = (line for _, line in read_lines(expanded(path)))
     words = [line.split(maxsplit=1)[0] for line in lines if line and not line.startswith((";;;", "#"))]
     if not words:
         raise DecoderError(f"{path}: no words; write one a line")

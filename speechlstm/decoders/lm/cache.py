@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlstm.data.files import user_cache, write_atomically
+from speechlstm.data.names import expanded
 from speechlstm.decoders.lm.arpa import read_arpa
 from speechlstm.decoders.lm.ngram import DTYPES, NOWHERE, NGram, NGramArrays
 from speechlstm.types import SpeechlstmError
@@ -48,7 +49,7 @@ def load(path: str | Path) -> NGram:
     Raises:
         SpeechlstmError: the file cannot be read, or is not a well-formed ARPA file.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     try:
         key = _key(path)
     except (OSError, ValueError) as error:  # ValueError: NUL in the name

@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from speechlstm.data.files import write_atomically
 from speechlstm.data.lines import read_value
+from speechlstm.data.names import expanded
 from speechlstm.decoders.lm.corpus import BOS, EOS, EOS_ID, UNK, Corpus
 from speechlstm.decoders.lm.ngram import Perplexity
 from speechlstm.model.reading import read_tensors_and_metadata
@@ -176,7 +177,7 @@ def load_lstm(path: str | Path) -> LstmLM:
         DecoderError: no such file, or not one of an LSTM language model.
         BundleError: it is damaged.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.exists():
         raise DecoderError(f"{path}: no such file; `speechlstm lm kind=lstm` writes LSTM language models")
     tensors, about = read_tensors_and_metadata(path)

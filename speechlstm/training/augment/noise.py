@@ -8,6 +8,7 @@ import numpy as np
 
 from speechlstm.data import progress
 from speechlstm.data.audio import audio_info, load_audio, search
+from speechlstm.data.names import expanded
 from speechlstm.training.augment.waveform import Change, Samples, Span, rms
 from speechlstm.types import AudioError, UsageError
 
@@ -66,7 +67,7 @@ def recordings(name: str, folder: str) -> list[Recording]:
         UsageError: there is none.
         AudioError: some cannot be read; better now than in the middle of a training.
     """
-    place = Path(folder).expanduser()
+    place = expanded(folder)
     paths = search(place).files
     if not paths:
         raise UsageError(f"augment: {name} is {folder}, where there is no audio file")
