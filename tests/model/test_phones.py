@@ -76,6 +76,15 @@ def test_a_parenthesis_that_is_no_number_belongs_to_the_word(tmp_path: Path) -> 
     assert read_lexicon(path) == {"(PAREN": [["P"]], "(2)": [["T"]], "A(B)": [["AH"]], "A": [["EY"]]}
 
 
+def test_an_entry_of_punctuation_alone_is_no_word_where_punctuation_is_stripped(tmp_path: Path) -> None:
+    (path := tmp_path / "lexicon").write_text(". P OY\nhi. HH AY\n")
+    made = Phones.from_texts(["Hi"], lexicon=path, punctuation="strip")
+    assert made.lexicon.entries == {"hi": [["HH", "AY"]]}
+    path.write_text(". P OY\n")
+    with pytest.raises(TokenizerError, match="no words"):
+        Phones.from_texts(["Hi"], lexicon=path, punctuation="strip")
+
+
 def test_pronunciations_are_stored_as_texts_and_lists_are_read_too(tokenizers: dict[str, Tokenizer]) -> None:
     tokenizer = tokenizers["phones"]
     assert isinstance(tokenizer, Phones)

@@ -121,7 +121,7 @@ def read_lexicon(path: str | Path, fold: Callable[[str], str] = str) -> Pronunci
 
     Args:
         path: the file; blank lines and those that begin with `#` or `;;;` are skipped.
-        fold: what to do with each word, such as to fold its case.
+        fold: what to do with each word, such as to fold its case; one of which nothing is left is skipped.
 
     Raises:
         TokenizerError: the file cannot be read, has no words, or a line has no phones or a wrong probability.
@@ -141,7 +141,9 @@ def read_lexicon(path: str | Path, fold: Callable[[str], str] = str) -> Pronunci
                 raise TokenizerError(
                     f"{path}:{number}: {word[:60]!r} has {what}; each line is a word and its phones"
                 )
-            variants = entries.setdefault(fold(re.sub(r"(?<=.)\(\d+\)$", "", word)), [])
+            if not (word := fold(re.sub(r"(?<=.)\(\d+\)$", "", word))):
+                continue
+            variants = entries.setdefault(word, [])
             if phones not in variants:
                 variants.append(phones)
     except TokenizerError:
