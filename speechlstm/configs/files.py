@@ -15,7 +15,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check(arguments: Sequence[str]) -> None:
-    """See that the folders of `--config-dir` are there, and that all config files but the package's own can be loaded.
+    """See that folders of `--config-dir` are there, and that the files in them and in plugins in use can be loaded.
 
     Raises:
         UsageError: one is not; the message begins with the file and its line.
@@ -23,10 +23,13 @@ def check(arguments: Sequence[str]) -> None:
     for folder in folders.given_conf_folders(arguments):
         if not folder.is_dir():
             raise UsageError(f"--config-dir {folder}: no such folder")
+    given = set(folders.given_conf_folders(arguments))
     for folder in folders.conf_folders(arguments)[1:]:
-        for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml")]):
-            for line, problem in _problems(path):
-                raise UsageError(f"{path}:{line}: {problem}")
+        paths = sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml")])
+        if folder in given or any(path.stem in argument for path in paths for argument in arguments):
+            for path in paths:
+                for line, problem in _problems(path):  # of a plugin: only who uses it is held up
+                    raise UsageError(f"{path}:{line}: {problem}")
 
 
 def _problems(path: Path) -> Iterator[tuple[int, str]]:

@@ -72,6 +72,17 @@ def test_what_cannot_be_used_is_named_and_the_others_are_listed(site: Path, plug
     assert len(re.findall(r"^  greedy +", out, re.MULTILINE)) == 2
 
 
+def test_damaged_settings_stop_only_who_uses_them(site: Path, plugins: Run) -> None:
+    plugin(site, "torn", HEARS_ALL, "name: [\n", package="torn-off")
+    (site / "torn/conf/experiment").mkdir()
+    (site / "torn/conf/experiment/loud.yaml").write_text("defaults: [override /decoder: torn]\n")
+    status, out, err = plugins()
+    assert status == 1 and "torn.yaml: is no YAML" in err and "  greedy " in out
+    for arguments in (["check=torn"], ["experiment=loud"]):
+        status, out, err = plugins(*arguments)
+        assert (status, out) == (2, "") and "torn.yaml:2: not valid YAML" in err
+
+
 def test_a_command_names_the_settings_that_a_plugin_lacks(site: Path) -> None:
     plugin(site, "torn", HEARS_ALL, package="torn-off")
     (site / "torn/conf/decoder/torn.yaml").unlink()
