@@ -146,6 +146,10 @@ class Decoder:
 
     def _taken(self, log_probs: Any, lengths: Any) -> tuple[Tensor, Tensor]:
         """Return the arguments of a call as a checked batch."""
+        if not hasattr(self, "tokenizer"):
+            raise DecoderError(
+                f"{self.origin} has no tokenizer; its __init__ must call super().__init__(tokenizer)"
+            )
         log_probs = torch.as_tensor(log_probs).detach()
         if log_probs.ndim == 2:
             log_probs = log_probs[None]

@@ -94,6 +94,17 @@ def test_results_that_are_none_are_nonsense(decoder: Decoder, message: str) -> N
         decoder(LOG_PROBS, LENGTHS)
 
 
+def test_a_decoder_that_does_not_call_the_base_class_is_told_to() -> None:
+    class Forgets(Returns):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(
+        DecoderError, match=r"decoder .*Forgets of .* must call super\(\).__init__\(tokenizer\)$"
+    ):
+        Forgets()(LOG_PROBS, LENGTHS)
+
+
 def test_what_a_search_raises_is_told_with_its_cause_and_known_errors_stay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
