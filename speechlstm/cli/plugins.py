@@ -91,7 +91,7 @@ def check(cfg: DictConfig) -> int:
     """Put one part through the contract of its stage and print each clause."""
     from speechlstm.model import contract as contracts  # the contracts bring torch: not for the list
 
-    stage, name = _find(cfg.check)
+    stage, name = _find(_shown(cfg.check))
     module, kind = _CONTRACTS[stage]
     attributes = {"name": name, "params": _settings(cfg).get(name, {})}
     contract = type(f"Contract of {name}", (getattr(importlib.import_module(module), kind),), attributes)
@@ -125,7 +125,7 @@ def new(cfg: DictConfig) -> int:
 
 def _find(wanted: str) -> tuple[str, str]:
     """Return stage and name of `NAME` or `STAGE/NAME`."""
-    stage, slash, name = str(wanted).partition("/")
+    stage, slash, name = wanted.partition("/")
     if slash:
         if stage not in _CONTRACTS:
             raise UsageError(f"check={wanted}: no stage {stage!r}; there are: {', '.join(_CONTRACTS)}")

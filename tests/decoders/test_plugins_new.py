@@ -49,10 +49,17 @@ def test_each_stage_has_a_package_to_start_from_that_keeps_its_contract(
         (["new", "decoder"], "write: speechlstm plugins new "),
         (["new", "decodr", "mine"], "no stage 'decodr'; there are: features, encoder, tokenizer, decoder"),
         (["new", "decoder", "My-Own"], "name is 'My-Own', but must be lowercase letters, digits, and _"),
+        (["new", "decoder", "mine_"], "name is 'mine_', but must be lowercase letters"),  # pip refuses it
+        (["new", "decoder", "on"], "none of true, false, null, yes, no, on, off"),
+        (["new", "decoder", "taken"], "the package speechlstm_taken is installed already"),
         (["new", "decoder", "greedy"], "already has decoder 'greedy'"),
         (["new", "decoder", "mine", "out=audio"], "audio: already exists"),
     ],
 )
-def test_what_cannot_be_written_is_wrong_usage(plugins: Run, arguments: list[str], message: str) -> None:
+def test_what_cannot_be_written_is_wrong_usage(
+    site: Path, plugins: Run, arguments: list[str], message: str
+) -> None:
+    (site / "speechlstm_taken").mkdir()
+    (site / "speechlstm_taken/__init__.py").touch()
     status, out, err = plugins(*arguments)
     assert (status, out) == (2, "") and message in err

@@ -11,7 +11,8 @@ from speechlstm.model import registry
 from speechlstm.types import UsageError
 
 _FILES = Path(__file__).parent
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z]([a-z0-9_]*[a-z0-9])?")
+_NO_TEXT = ("true", "false", "null", "yes", "no", "on", "off")  # to YAML
 
 
 def write(stage: str, name: str, folder: Path | None = None) -> Path:
@@ -23,11 +24,14 @@ def write(stage: str, name: str, folder: Path | None = None) -> Path:
     Raises:
         UsageError: a name that cannot be, or is taken, or a folder that is there already.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"name is {name!r}, but must be lowercase letters, digits, and _, a letter first")
+    if not _NAME.fullmatch(name) or name in _NO_TEXT:
+        rule = "lowercase letters, digits, and _, a letter first and no _ last"
+        raise UsageError(f"name is {name!r}, but must be {rule}, and none of {', '.join(_NO_TEXT)}")
     if name in registry.names(stage):
         package = registry.package_of(registry.entry(stage, name))
         raise UsageError(f"{package} already has {stage} {name!r}; choose another name")
+    if registry.folder_of(f"speechlstm_{name}"):
+        raise UsageError(f"the package speechlstm_{name} is installed already; choose another name")
     folder = Path(name) if folder is None else expanded(folder)
     if folder.exists():
         raise UsageError(f"{folder}: already exists; choose another folder with out=")
