@@ -61,7 +61,8 @@ def build_part(stage: str, cfg: DictConfig | dict[str, Any], /, **sizes: Any) ->
         raise UsageError(f"{stage}.{unset[0]} is not set: add {stage}.{unset[0]}=... to the command line")
     settings: Any = OmegaConf.to_container(node, resolve=True)
     if not isinstance(settings.get("name"), str):
-        raise UsageError(f"{stage} has no name; there are: {', '.join(registry.names(stage))}")
+        known = ", ".join(registry.names(stage))
+        raise UsageError(f"{stage} has no name, which its YAML must give, as name: NAME; there are: {known}")
     return registry.create(stage, **{**settings, **sizes})
 
 

@@ -185,6 +185,6 @@ def naming_decoder_file(bundle: Bundle, settings: Mapping[str, Any]) -> Iterator
     try:
         yield
     except UsageError as error:
-        if settings != bundle.decoder:
+        if not bundle.decoder or settings != bundle.decoder:
             raise
         raise BundleError(f"{bundle.path}/decoder.json: {error}") from None

@@ -54,7 +54,10 @@ class Contract:
 
     def make(self, **params: Any) -> Any:
         """Make the part with the settings of its YAML and its `params`; further ones go before them."""
-        return registry.create(self.stage, **{**self.settings(), **self.given(), **self.params, **params})
+        named = {"name": self.name}  # also where the YAML has another name, or none
+        return registry.create(
+            self.stage, **{**self.settings(), **self.given(), **self.params, **params, **named}
+        )
 
     def settings(self) -> dict[str, Any]:
         """Return what its YAML sets, and its `params` before that."""

@@ -133,7 +133,9 @@ def _describe(stage: str, point: EntryPoint, clashes: bool) -> Installed:
         return Installed(*known, about, problem=catalog.entry_of(point).problem)
     try:
         path = settings_file(stage, point)
-        own = {key: value for key, value in _read(path).items() if key != "name"}
+        own = _read(path)
+        if (name := own.pop("name", None)) != point.name:
+            raise PluginError(f"{path}: the name is {name!r}, but must be {point.name}, as the entry point's")
         if clashes and registry.entry(stage, point.name) != point:  # or raises, naming all
             raise PluginError(f"{stage} {point.name!r} of {package} {number} is not used: speechlstm has one")
         if missing := _missing(tuple(point.dist.requires or ()) if point.dist else ()):

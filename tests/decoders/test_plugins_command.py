@@ -83,6 +83,19 @@ def test_damaged_settings_stop_only_who_uses_them(site: Path, plugins: Run) -> N
         assert (status, out) == (2, "") and "torn.yaml:2: not valid YAML" in err
 
 
+@pytest.mark.parametrize(("config", "name"), [("# Hears.\n", "None"), ("name: other\n", "'other'")])
+def test_settings_must_name_their_part(
+    site: Path, plugins: Run, monkeypatch: pytest.MonkeyPatch, config: str, name: str
+) -> None:
+    spare(monkeypatch)
+    plugin(site, "hears", HEARS_ALL, config)
+    status, _, err = plugins()
+    assert status == 1 and f"hears.yaml: the name is {name}, but must be hears" in err
+    status, out, err = plugins("check=hears", "format=json")
+    failed = [each["clause"] for each in json.loads(out) if each["outcome"] == "failed"]
+    assert (status, err, failed) == (1, "", ["the yaml names it and has its settings"])
+
+
 def test_a_command_names_the_settings_that_a_plugin_lacks(site: Path) -> None:
     plugin(site, "torn", HEARS_ALL, package="torn-off")
     (site / "torn/conf/decoder/torn.yaml").unlink()
@@ -156,6 +169,7 @@ def test_what_cannot_be_made_is_one_error_not_a_failed_contract(site: Path, plug
     [
         (["format=xml"], 2, "error: format is 'xml', but must be one of table, json, as in format=table"),
         (["check=greedy", "bench=m.jsonl"], 2, "error: new, check= and bench= are three commands"),
+        (["check=true"], 2, "error: no part 'true'; installed are: "),
         (["check=gredy"], 2, "error: no part 'gredy'; did you mean 'greedy'?"),
         (["check=decodr/greedy"], 2, "error: check=decodr/greedy: no stage 'decodr'"),
         (["bench=gone.jsonl"], 1, "error: gone.jsonl: cannot read the manifest"),
