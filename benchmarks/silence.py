@@ -131,8 +131,9 @@ def insertions(recognizer: Recognizer, manifest: str) -> Iterator[str]:
     time = np.arange(count) / rate
 
     def own(number: int) -> Samples:
-        utterance = recordings[number * step % len(recordings)]
-        return own_noise(load_audio(utterance.audio_filepath, rate), rate, count, rng)
+        u = recordings[number * step % len(recordings)]
+        waveform = load_audio(u.audio_filepath, rate, u.offset, u.duration or None)
+        return own_noise(waveform, rate, count, rng)
 
     def level(noise: Samples) -> Samples:
         return (noise * 10 ** (rng.uniform(-60, -20) / 20) / noise.std()).astype(np.float32)

@@ -28,7 +28,8 @@ def main() -> None:
     manifests = [argument for argument in sys.argv[1:] if "=" not in argument]
     overrides = [argument for argument in sys.argv[1:] if "=" in argument]
     rng = np.random.default_rng(0)
-    waveforms = [load_audio(u.audio_filepath, RATE) for path in manifests for u in read_manifest(path)]
+    utterances = [utterance for path in manifests for utterance in read_manifest(path)]
+    waveforms = [load_audio(u.audio_filepath, RATE, u.offset, u.duration or None) for u in utterances]
     with tempfile.TemporaryDirectory() as folder:
         total, number = 0.0, 0
         while total < 3600:
@@ -39,7 +40,16 @@ def main() -> None:
             soundfile.write(f"{folder}/{number:04d}.flac", joined, RATE)
             total, number = total + len(joined) / RATE, number + 1
         out = Path(folder) / "out"
-        command = ["speechlstm", "transcribe", folder, f"out={out}", "format=json", *overrides]
+        command = [
+            sys.executable,
+            "-m",
+            "speechlstm",
+            "transcribe",
+            folder,
+            f"out={out}",
+            "format=json",
+            *overrides,
+        ]
         started = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         elapsed = time.perf_counter() - started
