@@ -27,6 +27,9 @@ from speechlstm.types import BundleError, PluginError, SpeechlstmError, UsageErr
 CORE = "speechlstm"
 SMALL = "small"  # the trained model that comes with this package
 REQUIRED = "???"  # a parameter without a default, as Hydra writes it
+_MODULE = "torch.nn.modules.module.Module"
+_SIZES = frozenset({"num_features", "vocab_size"})
+_OF_FEATURES = ("sample_rate", "num_features", "frame_shift", "frame_lengths")
 _log = logging.getLogger(__name__)
 
 
@@ -38,18 +41,17 @@ class Stage:
     base: str  # the class they derive from
     given: frozenset[str] = frozenset()  # arguments that follow from other stages, and are no settings
     maker: str = ""  # the class method that makes a part of its settings; empty: the class itself
+    needs: tuple[str, ...] = ()  # what others ask it for, and its base need not have
 
 
 STAGES: Mapping[str, Stage] = {
-    "features": Stage("speechlstm.features", "torch.nn.modules.module.Module"),
-    "encoder": Stage(
-        "speechlstm.encoders", "torch.nn.modules.module.Module", frozenset({"num_features", "vocab_size"})
-    ),
+    "features": Stage("speechlstm.features", _MODULE, needs=_OF_FEATURES),
+    "encoder": Stage("speechlstm.encoders", _MODULE, _SIZES, needs=("subsampling", "output_lengths")),
     "tokenizer": Stage(
         "speechlstm.tokenizers",
         "speechlstm.model.tokenizer.base.Tokenizer",
-        frozenset({"texts"}),
-        "from_texts",
+        given=frozenset({"texts"}),
+        maker="from_texts",
     ),
     "decoder": Stage("speechlstm.decoders", "speechlstm.decoders.base.Decoder", frozenset({"tokenizer"})),
 }
@@ -153,7 +155,7 @@ def create(stage: str, /, name: str, **params: Any) -> Any:
 
     Raises:
         UsageError: no such part, or settings that it does not take.
-        PluginError: it cannot be imported or made.
+        PluginError: it cannot be imported or made, or lacks what every part of its stage has.
     """
     kind = load(stage, name)
     origin = f"{stage} {name!r} of {package_of(entry(stage, name))}"
@@ -168,7 +170,7 @@ def create(stage: str, /, name: str, **params: Any) -> Any:
     changed = {key: value for key, value in params.items() if key in known and value != known[key]}
     settings.check(stage, list(makers(stage, kind)), changed)
     try:
-        return make(**params)
+        part = make(**params)
     except (SpeechlstmError, KeyboardInterrupt):
         raise
     except (TypeError, ValueError) as error:
@@ -177,6 +179,9 @@ def create(stage: str, /, name: str, **params: Any) -> Any:
         if isinstance(error, OSError) and error.filename:  # a file that the settings name
             raise
         raise PluginError(f"{origin} cannot be made: {type(error).__name__}: {error}") from error
+    if lacks := [each for each in STAGES[stage].needs if not hasattr(part, each)]:
+        raise PluginError(f"{origin} has no {' and no '.join(lacks)}, which every {stage} needs")
+    return part
 
 
 def parameters(stage: str, kind: type[Any]) -> dict[str, Any]:
@@ -192,8 +197,7 @@ def parameters(stage: str, kind: type[Any]) -> dict[str, Any]:
 def makers(stage: str, kind: type[Any]) -> Iterator[Callable[..., Any]]:
     """Yield what makes a part of its settings, and what it passes further ones on to by `**options`."""
     for owner in kind.__mro__:
-        make = owner.__dict__.get(STAGES[stage].maker or "__init__")
-        if make is not None:
+        if (make := owner.__dict__.get(STAGES[stage].maker or "__init__")) is not None:
             make = getattr(make, "__func__", make)
             yield make
             if not any(each.kind is each.VAR_KEYWORD for each in inspect.signature(make).parameters.values()):
@@ -247,8 +251,7 @@ def find_bundle(name_or_path: str | Path | None = None) -> Path:
     path = expanded(name_or_path)
     if path.is_dir():
         return path
-    known = names("bundle")
-    if str(name_or_path) in known:
+    if str(name_or_path) in (known := names("bundle")):
         return bundle_folder(entry("bundle", str(name_or_path)))
     raise BundleError(
         f"{name_or_path}: no such folder, and no installed model of that name{nearest(str(name_or_path), known)}; "

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from speechlstm.model import registry
 from speechlstm.model.contract import Contract
@@ -93,6 +94,24 @@ def test_every_built_in_part_is_tested_here() -> None:
             point.name for point in registry.points(stage) if point.dist and point.dist.name == "speechlstm"
         }
         assert own == {name for each, name in kinds if each == stage and name}
+
+
+@pytest.mark.parametrize(
+    ("stage", "lacking"),
+    [
+        ("encoder", "subsampling and no output_lengths"),
+        ("features", "sample_rate and no num_features and no frame_shift and no frame_lengths"),
+    ],
+)
+def test_a_part_without_what_its_stage_needs_is_refused(
+    monkeypatch: pytest.MonkeyPatch, stage: str, lacking: str
+) -> None:
+    monkeypatch.setattr(registry, "load", lambda stage, name: nn.Identity)
+    name = registry.names(stage)[0]
+    with pytest.raises(
+        PluginError, match=f"^{stage} '{name}' of .* has no {lacking}, which every {stage} needs$"
+    ):
+        registry.create(stage, name)
 
 
 # bundles
