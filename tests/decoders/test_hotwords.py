@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from speechlstm.decoders.beam import BeamDecoder
@@ -24,10 +24,16 @@ def earned(tokenizer: Characters, text: str, phrases: list[str]) -> float:
     return found.parts["bonus"]
 
 
+def overlaps_itself(words: list[str]) -> bool:
+    """Return whether a phrase can begin within itself, as "a a" does: of repeated ones not all may count."""
+    return any(words[:size] == words[-size:] for size in range(1, len(words)))
+
+
 @settings(max_examples=300, deadline=None)
 @given(text=WORDS, more=WORDS, phrases=st.lists(WORDS, min_size=1, max_size=5, unique=True))
 def test_phrases_earn_what_those_that_do_not_overlap_do(text: str, more: str, phrases: list[str]) -> None:
     """Not less, and at most what all of them would by themselves; where the text ends makes no difference."""
+    assume(not any(overlaps_itself(phrase.split()) for phrase in phrases))
     words = f"{text} {more}".split()
     spans = [
         (first, first + len(parts), len(phrase))  # a boost of 1 for each character

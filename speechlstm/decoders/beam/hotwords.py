@@ -72,7 +72,7 @@ class Hotwords:
 
     Each token of a phrase adds its boost. When a phrase breaks off or its last word goes on, what it has gathered is
     taken back, except what whole phrases within it earn: the most that some of them do that do not overlap. Phrases
-    begin where words do.
+    begin where words do. Of a phrase that can begin within itself ("new new"), not every repetition may count.
 
     Attributes:
         trie: of the phrases.
