@@ -20,10 +20,10 @@ def check(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: one is not; the message begins with the file and its line.
     """
-    for folder in folders.given_conf_folders(arguments):
+    given = list(folders.given_conf_folders(arguments))
+    for folder in given:
         if not folder.is_dir():
             raise UsageError(f"--config-dir {folder}: no such folder")
-    given = set(folders.given_conf_folders(arguments))
     for folder in folders.conf_folders(arguments)[1:]:
         paths = sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml")])
         if folder in given or any(path.stem in argument for path in paths for argument in arguments):

@@ -57,11 +57,8 @@ class TrainingModule(pl.LightningModule):
         self.skipped = 0  # updates in a row that were skipped, because their gradient was not finite
         self.planned = 0  # updates of the whole training, as last planned
         self.replanned = False  # whether a resumed training has had another number of them
-        self.done = {
-            "updates": 0,
-            "epochs": 0,
-            "batches": 0,
-        }  # before it was resumed; batches of the running epoch
+        # Before it was resumed; the batches are those of the epoch that it goes on with.
+        self.done = {"updates": 0, "epochs": 0, "batches": 0}
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         """Map `(batch, samples)` and lengths to log-probabilities `(batch, frames, vocab)` and lengths.
@@ -247,11 +244,8 @@ class TrainingModule(pl.LightningModule):
         fewer than the epochs before, as with other data.
         """
         trainer = self.trainer
-        steps, done, epochs = (
-            trainer.estimated_stepping_batches,
-            self.done["updates"],
-            trainer.max_epochs or 0,
-        )
+        steps = trainer.estimated_stepping_batches  # which also sets `num_training_batches`
+        done, epochs = self.done["updates"], trainer.max_epochs or 0
         if not done or epochs < 0:
             return steps
         of_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
